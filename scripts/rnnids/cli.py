@@ -1,0 +1,74 @@
+"""What every script shares: exit codes, logging and progress."""
+
+import argparse
+import logging
+import signal
+import sys
+import time
+
+from rnnids.errors import InputError
+
+log = logging.getLogger("rnnids")
+PLAIN_INTERVAL = 10.0  # seconds between progress lines in a log file
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the paragraphs of a script's docstring in its ``--help``."""
+
+
+def parser(description):
+    """An argument parser in the house style: the script's docstring is its help."""
+    return argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+
+
+def run(main):
+    """Call `main` as a program: exit 0 on success, 2 on bad input, 130 on Ctrl-C.
+
+    Only :class:`InputError` is printed without a traceback: anything else is our mistake and
+    its traceback is what a bug report needs.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    # SLURM and Snakemake end jobs with SIGTERM; as an exception it lets half-written files go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+class Progress:
+    """A bar on a terminal, a plain line every ten seconds in a log.
+
+    >>> with Progress("reading", total=100, unit="packets") as progress:
+    ...     progress.update(40)
+    """
+
+    def __init__(self, label, total=None, unit="steps"):
+        self.label, self.total, self.unit = label, total, unit
+        self.done = 0
+        self.bar = None
+        self.last = time.monotonic()
+
+    def __enter__(self):
+        if sys.stderr.isatty():
+            from tqdm import tqdm  # only a person at a terminal needs it
+
+            self.bar = tqdm(desc=self.label, total=self.total, unit=f" {self.unit}", unit_scale=True)
+        return self
+
+    def update(self, steps=1):
+        """Report `steps` more units of work."""
+        self.done += steps
+        if self.bar is not None:
+            self.bar.update(steps)
+        elif time.monotonic() - self.last >= PLAIN_INTERVAL:
+            self.last = time.monotonic()
+            of = f" of {self.total:,}" if self.total else ""
+            log.info("%s: %s%s %s", self.label, f"{self.done:,}", of, self.unit)
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,93 @@
+"""Files that are either whole or absent, and that say what made them."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import h5py
+
+from rnnids import __version__
+from rnnids.errors import InputError
+
+FINGERPRINT_WHOLE = 64 << 20  # bytes; larger files are sampled at both ends
+# Opening is where HDF5 finds a damaged superblock, reading is where it finds a wrong checksum.
+COLUMN_OPTIONS = {"chunks": True, "compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yield a temporary path beside `path`; rename it on success, remove it on any failure.
+
+    Raises:
+        InputError: the directory cannot be created or written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write here ({error.strerror}); check permissions and free space") from error
+    os.close(handle)
+    umask = os.umask(0)
+    os.umask(umask)
+    try:
+        yield Path(temporary)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def fingerprint(path):
+    """SHA-256 of a file as hex; above 64 MiB, of its size and its first and last 16 MiB."""
+    size = os.path.getsize(path)
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        if size <= FINGERPRINT_WHOLE:
+            digest.update(file.read())
+            return digest.hexdigest()
+        digest.update(str(size).encode())
+        for position in (0, size - (16 << 20)):
+            file.seek(position)
+            digest.update(file.read(16 << 20))
+    return f"sampled:{digest.hexdigest()}"
+
+
+def provenance(script, arguments, inputs):
+    """What made a file, as JSON: script, version, arguments and fingerprints of the inputs."""
+    return json.dumps(
+        {
+            "script": script,
+            "version": __version__,
+            "arguments": {name: str(value) for name, value in sorted(arguments.items())},
+            "inputs": {Path(path).name: fingerprint(path) for path in inputs},
+        },
+        sort_keys=True,
+    )
+
+
+@contextlib.contextmanager
+def create_hdf5(path, made_by):
+    """Write an HDF5 file atomically; `made_by` is the text of :func:`provenance`."""
+    # libver "latest" checksums the metadata; fletcher32 (COLUMN_OPTIONS) checksums the data.
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        file.attrs["provenance"] = made_by
+        yield file
+
+
+@contextlib.contextmanager
+def read_hdf5(path):
+    """Open an HDF5 file for reading; a damaged file is an :class:`InputError` wherever it shows."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; run the rule that makes it, or check the path")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: damaged, or not written by this workflow ({error}); delete it and run again"
+        ) from error
