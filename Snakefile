@@ -1,0 +1,46 @@
+# Explainability and adversarial robustness of recurrent intrusion detectors: captures in, tables and figures out.
+#
+#   snakemake --cores 8 --use-conda           everything for the selected data sets and models
+#   snakemake --cores 8 fig3                  one figure and what it needs
+#   snakemake --list-target-rules             all tables and figures
+#   snakemake -n --configfile my.yaml         what one's own configuration would run
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/validation.smk"
+
+
+check_config(config, BASE / "workflow/schemas/config.schema.yaml", workflow.configfiles)
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    model="[a-z0-9_]+",
+    capture="[^/]+",
+    kappa=r"[0-9]+(\.[0-9]+)?",
+
+
+include: "workflow/rules/flows.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/attacks.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    """Every table and figure of the selected data sets."""
+    default_target: True
+    input:
+        rules.table1.input,
+        rules.table2.input,
+        rules.fig2.input,
+        rules.fig3.input,

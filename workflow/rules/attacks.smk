@@ -1,0 +1,83 @@
+# Attacks on trained detectors, and the robustness score.
+#
+# In: results/{dataset}/dataset.h5 and results/{dataset}/{model}/weights.safetensors
+# Out: results/{dataset}/{model}/attacks/cw/kappa_{kappa}.h5 with their summary.csv, and ars.csv.
+
+
+rule attack_cw:
+    """Carlini and Wagner's attack at one trade-off kappa, on every attack type (Sec. III, Eq. 1)."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+    output:
+        attacks="results/{dataset}/{model}/attacks/cw/kappa_{kappa}.h5",
+    log:
+        "results/{dataset}/logs/{model}/attack_cw/kappa_{kappa}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/attack_cw/kappa_{kappa}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        runtime=720,
+        mem_mb=16000,
+    params:
+        script=script("attack_cw.py"),
+        code=code("attack_cw.py"),
+        options=attack_options("cw"),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --kappa {wildcards.kappa}"
+        " --output {output.attacks:q} {params.options} 2> {log:q}"
+
+
+rule summarise_attacks:
+    """Success ratios and distances of the attack over kappa, per attack type (Fig. 2)."""
+    input:
+        attacks=expand(
+            "results/{{dataset}}/{{model}}/attacks/cw/kappa_{kappa}.h5",
+            kappa=[f"{kappa:g}" for kappa in config["attacks"]["kappas"]],
+        ),
+    output:
+        summary="results/{dataset}/{model}/attacks/cw/summary.csv",
+    log:
+        "results/{dataset}/logs/{model}/summarise_attacks.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/summarise_attacks.tsv"
+    conda:
+        "../../envs/flows.yaml"
+    resources:
+        runtime=30,
+        mem_mb=4000,
+    params:
+        script=script("summarise_attacks.py"),
+        code=code("summarise_attacks.py"),
+    shell:
+        "python {params.script:q} --attacks {input.attacks:q} --output {output.summary:q} 2> {log:q}"
+
+
+rule ars:
+    """Adversarial Robustness Score per attack type, by attacks of rising kappa (Sec. IV, Eq. 3)."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+    output:
+        ars="results/{dataset}/{model}/ars.csv",
+        distances="results/{dataset}/{model}/ars_distances.h5",
+    log:
+        "results/{dataset}/logs/{model}/ars.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/ars.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        runtime=1440,
+        mem_mb=16000,
+    params:
+        script=script("score_robustness.py"),
+        code=code("score_robustness.py"),
+        checkpoint="results/{dataset}/{model}/.ars.checkpoint",
+        options=f"{attack_options('cw')} {flags(config['ars'])}",
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --output {output.ars:q}"
+        " --distances {output.distances:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"

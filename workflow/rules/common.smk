@@ -1,0 +1,189 @@
+# What the rules share: options made from configuration, digests of the code, and the files that users bring.
+
+import ast
+import functools
+import glob
+import hashlib
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+BASE = Path(workflow.basedir)
+SCRIPTS = BASE / "scripts"
+CAPTURE_SUFFIX = re.compile(r"(\.(pcap|pcapng|cap|dump))?(\.(gz|zst))?$")
+NUMBERED = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}(.*)")
+
+# "python" in a rule is the one that runs Snakemake, activated or not; conda and containers put theirs before it.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+)
+
+
+def script(name):
+    """The path of a script; a Path, which Snakemake does not compare, so that a moved checkout reruns nothing."""
+    return SCRIPTS / name
+
+
+def flags(*sections, **more):
+    """Configuration as options: {"max_flows": 40, "resume": True} -> "--max-flows 40 --resume".
+
+    A list becomes several words; null, false and empty lists are left out. Of equal keys the last one counts.
+    """
+    words = []
+    for key, value in {key: value for section in (*sections, more) for key, value in section.items()}.items():
+        if value is None or value is False or value == []:
+            continue
+        words.append(f"--{key}".replace("_", "-"))
+        if value is not True:
+            words.extend(shlex.quote(str(item)) for item in (value if isinstance(value, list) else [value]))
+    return " ".join(words)
+
+
+@functools.cache
+def syntax(path):
+    """A file's syntax tree without docstrings: what the interpreter acts on."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+            and ast.get_docstring(node) is not None
+        ):
+            del node.body[0]
+    return tree
+
+
+def project_files(names):
+    """The files under scripts/ among some module names, such as train or rnnids.data."""
+    files = (SCRIPTS.joinpath(*name.split(".")).with_suffix(".py") for name in names)
+    return {file for file in files if file.is_file()}
+
+
+def imports(path):
+    """The names of all modules that a file might import, by any form of the import statement."""
+    names = set()
+    for node in ast.walk(syntax(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    return names
+
+
+def code(name):
+    """Digest of a script and of every project module that it imports, directly or not.
+
+    As a parameter of a rule it reruns exactly what depends on an edited module. Comments, docstrings, layout and
+    time stamps do not count; nor does rnnids/__init__.py, which holds the version alone.
+    """
+    files, found = set(), project_files([name.removesuffix(".py")])
+    while found:
+        files |= found
+        found = project_files(name for path in found for name in imports(path)) - files
+    text = "\n".join(ast.unparse(syntax(file)) for file in sorted(files))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def locate(path):
+    """A path of the configuration: in the working directory if it is there, else beside the Snakefile."""
+    beside = BASE / path
+    return str(beside) if beside.exists() and not Path(path).exists() else str(path)
+
+
+def expand_captures(pattern):
+    """The files that an entry of `captures` means: a path, a glob, or numbered files as in day1_{1..53}.pcap."""
+    if numbered := NUMBERED.fullmatch(pattern):
+        before, first, last, after = numbered.groups()
+        return [locate(f"{before}{number}{after}") for number in range(int(first), int(last) + 1)]
+    if glob.has_magic(pattern) and not Path(pattern).exists():
+        return sorted(glob.glob(pattern) or glob.glob(str(BASE / pattern)))
+    return [locate(pattern)]
+
+
+@functools.cache
+def captures(dataset):
+    """Capture name -> path for all captures of a data set, whether the files are there or not."""
+    paths = {}
+    for pattern in config["datasets"][dataset]["captures"]:
+        files = expand_captures(pattern)
+        if not files:
+            raise WorkflowError(f"datasets.{dataset}.captures: no file matches {pattern!r}")
+        for path in files:
+            name = CAPTURE_SUFFIX.sub("", Path(path).name)
+            if paths.setdefault(name, path) != path:
+                raise WorkflowError(
+                    f"datasets.{dataset}.captures: {paths[name]} and {path} would both be called {name!r}; rename one"
+                )
+    return paths
+
+
+@functools.cache
+def missing_files(dataset):
+    """Says which captures and label files of a data set are not there and where they come from; None if none is."""
+    description = config["datasets"][dataset]
+    paths = [*captures(dataset).values(), locate(description["labels"])]
+    missing = [path for path in paths if not Path(path).exists()]
+    if not missing:
+        return None
+    shown = "".join(f"\n  {path}" for path in missing[:12]) + (
+        f"\n  ... {len(missing) - 12} more" if missing[12:] else ""
+    )
+    return f"{dataset}: {len(missing)} of {len(paths)} files are missing:{shown}\nSource: {description['source']}"
+
+
+@functools.cache
+def warn(message):
+    """Log a warning once."""
+    logger.warning(message)
+
+
+def brought(path, wildcards, product):
+    """An input that a user brings: a dry run plans on without it, a run stops before its first job.
+
+    Once its product exists it may be archived elsewhere, as Snakemake allows for any source file.
+    """
+    if Path(path).exists() or Path(product.format(**wildcards)).exists():
+        return path
+    message = missing_files(wildcards.dataset)
+    if workflow.executor_plugin is None or workflow.dryrun:
+        warn(message)
+        return []
+    raise WorkflowError(message)
+
+
+def capture_file(wildcards):
+    """The capture behind a flow file."""
+    path = captures(wildcards.dataset)[wildcards.capture]
+    return brought(path, wildcards, "results/{dataset}/flows/{capture}.h5")
+
+
+def label_file(wildcards):
+    """The label rules or ground truth of a data set."""
+    path = locate(config["datasets"][wildcards.dataset]["labels"])
+    return brought(path, wildcards, "results/{dataset}/dataset.h5")
+
+
+def dataset_options(dataset):
+    """Options of build_dataset.py: the section `dataset`, with what the data set's own `options` say instead."""
+    return flags(config["dataset"], config["datasets"][dataset].get("options", {}), seed=config["seed"])
+
+
+def model_options(model):
+    """Options of train.py: the section `training`, with what the model says instead."""
+    return flags(config["training"], config["models"][model], seed=config["seed"], device=config["device"])
+
+
+def attack_options(attack):
+    """Options of an attack: its own section, the constraints and the selection of flows."""
+    attacks = config["attacks"]
+    return flags(
+        attacks[attack],
+        attacks["constraints"],
+        attacks["selection"],
+        seed=config["seed"],
+        device=config["device"],
+    )

@@ -1,0 +1,138 @@
+# The paper's tables and figures.
+#
+# In: the CSV files of the stages before, and the paper's printed numbers (resources/paper).
+# Out: results/{dataset}/tables/table*.{csv,html} and results/{dataset}/figures/fig*.{pdf,svg,png}.
+# A target of each name makes it for every selected data set; tabulate_* and plot_* make it for one.
+
+
+rule table1:
+    """Table I: how often each attack type occurs."""
+    input:
+        expand("results/{dataset}/tables/table1.html", dataset=config["selected_datasets"]),
+
+
+rule table2:
+    """Table II: accuracy, precision, recall, F1 and Youden's J per packet and per flow."""
+    input:
+        expand("results/{dataset}/tables/table2.html", dataset=config["selected_datasets"]),
+
+
+rule fig2:
+    """Fig. 2: success ratio and distance of the CW attack over kappa."""
+    input:
+        expand("results/{dataset}/figures/fig2.pdf", dataset=config["selected_datasets"]),
+
+
+rule fig3:
+    """Fig. 3: recall and Adversarial Robustness Score per attack type."""
+    input:
+        expand("results/{dataset}/figures/fig3.pdf", dataset=config["selected_datasets"]),
+
+
+rule tabulate_table1:
+    """Table I of one data set, beside the paper's."""
+    input:
+        counts="results/{dataset}/attack_counts.csv",
+        paper=locate("resources/paper/table1.csv"),
+    output:
+        csv="results/{dataset}/tables/table1.csv",
+        html=report(
+            "results/{dataset}/tables/table1.html",
+            caption="../report/table1.rst",
+            category="Data and detection",
+            labels={"data set": "{dataset}", "shows": "Table I: attack types"},
+        ),
+    log:
+        "results/{dataset}/logs/tabulate_table1.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_table1.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    params:
+        script=script("tabulate_table1.py"),
+        code=code("tabulate_table1.py"),
+    shell:
+        "python {params.script:q} --counts {input.counts:q} --paper {input.paper:q} --dataset {wildcards.dataset}"
+        " --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+
+
+rule tabulate_table2:
+    """Table II of one data set, a column per selected model, beside the paper's."""
+    input:
+        metrics=expand("results/{{dataset}}/{model}/metrics.csv", model=config["selected_models"]),
+        paper=locate("resources/paper/table2.csv"),
+    output:
+        csv="results/{dataset}/tables/table2.csv",
+        html=report(
+            "results/{dataset}/tables/table2.html",
+            caption="../report/table2.rst",
+            category="Data and detection",
+            labels={"data set": "{dataset}", "shows": "Table II: metrics"},
+        ),
+    log:
+        "results/{dataset}/logs/tabulate_table2.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_table2.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    params:
+        script=script("tabulate_table2.py"),
+        code=code("tabulate_table2.py"),
+    shell:
+        "python {params.script:q} --metrics {input.metrics:q} --paper {input.paper:q} --dataset {wildcards.dataset}"
+        " --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+
+
+rule plot_fig2:
+    """Fig. 2 of one data set."""
+    input:
+        summary="results/{dataset}/baseline/attacks/cw/summary.csv",
+    output:
+        pdf="results/{dataset}/figures/fig2.pdf",
+        svg=report(
+            "results/{dataset}/figures/fig2.svg",
+            caption="../report/fig2.rst",
+            category="Attacks and robustness",
+            labels={"data set": "{dataset}", "shows": "Fig. 2: CW over kappa"},
+        ),
+        png="results/{dataset}/figures/fig2.png",
+    log:
+        "results/{dataset}/logs/plot_fig2.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig2.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    params:
+        script=script("plot_fig2.py"),
+        code=code("plot_fig2.py"),
+    shell:
+        "python {params.script:q} --summary {input.summary:q} --output {output.pdf:q} --svg {output.svg:q}"
+        " --png {output.png:q} 2> {log:q}"
+
+
+rule plot_fig3:
+    """Fig. 3 of one data set."""
+    input:
+        recall="results/{dataset}/baseline/recall.csv",
+        ars="results/{dataset}/baseline/ars.csv",
+    output:
+        pdf="results/{dataset}/figures/fig3.pdf",
+        svg=report(
+            "results/{dataset}/figures/fig3.svg",
+            caption="../report/fig3.rst",
+            category="Attacks and robustness",
+            labels={"data set": "{dataset}", "shows": "Fig. 3: recall and ARS"},
+        ),
+        png="results/{dataset}/figures/fig3.png",
+    log:
+        "results/{dataset}/logs/plot_fig3.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig3.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    params:
+        script=script("plot_fig3.py"),
+        code=code("plot_fig3.py"),
+    shell:
+        "python {params.script:q} --recall {input.recall:q} --ars {input.ars:q} --output {output.pdf:q}"
+        " --svg {output.svg:q} --png {output.png:q} 2> {log:q}"

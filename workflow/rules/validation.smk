@@ -1,0 +1,49 @@
+# Checks the configuration before anything else uses it; its schema is workflow/schemas/config.schema.yaml.
+
+import difflib
+
+import yaml
+from jsonschema import Draft202012Validator
+
+
+def nearest(word, allowed):
+    """A hint at the allowed word that was probably meant, else the list of all."""
+    close = difflib.get_close_matches(str(word), allowed, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(map(str, allowed)) or 'nothing'}"
+
+
+def unknown_keys(error, where):
+    """One line for each key that the schema does not have."""
+    allowed = sorted(error.schema["properties"])
+    return [
+        f"{where}{key}: no such key; {nearest(key, allowed)}" for key in error.instance if key not in allowed
+    ]
+
+
+def explain(error):
+    """Lines that name the key, its value and what is allowed there."""
+    key = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        return unknown_keys(error, f"{key}." if key else "")
+    if error.validator == "enum":
+        return [f"{key}: {error.instance!r} is not allowed; {nearest(error.instance, error.validator_value)}"]
+    hint = f" ({error.schema['description']})" if "description" in error.schema else ""
+    return [f"{key or 'configuration'}: {error.message}{hint}"]
+
+
+def unknown_selections(config):
+    """Selected data sets and models that nothing describes."""
+    for kind in ("datasets", "models"):
+        for name in config[f"selected_{kind}"]:
+            if name not in config[kind]:
+                yield f"selected_{kind}: {name!r} is not described under {kind}; {nearest(name, list(config[kind]))}"
+
+
+def check_config(config, schema, files):
+    """Raise WorkflowError with one line per fault of the configuration, and the names of its files."""
+    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
+    errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    lines = [line for error in errors for line in explain(error)] or list(unknown_selections(config))
+    if lines:
+        lines = [*lines, f"Read from: {', '.join(map(str, files))}", f"All keys: {schema}"]
+        raise WorkflowError("The configuration cannot be used.\n" + "\n".join(f"  {line}" for line in lines))
