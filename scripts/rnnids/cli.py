@@ -21,6 +21,19 @@ def parser(description):
     return argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
 
 
+def positive(kind):
+    """An argparse type: `kind` (int or float), above 0."""
+
+    def convert(text):
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    convert.__name__ = f"positive {kind.__name__}"
+    return convert
+
+
 def run(main):
     """Call `main` as a program: exit 0 on success, 2 on bad input, 130 on Ctrl-C.
 

@@ -1,0 +1,97 @@
+"""Score a detector on the test split: Table II's metrics, recall per attack type, predictions.
+
+A flow's prediction is that of its last packet. predictions.h5 holds one logit per packet of the
+test split (`/packets/logit`, CSR by `/flows/offset` and `/flows/packet_count`) and, per flow, its
+row in the data set (`/flows/row`), its attack type and its last logit.
+"""
+
+import numpy as np
+import pandas as pd
+
+from rnnids import cli, metrics
+from rnnids.data import BENIGN, TEST, load_dataset
+from rnnids.inference import last_of_flow, packet_logits
+from rnnids.model import load_model, pick_device
+from rnnids.storage import COLUMN_OPTIONS, atomic_path, create_hdf5, provenance
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset", required=True, help="data set (HDF5)")
+    parser.add_argument("--weights", required=True, help="model (safetensors)")
+    parser.add_argument("--model-name", required=True, help="name in the column `model`")
+    parser.add_argument("--predictions", required=True, help="output: logits (HDF5)")
+    parser.add_argument("--metrics", required=True, help="output: metrics per packet and per flow (CSV)")
+    parser.add_argument("--recall", required=True, help="output: recall per attack type (CSV)")
+    parser.add_argument("--confusion", required=True, help="output: confusion counts (CSV)")
+    parser.add_argument("--bootstrap-samples", required=True, type=int, help="resamples of flows for the intervals")
+    parser.add_argument("--seed", required=True, type=int, help="of the bootstrap")
+    parser.add_argument("--batch-packets", required=True, type=int, help="padded packets per batch, at most")
+    parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
+    return parser.parse_args()
+
+
+def recall_rows(data, flow_logits):
+    """Recall of each attack type with its 95 % interval."""
+    rows = []
+    for index, attack in enumerate(data.attacks):
+        chosen = data.flows["attack"] == index
+        if index == BENIGN or not chosen.any():
+            continue
+        total, detected = int(chosen.sum()), int((flow_logits[chosen] > 0).sum())
+        low, high = metrics.proportion_interval(detected, total)
+        category = data.categories[data.flows["category"][chosen][0]]
+        row = {"attack": attack, "category": category, "flows": total, "detected": detected}
+        rows.append(row | {"recall": detected / total, "low": low, "high": high})
+    return rows
+
+
+def confusion_rows(level, is_attack, logits):
+    """Confusion counts as tidy rows."""
+    counts = metrics.confusion(is_attack, logits)
+    names = {
+        "tp": ("attack", "attack"),
+        "fp": ("benign", "attack"),
+        "tn": ("benign", "benign"),
+        "fn": ("attack", "benign"),
+    }
+    return [
+        {"level": level, "true": true, "predicted": predicted, "count": counts[cell]}
+        for cell, (true, predicted) in names.items()
+    ]
+
+
+def write_csv(path, model_name, rows):
+    with atomic_path(path) as temporary:
+        frame = pd.DataFrame(rows)
+        frame.insert(0, "model", model_name)
+        frame.to_csv(temporary, index=False)
+
+
+def main():
+    args = arguments()
+    data = load_dataset(args.dataset, TEST)
+    device = pick_device(args.device)
+    model = load_model(args.weights, data, device)
+    logits = packet_logits(model, data, args.batch_packets, device)
+    flow_logits = last_of_flow(logits, data.packet_count)
+    ones = np.ones(len(data), dtype=np.int64)
+    levels = {"packet": (logits, data.packet_count), "flow": (flow_logits, ones)}
+    rng = np.random.default_rng(args.seed)
+    metric_rows, confusions = [], []
+    for level, (values, count) in levels.items():
+        metric_rows += metrics.metric_rows(level, data.is_attack, values, count, args.bootstrap_samples, rng)
+        confusions += confusion_rows(level, np.repeat(data.is_attack, count), values)
+    write_csv(args.metrics, args.model_name, metric_rows)
+    write_csv(args.recall, args.model_name, recall_rows(data, flow_logits))
+    write_csv(args.confusion, args.model_name, confusions)
+    with create_hdf5(args.predictions, provenance("evaluate.py", vars(args), [args.dataset, args.weights])) as file:
+        columns = {"row": data.row, "attack": data.flows["attack"], "logit": flow_logits}
+        columns |= {"offset": data.start, "packet_count": data.packet_count}
+        for name, column in columns.items():
+            file.create_dataset(f"flows/{name}", data=column, **COLUMN_OPTIONS)
+        file.create_dataset("packets/logit", data=logits, **COLUMN_OPTIONS)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,77 @@
+"""What the attack scripts share: their options, their targets and the file of adversarial flows.
+
+Adversarial flows (HDF5, CSR like a data set): `/flows/*`, one row an attacked flow: `row` in the
+data set, `attack` (index into the attribute `attacks`), `original_logit`, `logit` (last packet),
+`l1`, `linf` (z-scores), `last_l1` (of the last iterate), `iteration` (of the one kept),
+`already_benign`, `success` (logit <= 0), `success_delta` (logit <= delta), `offset`,
+`packet_count`; `/packets/length` (bytes) and `/packets/iat_ns`.
+"""
+
+import json
+
+import numpy as np
+
+from rnnids.attacks import KEEP, OBJECTIVES, Settings, select_flows
+from rnnids.cli import log, positive
+from rnnids.data import TEST, load_dataset
+from rnnids.model import load_model, pick_device
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
+
+
+def add_attack_arguments(parser):
+    """Options of every attack: data set, model, constraints, selection, device."""
+    parser.add_argument("--dataset", required=True, help="data set (HDF5)")
+    parser.add_argument("--weights", required=True, help="model (safetensors)")
+    parser.add_argument("--delta", required=True, type=float, help="logit to reach; below 0 is a margin")
+    parser.add_argument("--learning-rate", required=True, type=positive(float), help="step of the descent, z-scores")
+    parser.add_argument("--iterations", required=True, type=positive(int), help="CW: per unit of kappa")
+    parser.add_argument("--objective", required=True, choices=OBJECTIVES, help="packets whose logits count")
+    parser.add_argument("--keep", required=True, choices=KEEP, help="iterate that is kept")
+    parser.add_argument("--mtu", required=True, type=positive(int), help="longest packet that padding can make, bytes")
+    parser.add_argument("--max-flows", type=positive(int), help="attack flows per type, at most; all if not given")
+    parser.add_argument("--seed", required=True, type=int, help="of the choice of flows")
+    parser.add_argument("--batch-packets", required=True, type=positive(int), help="padded packets per batch, at most")
+    parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
+
+
+def settings_of(args):
+    """The attack's settings among a script's arguments."""
+    return Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
+
+
+def load_targets(args):
+    """(model, test split, rows of the flows to attack); warns when there is nothing to attack."""
+    data = load_dataset(args.dataset, TEST)
+    model = load_model(args.weights, data, pick_device(args.device))
+    rows = select_flows(data, args.max_flows, args.seed)
+    if not len(rows):
+        log.warning("%s: no attack flow in the test split, so there is nothing to attack", args.dataset)
+    return model, data, rows
+
+
+def write_attack(path, method, args, data, rows, result):
+    """Write the result of ``attacks.attack_flows`` to `path`."""
+    count = data.packet_count[rows]
+    columns = {name: value for name, value in result.items() if name not in ("length", "iat_ns")}
+    columns |= {
+        "row": data.row[rows],
+        "attack": data.flows["attack"][rows],
+        "already_benign": result["original_logit"] <= 0,
+        "success": result["logit"] <= 0,
+        "success_delta": result["logit"] <= args.delta,
+        "offset": np.cumsum(count) - count,
+        "packet_count": count,
+    }
+    with create_hdf5(path, provenance(f"attack_{method}.py", vars(args), [args.dataset, args.weights])) as file:
+        file.attrs["attacks"] = json.dumps(data.attacks)
+        file.attrs["method"] = method
+        file.attrs["delta"] = args.delta
+        if "kappa" in vars(args):
+            file.attrs["kappa"] = args.kappa
+        for name, column in columns.items():
+            file.create_dataset(f"flows/{name}", data=column, **COLUMN_OPTIONS)
+        for name in ("length", "iat_ns"):
+            packets = np.concatenate(result[name]) if len(rows) else np.empty(0, dtype=np.int64)
+            file.create_dataset(f"packets/{name}", data=packets, **COLUMN_OPTIONS)
+    fooled = columns["success"].mean() if len(rows) else 0
+    log.info("%d flows, %.1f %% classified as benign", len(rows), 100 * fooled)

@@ -1,0 +1,37 @@
+"""Running a trained detector over whole data sets."""
+
+import numpy as np
+import torch
+
+from rnnids.cli import Progress
+from rnnids.data import batches_by_length, is_packet
+
+
+@torch.no_grad()
+def packet_logits(model, data, batch_packets, device="cpu", suppressed=None):
+    """One logit per packet.
+
+    Args:
+        data: FlowData of N flows and P packets.
+        batch_packets: padded packets per batch, at most.
+        suppressed: (15,) bool, features left out of every flow (feature dropout models only).
+
+    Returns:
+        (P,) float32, in the order of the data set's packets.
+    """
+    logits = np.empty(int(data.packet_count.sum()), dtype=np.float32)
+    with Progress("predicting", total=len(data), unit="flows") as progress:
+        for rows in batches_by_length(data.packet_count, batch_packets):
+            inputs = torch.from_numpy(data.padded(rows)).to(device)
+            hidden = None
+            if suppressed is not None:
+                hidden = torch.as_tensor(suppressed, device=device).expand(len(rows), -1)
+            batch = model(inputs, hidden).float().cpu().numpy()
+            logits[data.packet_rows(rows)] = batch[is_packet(data.packet_count[rows])]
+            progress.update(len(rows))
+    return logits
+
+
+def last_of_flow(values, packet_count):
+    """The value at each flow's last packet: (P,) -> (N,)."""
+    return values[np.cumsum(packet_count) - 1]

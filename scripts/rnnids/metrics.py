@@ -1,0 +1,100 @@
+"""Classification metrics of Table II, per packet and per flow, with bootstrap intervals.
+
+A flow's prediction is that of its last packet; a positive logit means attack. Intervals resample
+flows, not packets: the packets of one flow are not independent of each other.
+"""
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+METRICS = ("accuracy", "precision", "recall", "f1", "youden_j")
+INTERVAL = (0.025, 0.975)  # 95 %
+
+
+def confusion(is_attack, logits):
+    """Counts of true/predicted pairs.
+
+    Args:
+        is_attack: (N,) bool. logits: (N,).
+
+    Returns:
+        dict of the integers tp, fp, tn, fn.
+    """
+    cells = confusion_cells(is_attack, logits)
+    return dict(zip(("tp", "fp", "tn", "fn"), cells.sum(axis=0).tolist(), strict=True))
+
+
+def confusion_cells(is_attack, logits):
+    """(N, 4) int64: which of tp, fp, tn, fn each item is."""
+    is_attack, predicted = np.asarray(is_attack), np.asarray(logits) > 0
+    cells = (is_attack & predicted, ~is_attack & predicted, ~is_attack & ~predicted, is_attack & ~predicted)
+    return np.stack(cells, axis=-1).astype(np.int64)
+
+
+def scores(tp, fp, tn, fn):
+    """The five metrics from counts (scalars or arrays of one shape); 0/0 is NaN.
+
+    Youden's J is recall + specificity - 1.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tp, fp, tn, fn = (np.asarray(count, dtype=float) for count in (tp, fp, tn, fn))
+        recall = tp / (tp + fn)
+        return {
+            "accuracy": (tp + tn) / (tp + fp + tn + fn),
+            "precision": tp / (tp + fp),
+            "recall": recall,
+            "f1": 2 * tp / (2 * tp + fp + fn),
+            "youden_j": recall + tn / (tn + fp) - 1,
+        }
+
+
+def bootstrap_counts(cells, samples, rng):
+    """Confusion counts of resampled flows.
+
+    Args:
+        cells: (N, 4) counts of each flow.
+
+    Returns:
+        (samples, 4): each row the sum over N flows drawn with replacement.
+    """
+    # Flows with equal counts are interchangeable, so drawing how often each *kind* of flow comes is
+    # the same bootstrap, at the cost of the number of kinds.
+    kinds, count = np.unique(cells, axis=0, return_counts=True)
+    return rng.multinomial(len(cells), count / len(cells), size=samples) @ kinds
+
+
+def metric_rows(level, is_attack, logits, packet_count, samples, rng):
+    """Rows of metrics.csv for one level.
+
+    Args:
+        level: "packet" or "flow".
+        is_attack: (N,) bool per flow. logits: (P,) per packet or (N,) per flow.
+        packet_count: (N,) items of each flow in `logits` (all 1 for flows).
+        samples: bootstrap resamples.
+
+    Returns:
+        list of dicts level, metric, value, low, high (the areas have no interval).
+    """
+    label = np.repeat(is_attack, packet_count)
+    cells = confusion_cells(label, logits)
+    per_flow = np.add.reduceat(cells, np.cumsum(packet_count) - packet_count, axis=0)
+    value = scores(*cells.sum(axis=0))
+    resampled = scores(*bootstrap_counts(per_flow, samples, rng).T)
+    rows = []
+    for metric in METRICS:
+        low, high = np.nanquantile(resampled[metric], INTERVAL)
+        rows.append({"level": level, "metric": metric, "value": float(value[metric]), "low": low, "high": high})
+    for metric, area in (("roc_auc", roc_auc_score), ("average_precision", average_precision_score)):
+        rows.append({"level": level, "metric": metric, "value": area(label, logits), "low": None, "high": None})
+    return rows
+
+
+def proportion_interval(successes, total):
+    """Wilson's 95 % interval of a proportion; unlike a bootstrap it is not [1, 1] for 5 of 5."""
+    if total == 0:
+        return np.nan, np.nan
+    z = 1.959963984540054
+    share = successes / total
+    centre = share + z * z / (2 * total)
+    spread = z * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return (centre - spread) / (1 + z * z / total), (centre + spread) / (1 + z * z / total)

@@ -1,0 +1,193 @@
+"""The Adversarial Robustness Score (ARS, Eq. 3) and the search that finds it (Sec. IV).
+
+The search raises kappa round after round and keeps each flow's nearest success over all rounds. An
+ARS found so is an upper bound of the true one: a better attack can only lower it.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rnnids.attacks import attack_flows, carlini_wagner
+from rnnids.cli import log
+from rnnids.inference import last_of_flow, packet_logits
+from rnnids.metrics import INTERVAL
+from rnnids.storage import create_hdf5, read_hdf5
+
+HALF_FOUND, MAX_ROUNDS = "half_found", "max_rounds"
+
+
+def adversarial_robustness_score(distances):
+    """Eq. 3: the mean of the ceil(N/2) smallest distances.
+
+    Args:
+        distances: (N,) z-score L1 distances, infinite where the attack failed.
+
+    Returns:
+        float; infinite if fewer than ceil(N/2) flows were fooled, NaN for N = 0.
+    """
+    distances = np.asarray(distances, dtype=float)
+    if not len(distances):
+        return math.nan
+    return float(np.sort(distances)[: math.ceil(len(distances) / 2)].mean())
+
+
+def bootstrap_interval(distances, samples, rng):
+    """95 % interval of the ARS over resampled flows; either end may be infinite, NaN for N = 0."""
+    if not len(distances):
+        return math.nan, math.nan
+    resampled = [adversarial_robustness_score(rng.choice(distances, len(distances))) for _ in range(samples)]
+    # Interpolating between a finite and an infinite value is undefined, so take existing values.
+    low = np.quantile(resampled, INTERVAL[0], method="lower")
+    return float(low), float(np.quantile(resampled, INTERVAL[1], method="higher"))
+
+
+def half_found(distances, unsuccessful):
+    """The stop rule of Sec. IV for one attack type.
+
+    True when at least ceil(N/2) flows are fooled and the nearest iterate that is not adversarial
+    lies no nearer than the ceil(N/2)-th nearest adversarial flow. A heuristic: where the attack
+    stopped is no lower bound for where a flow can be fooled.
+
+    Args:
+        distances: (N,) of adversarial flows, infinite where there is none.
+        unsuccessful: (N,) distance of the last iterate of the flows without success, else infinite.
+    """
+    needed = math.ceil(len(distances) / 2)
+    return np.isfinite(distances).sum() >= needed and unsuccessful.min() >= np.sort(distances)[needed - 1]
+
+
+@dataclass
+class Search:
+    """State of the rising-kappa search over N flows; resumable between rounds.
+
+    Attributes:
+        attack: (N,) attack type of each flow.
+        distances: (N,) nearest success so far; 0 for flows that are benign unmodified.
+        rounds, kappa: per attack type, the rounds it took and the last kappa tried.
+        stopped: per attack type, why its search ended; absent while it goes on.
+    """
+
+    attack: np.ndarray
+    distances: np.ndarray
+    rounds: dict = field(default_factory=dict)
+    kappa: dict = field(default_factory=dict)
+    stopped: dict = field(default_factory=dict)
+
+    def open_types(self):
+        """Attack types whose search goes on."""
+        return [attack for attack in np.unique(self.attack).tolist() if attack not in self.stopped]
+
+    def conclude(self, attack, unsuccessful, round_number, max_rounds):
+        """Decide after a round whether the search for one attack type ends."""
+        self.rounds[attack] = round_number
+        if half_found(self.distances[self.attack == attack], unsuccessful):
+            self.stopped[attack] = HALF_FOUND
+        elif round_number == max_rounds:
+            self.stopped[attack] = MAX_ROUNDS
+
+
+def search(model, data, rows, attack_settings, kappas, batch_packets, checkpoint, run):
+    """Find the distances behind the ARS of every attack type by raising kappa.
+
+    Args:
+        rows: (N,) flows of `data` to attack.
+        attack_settings: attacks.Settings. kappas: rising, one a round.
+        checkpoint: path, written after each round. run: text naming settings and inputs; only a
+            checkpoint of the same run is resumed.
+
+    Returns:
+        Search. Round 0 is the unmodified flows (kappa 0), as in Sec. IV.
+    """
+    device = next(model.parameters()).device
+    state, done = _resume(checkpoint, run)
+    if state is None:
+        flows = data.take(rows)
+        logits = last_of_flow(packet_logits(model, flows, batch_packets, device), flows.packet_count)
+        state = Search(flows.flows["attack"].astype(int), np.where(logits <= 0, 0.0, math.inf))
+        for attack in state.open_types():
+            of_type = state.attack == attack
+            state.kappa[attack] = 0.0
+            state.conclude(attack, np.where(logits[of_type] > 0, 0.0, math.inf), 0, len(kappas))
+    for round_number, kappa in enumerate(kappas[done:], start=done + 1):
+        if not state.open_types():
+            break
+        _search_round(state, model, data, rows, kappa, round_number, len(kappas), attack_settings, batch_packets)
+        _save(checkpoint, run, state, round_number)
+    return state
+
+
+def _search_round(state, model, data, rows, kappa, round_number, max_rounds, settings, batch_packets):
+    """Attack the detected flows of all open types with one kappa, always from the originals."""
+    chosen = np.flatnonzero(np.isin(state.attack, state.open_types()) & (state.distances > 0))
+    label = f"round {round_number}, kappa {kappa:g}"
+    result = attack_flows(
+        model,
+        data,
+        rows[chosen],
+        lambda *batch: carlini_wagner(*batch, kappa, settings),
+        settings,
+        batch_packets,
+        label,
+    )
+    fooled = result["logit"] <= 0
+    state.distances[chosen] = np.where(
+        fooled, np.minimum(state.distances[chosen], result["l1"]), state.distances[chosen]
+    )
+    unsuccessful = np.full(len(rows), math.inf)
+    unsuccessful[chosen] = np.where(np.isfinite(state.distances[chosen]), math.inf, result["last_l1"])
+    for attack in state.open_types():
+        state.kappa[attack] = kappa
+        state.conclude(attack, unsuccessful[state.attack == attack], round_number, max_rounds)
+    log.info("%s: %d of %d flows fooled, %d types go on", label, fooled.sum(), len(fooled), len(state.open_types()))
+
+
+def ars_rows(state, data, samples, rng):
+    """Rows of ars.csv, one per attack type."""
+    rows = []
+    for attack in np.unique(state.attack).tolist():
+        distances = state.distances[state.attack == attack]
+        low, high = bootstrap_interval(distances, samples, rng)
+        category = data.categories[data.flows["category"][data.flows["attack"] == attack][0]]
+        rows.append(
+            {
+                "attack": data.attacks[attack],
+                "category": category,
+                "flows": len(distances),
+                "already_benign": int((distances == 0).sum()),
+                "success_ratio": float(np.isfinite(distances).mean()),
+                "ars": adversarial_robustness_score(distances),
+                "low": low,
+                "high": high,
+                "ars_detected": adversarial_robustness_score(distances[distances > 0]),
+                "kappa": state.kappa[attack],
+                "rounds": state.rounds[attack],
+                "stopped": state.stopped[attack],
+            }
+        )
+    return rows
+
+
+def _save(path, run, state, done):
+    with create_hdf5(path, run) as file:
+        file["attack"], file["distances"] = state.attack, state.distances
+        file.attrs["done"] = done
+        file.attrs["progress"] = json.dumps(
+            [list(getattr(state, name).items()) for name in ("rounds", "kappa", "stopped")]
+        )
+
+
+def _resume(path, run):
+    """(Search, rounds done) of a checkpoint of the same run, else (None, 0)."""
+    if not Path(path).is_file():
+        return None, 0
+    with read_hdf5(path) as file:
+        if file.attrs["provenance"] != run:
+            log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
+            return None, 0
+        progress = map(dict, json.loads(file.attrs["progress"]))
+        log.info("resuming after round %d from %s", file.attrs["done"], path)
+        return Search(file["attack"][:], file["distances"][:], *progress), int(file.attrs["done"])

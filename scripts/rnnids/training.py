@@ -1,0 +1,188 @@
+"""Training a detector: mean binary cross-entropy over all packets (Sec. II), resumable.
+
+Everything random is drawn from (seed, epoch), so a run that was killed and resumed ends, on a
+CPU, with the same weights as one that was not.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch.nn import functional
+
+from rnnids.cli import Progress, log
+from rnnids.data import batches_by_length, is_packet
+from rnnids.errors import InputError
+from rnnids.features import NUM_FEATURES
+from rnnids.storage import atomic_path
+
+CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
+CURVE = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training flows.
+        learning_rate: Adam's at the start; it falls to 0 along a half cosine.
+        batch_packets: upper bound of padded packets in a batch.
+        validation_fraction: of the training flows, held out to pick the best epoch.
+        precision: "auto" (bf16 where the card has it) or "float32".
+        seed: of weights, held-out flows, batches and feature dropout.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_packets: int
+    validation_fraction: float
+    precision: str
+    seed: int
+
+
+def hold_out(data, fraction, seed):
+    """Divide training flows at random into (fitted, validation); both keep every flow once."""
+    chosen = np.random.default_rng([seed, len(data)]).permutation(len(data))
+    held_out = max(1, round(fraction * len(data)))
+    return data.take(np.sort(chosen[held_out:])), data.take(np.sort(chosen[:held_out]))
+
+
+def fit(model, data, settings, checkpoint, device="cpu"):
+    """Train `model` in place and keep a checkpoint after every epoch.
+
+    Args:
+        model: Detector with its initial weights.
+        data: FlowData of the training split.
+        checkpoint: path; an interrupted run of the same settings resumes from it.
+
+    Returns:
+        (state dict of the epoch with the smallest validation loss, rows of ``CURVE``);
+        `model` itself holds the weights of the last epoch.
+
+    Raises:
+        InputError: the training split holds one class only.
+    """
+    if data.is_attack.all() or not data.is_attack.any():
+        kind = "attack" if data.is_attack.any() else "benign"
+        raise InputError(f"training split: all {len(data)} flows are {kind}; check the label rules and the split")
+    fitted, validation = hold_out(data, settings.validation_fraction, settings.seed)
+    model.to(device)
+    optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    run = _digest(model, data, settings)
+    curve, best = _resume(checkpoint, run, model, optimiser)
+    for epoch in range(len(curve), settings.epochs):
+        loss = train_epoch(model, optimiser, fitted, settings, epoch, device)
+        validation_loss, accuracy = validate(model, validation, settings, device)
+        if not curve or validation_loss < min(row["validation_loss"] for row in curve):
+            best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        curve.append(dict(zip(CURVE, (epoch, loss, validation_loss, accuracy), strict=True)))
+        log.info(
+            "epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f",
+            *(epoch + 1, settings.epochs, loss, validation_loss, accuracy),
+        )
+        _save(checkpoint, run, model, optimiser, curve, best)
+    return best, curve
+
+
+def train_epoch(model, optimiser, data, settings, epoch, device):
+    """One pass over `data`; returns the mean loss per packet."""
+    rng = np.random.default_rng([settings.seed, epoch])
+    batches = batches_by_length(data.packet_count, settings.batch_packets, rng)
+    total = packets = 0
+    with Progress(f"epoch {epoch + 1}", total=int(data.packet_count.sum()), unit="packets") as progress:
+        for index, rows in enumerate(batches):
+            set_learning_rate(optimiser, settings, epoch + index / len(batches))
+            suppressed = None
+            if model.feature_dropout:  # each with probability 1/n, for a whole flow (Sec. V-A3)
+                suppressed = torch.from_numpy(rng.random((len(rows), NUM_FEATURES)) < 1 / NUM_FEATURES).to(device)
+            loss = batch_loss(model, data, rows, settings.precision, device, suppressed)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+            optimiser.step()
+            count = int(data.packet_count[rows].sum())
+            total += loss.detach() * count
+            packets += count
+            progress.update(count)
+    return float(total) / packets
+
+
+def set_learning_rate(optimiser, settings, epochs_done):
+    """Half a cosine from the given rate to 0."""
+    rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs_done / settings.epochs))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def batch_loss(model, data, rows, precision, device, suppressed=None):
+    """Mean binary cross-entropy over the packets of flows `rows`, each with its flow's label."""
+    inputs = torch.from_numpy(data.padded(rows)).to(device)
+    mask = torch.from_numpy(is_packet(data.packet_count[rows])).to(device)
+    label = torch.from_numpy(data.is_attack[rows].astype(np.float32)).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
+        logits = model(inputs, suppressed)
+    return functional.binary_cross_entropy_with_logits(logits[mask].float(), label[:, None].expand_as(mask)[mask])
+
+
+def use_bfloat16(precision, device):
+    """Whether matrix products run in bfloat16: only on a card that has it, never on a CPU."""
+    return precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+@torch.no_grad()
+def validate(model, data, settings, device):
+    """(mean loss, accuracy) per packet of `data`."""
+    loss = correct = packets = 0
+    for rows in batches_by_length(data.packet_count, settings.batch_packets):
+        mask = is_packet(data.packet_count[rows])
+        logits = model(torch.from_numpy(data.padded(rows)).to(device)).float().cpu()[torch.from_numpy(mask)]
+        label = torch.from_numpy(np.repeat(data.is_attack[rows], data.packet_count[rows]))
+        loss += float(functional.binary_cross_entropy_with_logits(logits, label.float(), reduction="sum"))
+        correct += int(((logits > 0) == label).sum())
+        packets += len(label)
+    return loss / packets, correct / packets
+
+
+def _digest(model, data, settings):
+    """Text that differs whenever a checkpoint must not be resumed."""
+    return json.dumps([model.architecture, asdict(settings), len(data), data.mean.tolist(), data.std.tolist()])
+
+
+def _save(path, run, model, optimiser, curve, best):
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"run": run, "curve": json.dumps(curve)})
+
+
+def _resume(path, run, model, optimiser):
+    """Load a checkpoint of the same run into `model` and `optimiser`; (curve, best), empty if there is none."""
+    if not Path(path).is_file():
+        return [], None
+    with safetensors.safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        if metadata["run"] != run:
+            log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
+            return [], None
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    groups = {"model": {}, "best": {}, "adam": {}}
+    for name, value in tensors.items():
+        group, _, rest = name.partition(".")
+        groups[group][rest] = value
+    model.load_state_dict(groups["model"])
+    state = optimiser.state_dict()
+    for name, value in groups["adam"].items():
+        index, _, key = name.partition(".")
+        state["state"].setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict(state)
+    curve = json.loads(metadata["curve"])
+    log.info("resuming after epoch %d from %s", len(curve), path)
+    return curve, groups["best"]
