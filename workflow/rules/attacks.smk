@@ -52,7 +52,8 @@ rule summarise_attacks:
         script=script("summarise_attacks.py"),
         code=code("summarise_attacks.py"),
     shell:
-        "python {params.script:q} --attacks {input.attacks:q} --output {output.summary:q} 2> {log:q}"
+        "python {params.script:q} --attacks {input.attacks:q} --output {output.summary:q}"
+        " --model-name {wildcards.model} 2> {log:q}"
 
 
 rule ars:
@@ -80,4 +81,5 @@ rule ars:
         options=f"{attack_options('cw')} {flags(config['ars'])}",
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --output {output.ars:q}"
-        " --distances {output.distances:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
+        " --distances {output.distances:q} --checkpoint {params.checkpoint:q} --model-name {wildcards.model}"
+        " {params.options} 2> {log:q}"

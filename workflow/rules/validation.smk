@@ -26,9 +26,12 @@ def explain(error):
     if error.validator == "additionalProperties" and "properties" in error.schema:
         return unknown_keys(error, f"{key}." if key else "")
     if error.validator == "enum":
-        return [f"{key}: {error.instance!r} is not allowed; {nearest(error.instance, error.validator_value)}"]
-    hint = f" ({error.schema['description']})" if "description" in error.schema else ""
-    return [f"{key or 'configuration'}: {error.message}{hint}"]
+        expected = nearest(error.instance, error.validator_value)
+    elif error.validator == "required" or "description" not in error.schema:
+        return [f"{key or 'configuration'}: {error.message}"]
+    else:
+        expected = f"expected {error.schema['description']}"
+    return [f"{key}: {error.instance!r} is not allowed; {expected}"]
 
 
 def unknown_selections(config):
