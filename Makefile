@@ -1,0 +1,47 @@
+# make          set up .venv, run the workflow on the shipped captures, write results/report.html
+# make test     set up .venv and run all tests
+# make lint     style of Python and Snakemake files
+# make clean    remove results (the environment stays; `make distclean` removes it too)
+#
+# Needs Python 3.11 or later, make and git. CORES=4 limits the cores, CONFIG=my.yaml adds a configuration.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+CORES ?= all
+CONFIG ?=
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
+
+.PHONY: results setup test lint clean distclean
+
+results: setup
+	$(SNAKEMAKE) --cores $(CORES)
+	$(SNAKEMAKE) --report results/report.html
+
+setup: .venv/.ready
+
+# uv installs in seconds what takes pip minutes; it does not know pip's own folder of wheels, so it is told.
+.venv/.ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet uv==0.13.9 || echo "uv is not to be had; pip will do"
+	@links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}"; \
+	if [ -n "$$links" ]; then export UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')"; fi; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock \
+		|| $(BIN)/python -m pip install --quiet -r requirements.lock
+	@touch $@
+
+# Two workers with one thread each: files of tests are the unit, since tests of a file share what they prepare.
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf results .snakemake
+
+distclean: clean
+	rm -rf .venv
