@@ -1,0 +1,214 @@
+"""From a capture to the file of its flows.
+
+One pass over the packets in compiled code, then the flows are sorted by start (stable: by first
+packet in the capture where starts are equal) and written as HDF5 in CSR layout, the packets of each
+flow in a row. Memory follows the number of live flows, never the size of the capture.
+
+Interarrival times are stored as they are, negative where the capture's time steps back; building a
+data set drops such flows and counts them. ``duration_ns`` is the sum of a flow's interarrival times.
+"""
+
+import json
+import os
+
+import numpy as np
+
+from rnnids.cli import Progress, log
+from rnnids.errors import InputError
+from rnnids.flow_table import COUNTERS, END_REASONS, FLOW, ROW, SMALLEST, add_packets, rebuild, sweep
+from rnnids.links import LINK_TYPES, LINK_UNSUPPORTED, REASONS
+from rnnids.packets import PACKET, parse_batch
+from rnnids.pcap import BATCH, open_capture
+from rnnids.records import SECOND
+from rnnids.spill import in_order, scratch
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5
+
+ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
+LONGEST = 1_000_000_000  # seconds of a time-out
+FLOW_COLUMNS = {  # name: (type, trailing shape, unit)
+    "start_ns": ("i8", (), "nanoseconds since 1970-01-01 UTC"),
+    "duration_ns": ("i8", (), "nanoseconds"),
+    "source_address": ("u1", (16,), "IPv6 address, IPv4 as ::ffff:a.b.c.d"),
+    "destination_address": ("u1", (16,), "IPv6 address, IPv4 as ::ffff:a.b.c.d"),
+    "source_port": ("u2", (), "port (ICMP: 0)"),
+    "destination_port": ("u2", (), "port (ICMP: 256 * type + code)"),
+    "protocol": ("u1", (), "IP protocol number"),
+    "end_reason": ("u1", (), "index into the attribute end_reasons"),
+    "offset": ("i8", (), "row of the first packet in /packets"),
+    "packet_count": ("i4", (), "packets"),
+}
+PACKET_COLUMNS = {
+    "iat_ns": ("i8", (), "nanoseconds since the previous packet of the flow"),
+    "length": ("u4", (), "bytes of the IP packet, header included"),
+    "direction": ("u1", (), "0 forward, 1 reverse"),
+    "flags": ("u2", (), "TCP header bits FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, NS 256"),
+}
+
+
+def to_nanoseconds(seconds, name):
+    """A time-out in nanoseconds.
+
+    Raises:
+        InputError: not a positive number of seconds.
+    """
+    if not 0 < seconds <= LONGEST:
+        raise InputError(f"{name}: {seconds} is no time-out; give seconds above 0 and at most {LONGEST:,}")
+    return round(seconds * SECOND)
+
+
+class FlowBuilder:
+    """Groups parsed packets into flows and spills both into `bucket`."""
+
+    def __init__(self, bucket, idle, active):
+        self.bucket, self.timeouts = bucket, (idle, active)
+        self.table = np.zeros(SMALLEST, FLOW)
+        self.counters = np.zeros(1, COUNTERS)[0]
+        self.rows, self.ended = np.empty(ROWS, ROW), np.empty(ENDED, FLOW)
+
+    def add(self, packets):
+        """Assign a (n,) PACKET array, in capture order."""
+        done = 0
+        while True:
+            done = add_packets(packets, done, self.table, *self.timeouts, self.rows, self.ended, self.counters)
+            if done == len(packets):
+                return
+            self._flush()
+            if 4 * self.counters["used"] > 3 * len(self.table):
+                self.bucket.flows.append(sweep(self.table, self.counters["now"], *self.timeouts, False))
+                self.table = rebuild(self.table, self.counters)
+
+    def finish(self):
+        """End the flows that are still live; returns the number of all flows."""
+        self._flush()
+        self.bucket.flows.append(sweep(self.table, self.counters["now"], *self.timeouts, True))
+        return int(self.counters["flows"])
+
+    def _flush(self):
+        self.bucket.packets.append(self.rows[: self.counters["rows"]])
+        self.bucket.flows.append(self.ended[: self.counters["ended"]])
+        self.counters["rows"] = self.counters["ended"] = 0
+
+
+class Clock:
+    """Watches the time stamps of a capture for steps back."""
+
+    def __init__(self):
+        self.latest, self.steps, self.largest = None, 0, 0
+
+    def see(self, times):
+        """Take the next (n,) times in nanoseconds."""
+        if not len(times):
+            return
+        first = times[0] if self.latest is None else self.latest
+        steps = np.diff(times, prepend=first)
+        self.steps += int((steps < 0).sum())
+        self.largest = max(self.largest, -int(steps.min()))
+        self.latest = times[-1]
+
+    def warnings(self):
+        """What to say about it."""
+        if not self.steps:
+            return []
+        return [f"time steps back {self.steps:,} times between packets, by at most {self.largest / SECOND:g} s"]
+
+
+def read_flows(capture, bucket, idle, active):
+    """Spill the flows of `capture` into `bucket`; returns ((len(REASONS),) packets skipped, warnings)."""
+    if capture.link is not None and capture.link not in LINK_TYPES:
+        raise InputError(
+            f"{capture.path}: byte 20: link type {capture.link} is not supported; "
+            f"convert the capture to one of {', '.join(map(str, LINK_TYPES))}"
+        )
+    builder, clock = FlowBuilder(bucket, idle, active), Clock()
+    skipped, packets = np.zeros(len(REASONS), np.int64), np.empty(BATCH, PACKET)
+    size, position = os.path.getsize(capture.path), 0
+    with Progress(f"reading {os.path.basename(capture.path)}", total=size, unit="bytes") as progress:
+        for buffer, records in capture.batches():
+            kept = packets[: parse_batch(buffer, records, packets, skipped)]
+            clock.see(kept["time"])
+            builder.add(kept)
+            progress.update(capture.position() - position)
+            position = capture.position()
+    builder.finish()
+    if capture.packets_read and skipped[LINK_UNSUPPORTED] == capture.packets_read:
+        raise InputError(f"{capture.path}: byte 0: no packet has a supported link type; convert the capture")
+    return skipped, capture.warnings + clock.warnings()
+
+
+def address_bytes(high, low):
+    """(n, 16) uint8 addresses from their two halves."""
+    return np.stack([high, low], axis=1).astype(">u8").view(np.uint8)
+
+
+def flow_columns(flows, packet_count, first_row):
+    """The columns of sorted `flows` whose packets begin at row `first_row`."""
+    return {
+        "start_ns": flows["start"],
+        "duration_ns": flows["last"] - flows["start"],
+        "source_address": address_bytes(flows["source_high"], flows["source_low"]),
+        "destination_address": address_bytes(flows["destination_high"], flows["destination_low"]),
+        "source_port": flows["source_port"],
+        "destination_port": flows["destination_port"],
+        "protocol": flows["protocol"],
+        "end_reason": flows["end_reason"],
+        "offset": first_row + np.cumsum(packet_count) - packet_count,
+        "packet_count": packet_count,
+    }
+
+
+def create_columns(file, group, columns, size):
+    """Make the columns of a group for `size` rows."""
+    for name, (dtype, shape, unit) in columns.items():
+        column = file.create_dataset(
+            f"{group}/{name}", (size, *shape), dtype, maxshape=(None, *shape), **COLUMN_OPTIONS
+        )
+        column.attrs["unit"] = unit
+
+
+def write_flows(file, bucket):
+    """Write the flows of `bucket` to an open HDF5 file, sorted by start."""
+    create_columns(file, "flows", FLOW_COLUMNS, bucket.flows.count)
+    create_columns(file, "packets", PACKET_COLUMNS, bucket.packets.count)
+    flow, row = 0, 0
+    with Progress("writing", total=bucket.packets.count, unit="packets") as progress:
+        for flows, packets, packet_count in in_order(bucket):
+            for name, values in flow_columns(flows, packet_count, row).items():
+                file["flows"][name][flow : flow + len(flows)] = values
+            for name in PACKET_COLUMNS:
+                file["packets"][name][row : row + len(packets)] = packets["iat" if name == "iat_ns" else name]
+            flow, row = flow + len(flows), row + len(packets)
+            progress.update(len(packets))
+
+
+def extract(pcap, output, idle_timeout, active_timeout, name, made_by):
+    """Extract the flows of a capture into an HDF5 file (layout: ``FLOW_COLUMNS``, ``PACKET_COLUMNS``).
+
+    Args:
+        pcap: path of a pcap or pcapng file, plain, gzip or zstd.
+        output: path of the flow file; appears only when it is whole.
+        idle_timeout, active_timeout: seconds (METHODS: 300 and 1800, as in the paper).
+        name: what to call the capture in the file.
+        made_by: text of ``storage.provenance``.
+
+    Raises:
+        InputError: not a capture, an unsupported link type, a bad time-out, nowhere to write.
+    """
+    idle, active = to_nanoseconds(idle_timeout, "idle_timeout"), to_nanoseconds(active_timeout, "active_timeout")
+    with open_capture(pcap) as capture, create_hdf5(output, made_by) as file, scratch(output) as bucket:
+        skipped, warnings = read_flows(capture, bucket, idle, active)
+        if bucket.packets.count == 0:
+            warnings = [*warnings, "no packet belongs to a flow: the file has no flows"]
+        reasons = {reason: int(count) for reason, count in zip(REASONS, skipped, strict=True) if count}
+        file.attrs["capture"] = name
+        file.attrs["idle_timeout"], file.attrs["active_timeout"] = idle_timeout, active_timeout
+        file.attrs["clock_resolution_ns"] = capture.resolution_ns or 1
+        file.attrs["packets_read"] = capture.packets_read
+        file.attrs["skipped"], file.attrs["warnings"] = json.dumps(reasons), json.dumps(warnings)
+        flows, packets = bucket.flows.count, bucket.packets.count
+        write_flows(file, bucket)
+        file.attrs["end_reasons"] = json.dumps(END_REASONS)
+    log.info("%s: %s packets read, %s in %s flows", pcap, f"{capture.packets_read:,}", f"{packets:,}", f"{flows:,}")
+    for reason, count in reasons.items():
+        log.info("%s: %s packets skipped: %s", pcap, f"{count:,}", reason)
+    for warning in warnings:
+        log.warning("warning: %s: %s", pcap, warning)

@@ -1,0 +1,180 @@
+"""Scratch files for what does not fit into memory: flows and their packets, sorted by (start, id).
+
+The pass over the capture appends finished flows and packets as they come. Afterwards they are split
+by sampled keys into buckets small enough for memory, again and again where one pass does not do
+(sample sort), and handed over in order. A bucket that is one huge flow needs no sorting.
+"""
+
+import contextlib
+import os
+import tempfile
+
+import numpy as np
+from numba import njit
+
+from rnnids.flow_table import FLOW, ROW
+
+CHUNK = 1 << 18  # rows read or written at a time
+BUCKET = 1 << 20  # packets sorted in memory at a time
+SAMPLES = 1 << 14  # keys kept to choose where to split
+FANOUT = 64  # buckets of one split
+KEY = np.dtype([("start", "i8"), ("id", "i8")])
+
+
+class Spill:
+    """An append-only file of rows with a ``start`` and an ``id``, and a regular sample of these keys."""
+
+    def __init__(self, directory, dtype):
+        handle, self.path = tempfile.mkstemp(dir=directory)
+        os.close(handle)
+        self.dtype, self.count = dtype, 0
+        self.sample, self.stride = np.empty(0, KEY), 1
+
+    def append(self, rows):
+        """Write `rows`, an array of the file's dtype."""
+        with open(self.path, "ab") as file:
+            rows.tofile(file)
+        taken = rows[-self.count % self.stride :: self.stride]
+        keys = np.empty(len(taken), KEY)
+        keys["start"], keys["id"] = taken["start"], taken["id"]
+        self.sample = np.concatenate([self.sample, keys])
+        self.count += len(rows)
+        while len(self.sample) > SAMPLES:
+            self.sample, self.stride = self.sample[::2], 2 * self.stride
+
+    def chunks(self):
+        """Yield the rows in order, ``CHUNK`` at a time."""
+        with open(self.path, "rb") as file:
+            while len(rows := np.fromfile(file, self.dtype, CHUNK)):
+                yield rows
+
+    def read(self):
+        """All rows as one array."""
+        return np.fromfile(self.path, self.dtype)
+
+    def remove(self):
+        """Delete the file."""
+        os.unlink(self.path)
+
+
+class Bucket:
+    """Flows and all of their packets, on disk."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.flows, self.packets = Spill(directory, FLOW), Spill(directory, ROW)
+
+    def remove(self):
+        """Delete both files."""
+        self.flows.remove()
+        self.packets.remove()
+
+
+@contextlib.contextmanager
+def scratch(output):
+    """A bucket in a scratch directory beside `output` that is removed whatever happens."""
+    prefix = f".{os.path.basename(output)}.scratch-"
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(output)), prefix=prefix) as directory:
+        yield Bucket(directory)
+
+
+def splitters(sample, buckets):
+    """Ascending keys that cut the sampled rows into about `buckets` equal parts.
+
+    With each key stands its successor, so that a flow that fills several parts gets one for itself.
+    """
+    sample = np.sort(sample)
+    chosen = np.unique(sample[np.arange(1, buckets) * len(sample) // buckets])
+    successors = chosen.copy()
+    successors["id"] += 1
+    return np.unique(np.concatenate([chosen, successors]))
+
+
+@njit(cache=True, nogil=True)
+def find_part(rows, keys, part):
+    """Write to ``part[i]`` the number of `keys` that are not above (start, id) of ``rows[i]``."""
+    for i in range(len(rows)):
+        low, high = 0, len(keys)
+        while low < high:
+            middle = (low + high) // 2
+            start = keys[middle].start
+            if start < rows[i].start or (start == rows[i].start and keys[middle].id <= rows[i].id):
+                low = middle + 1
+            else:
+                high = middle
+        part[i] = low
+
+
+def distribute(source, keys, targets):
+    """Append each row of the spill `source` to the one of `targets` that `keys` give it, in order."""
+    for rows in source.chunks():
+        part = np.empty(len(rows), np.uint8)
+        find_part(rows, keys, part)
+        order = np.argsort(part, kind="stable")
+        ordered = rows[order]
+        edges = np.searchsorted(part[order], np.arange(len(targets) + 1))
+        for target, low, high in zip(targets, edges, edges[1:], strict=False):
+            if low < high:
+                target.append(ordered[low:high])
+    source.remove()
+
+
+@njit(cache=True, nogil=True)
+def group_packets(ids, rank, packets, offset, grouped):
+    """Counting sort: move each packet behind those of the flows before it, keeping their order.
+
+    Args:
+        ids: (n,) ids of the flows, ascending.
+        rank: (n,) place of each of them in the file's order.
+        packets: (m,) ``ROW``.
+        offset: (n + 1,) zeros; becomes the first packet of each flow in file order.
+        grouped: (m,) ``ROW``, written.
+    """
+    place = np.empty(len(packets), np.int64)
+    dense = len(ids) > 0 and ids[-1] - ids[0] == len(ids) - 1
+    for i in range(len(packets)):
+        found = packets[i].id - ids[0] if dense else np.searchsorted(ids, packets[i].id)
+        place[i] = rank[found]
+        offset[place[i] + 1] += 1
+    for flow in range(len(ids)):
+        offset[flow + 1] += offset[flow]
+    following = offset[:-1].copy()
+    for i in range(len(packets)):
+        grouped[following[place[i]]] = packets[i]
+        following[place[i]] += 1
+
+
+def sort_in_memory(bucket):
+    """(flows, packets, packet_count) of a small bucket in file order; removes it."""
+    flows, packets = bucket.flows.read(), bucket.packets.read()
+    bucket.remove()
+    order = np.lexsort((flows["id"], flows["start"]))
+    flows = flows[order]
+    by_id = np.argsort(flows["id"])
+    offset, grouped = np.zeros(len(flows) + 1, np.int64), np.empty_like(packets)
+    group_packets(flows["id"][by_id], by_id, packets, offset, grouped)
+    return flows, grouped, np.diff(offset)
+
+
+def in_order(bucket):
+    """Yield (flows, packets, packet_count) sorted by (start, id); consumes the bucket.
+
+    A flow too large for memory comes in several pieces: with its first packets as one flow with its
+    whole ``packet_count``, then as no flow but more packets.
+    """
+    if bucket.packets.count <= BUCKET:
+        yield sort_in_memory(bucket)
+    elif bucket.flows.count == 1:
+        flows, count = bucket.flows.read(), np.array([bucket.packets.count])
+        for packets in bucket.packets.chunks():
+            yield flows, packets, count
+            flows, count = flows[:0], count[:0]
+        bucket.remove()
+    else:
+        wanted = min(FANOUT, -(-2 * bucket.packets.count // BUCKET))
+        keys = splitters(bucket.packets.sample, max(2, wanted))
+        parts = [Bucket(bucket.directory) for _ in range(len(keys) + 1)]
+        distribute(bucket.flows, keys, [part.flows for part in parts])
+        distribute(bucket.packets, keys, [part.packets for part in parts])
+        for part in parts:
+            yield from in_order(part)
