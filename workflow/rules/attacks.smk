@@ -19,8 +19,8 @@ rule attack_cw:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        runtime=720,
-        mem_mb=16000,
+        runtime=growing(720),
+        mem_mb=growing(16000),
     params:
         script=script("attack_cw.py"),
         code=code("attack_cw.py"),
@@ -46,8 +46,8 @@ rule summarise_attacks:
     conda:
         "../../envs/flows.yaml"
     resources:
-        runtime=30,
-        mem_mb=4000,
+        runtime=growing(30),
+        mem_mb=growing(4000),
     params:
         script=script("summarise_attacks.py"),
         code=code("summarise_attacks.py"),
@@ -72,8 +72,8 @@ rule ars:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        runtime=1440,
-        mem_mb=16000,
+        runtime=growing(1440),
+        mem_mb=growing(16000),
     params:
         script=script("score_robustness.py"),
         code=code("score_robustness.py"),

@@ -44,6 +44,11 @@ def flags(*sections, **more):
     return " ".join(words)
 
 
+def growing(first):
+    """A resource of which a repeated job gets more: twice `first` at the second attempt, and so on."""
+    return lambda wildcards, attempt: first * attempt
+
+
 @functools.cache
 def syntax(path):
     """A file's syntax tree without docstrings: what the interpreter acts on."""

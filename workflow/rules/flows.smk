@@ -17,8 +17,8 @@ rule extract_flows:
     conda:
         "../../envs/flows.yaml"
     resources:
-        runtime=240,
-        mem_mb=4000,
+        runtime=growing(240),
+        mem_mb=growing(4000),
     params:
         script=script("extract_flows.py"),
         code=code("extract_flows.py"),
@@ -47,8 +47,8 @@ rule build_dataset:
     conda:
         "../../envs/flows.yaml"
     resources:
-        runtime=120,
-        mem_mb=16000,
+        runtime=growing(120),
+        mem_mb=growing(16000),
     params:
         script=script("build_dataset.py"),
         code=code("build_dataset.py"),

@@ -21,8 +21,8 @@ rule train:
     threads: 2
     resources:
         gpu=1,
-        runtime=1440,
-        mem_mb=16000,
+        runtime=growing(1440),
+        mem_mb=growing(16000),
     params:
         script=script("train.py"),
         code=code("train.py"),
@@ -51,8 +51,8 @@ rule evaluate:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        runtime=120,
-        mem_mb=16000,
+        runtime=growing(120),
+        mem_mb=growing(16000),
     params:
         script=script("evaluate.py"),
         code=code("evaluate.py"),
