@@ -1,0 +1,91 @@
+"""A study that takes seconds: two cuts of the shipped captures, a tiny model, a handful of attacks."""
+
+import gzip
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+WORKFLOW_FILES = ("Snakefile", "workflow", "profiles", "config", "envs", "scripts", "resources/paper")
+# Capture, start and length in seconds: some benign traffic with, in turn, DoS Hulk and bots with a port scan.
+CUTS = (("session3_wed", "2026-11-23T04:59:14Z", 5), ("session5_fri", "2026-11-23T05:04:50Z", 8))
+TINY = {
+    "selected_datasets": ["tiny"],
+    "datasets": {"tiny": {"captures": ["captures/*.pcap"], "labels": "config/labels/lab.csv", "source": "the tests"}},
+    "training": {"hidden_size": 8, "num_layers": 1, "epochs": 3, "batch_packets": 2048},
+    "evaluation": {"bootstrap_samples": 20},
+    "attacks": {"kappas": [0.5, 2], "cw": {"iterations": 3}, "selection": {"max_flows": 5}},
+    "ars": {"max_rounds": 2, "bootstrap_samples": 20},
+}
+
+
+def cut_capture(source, target, start, seconds):
+    """Write the packets of `seconds` from `start` (ISO 8601) of a gzipped little-endian pcap file to `target`."""
+    data = gzip.decompress(source.read_bytes())
+    first = datetime.fromisoformat(start).timestamp()
+    kept, position = [data[:24]], 24
+    while position < len(data):
+        second, microsecond, length = struct.unpack_from("<III", data, position)
+        if first <= second + microsecond / 1e6 < first + seconds:
+            kept.append(data[position : position + 16 + length])
+        position += 16 + length
+    target.write_bytes(b"".join(kept))
+
+
+def copy_workflow(target):
+    """A checkout of the workflow without its history and its captures."""
+    for name in WORKFLOW_FILES:
+        source = REPOSITORY / name
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, target / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target / name, follow_symlinks=False)
+    return target
+
+
+def snakemake(checkout, directory, *arguments):
+    """Run the workflow of `checkout` in `directory`; the finished process with its output as one text."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(checkout / "Snakefile"), "--directory", str(directory)]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_captures(tmp_path_factory):
+    """A folder with the two cuts."""
+    folder = tmp_path_factory.mktemp("cuts")
+    for name, start, seconds in CUTS:
+        cut_capture(REPOSITORY / "resources/lab" / f"{name}.pcap.gz", folder / f"{name}.pcap", start, seconds)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the workflow that a test may edit."""
+    return copy_workflow(tmp_path_factory.mktemp("a checkout") / "rnnids")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, tiny_captures):
+    """A working directory with the tiny captures and their configuration, nothing run yet; its path has a blank."""
+    folder = tmp_path_factory.mktemp("a study")
+    shutil.copytree(tiny_captures, folder / "captures")
+    (folder / "tiny.yaml").write_text(json.dumps(TINY))
+    return folder

@@ -1,0 +1,145 @@
+"""workflow/rules/common.smk: options from configuration, digests of code, captures and their names."""
+
+import runpy
+import shlex
+from types import SimpleNamespace
+
+import pytest
+from conftest import REPOSITORY
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = {
+    "scripts/draw.py": '"""Draw."""\nfrom rnnids import shapes\nimport json\n',
+    "scripts/count.py": "import rnnids.numbers\n",
+    "scripts/rnnids/__init__.py": '__version__ = "1"\n',
+    "scripts/rnnids/shapes.py": "from rnnids.numbers import ONE\n",
+    "scripts/rnnids/numbers.py": '"""Numbers."""\nONE = 1\n\n\ndef two():\n    """Two."""\n    return 2\n',
+}
+
+
+@pytest.fixture
+def common(tmp_path, monkeypatch):
+    """A function that runs common.smk for a project in `tmp_path` and returns its names."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    for name, text in SCRIPTS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def load(**config):
+        workflow = SimpleNamespace(basedir=str(tmp_path), executor_plugin=None, dryrun=True)
+        path = str(REPOSITORY / "workflow/rules/common.smk")
+        return SimpleNamespace(**runpy.run_path(path, {"workflow": workflow, "config": config}))
+
+    return load
+
+
+def edit(tmp_path, name, old, new):
+    path = tmp_path / "scripts" / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_flags_turn_each_type_into_words(common):
+    section = {"max_flows": 40, "delta": -0.2, "resume": True, "quiet": False, "test_captures": [], "limit": None}
+    assert common().flags(section) == "--max-flows 40 --delta -0.2 --resume"
+
+
+def test_flags_quote_values_and_spread_lists(common):
+    words = shlex.split(common().flags({"both_directions": ["Web Attack", "it's"], "kappas": [0.5, 1]}))
+    assert words == ["--both-directions", "Web Attack", "it's", "--kappas", "0.5", "1"]
+
+
+def test_flags_last_section_counts(common):
+    assert common().flags({"epochs": 1, "seed": 2}, {"epochs": 3}, seed=4) == "--epochs 3 --seed 4"
+
+
+def test_code_is_the_same_for_the_same_code(common):
+    assert common().code("draw.py") == common().code("draw.py") != common().code("count.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("ONE = 1\n", "ONE = 1  # one\n\n\n"), ('"""Numbers."""', '"""What counts."""'), ('    """Two."""\n', "")],
+    ids=["comment", "module docstring", "function docstring"],
+)
+def test_code_ignores_what_only_people_read(common, tmp_path, old, new):
+    before = common().code("draw.py")
+    edit(tmp_path, "rnnids/numbers.py", old, new)
+    assert common().code("draw.py") == before
+
+
+def test_code_follows_imports_of_imports(common, tmp_path):
+    before = common().code("draw.py"), common().code("count.py")
+    edit(tmp_path, "rnnids/numbers.py", "return 2", "return 3")
+    after = common().code("draw.py"), common().code("count.py")
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_code_leaves_other_scripts_alone(common, tmp_path):
+    before = common().code("count.py")
+    edit(tmp_path, "rnnids/shapes.py", "ONE", "ONE as one")
+    assert common().code("count.py") == before
+
+
+def test_code_of_a_moved_checkout_is_the_same(common, tmp_path):
+    before = common().code("draw.py")
+    edit(tmp_path, "rnnids/__init__.py", '"1"', '"2"')
+    (tmp_path / "scripts").rename(tmp_path / "elsewhere")
+    (tmp_path / "scripts").symlink_to(tmp_path / "elsewhere")
+    assert common().code("draw.py") == before
+
+
+def dataset(*captures):
+    return {"datasets": {"lab": {"captures": list(captures), "labels": "l.csv", "source": "https://example.org"}}}
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("monday.pcap", "monday"),
+        ("monday.pcapng", "monday"),
+        ("monday.pcap.gz", "monday"),
+        ("monday.v2.pcapng.zst", "monday.v2"),
+        ("Monday 1", "Monday 1"),
+    ],
+)
+def test_captures_are_named_by_their_stem(common, file, name):
+    assert list(common(**dataset(file)).captures("lab")) == [name]
+
+
+def test_numbered_captures_need_not_exist(common):
+    captures = common(**dataset("day_{9..11}.pcap")).captures("lab")
+    assert captures == {"day_9": "day_9.pcap", "day_10": "day_10.pcap", "day_11": "day_11.pcap"}
+
+
+def test_two_captures_of_one_name_are_refused(common, tmp_path):
+    for name in ("a.pcap", "a.pcap.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(WorkflowError, match=r"a\.pcap and a\.pcap\.gz would both be called 'a'"):
+        common(**dataset("*")).captures("lab")
+
+
+def test_a_glob_without_files_is_refused(common):
+    with pytest.raises(WorkflowError, match=r"no file matches 'none/\*\.pcap'"):
+        common(**dataset("none/*.pcap")).captures("lab")
+
+
+def test_the_working_directory_comes_before_the_snakefile(common, tmp_path, monkeypatch):
+    (tmp_path / "both.csv").touch()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert common().locate("both.csv") == str(tmp_path / "both.csv")
+    (elsewhere / "both.csv").touch()
+    assert common().locate("both.csv") == "both.csv"
+
+
+def test_missing_files_are_named_with_their_source(common, tmp_path):
+    (tmp_path / "here.pcap").touch()
+    message = common(**dataset("here.pcap", "gone_{1..20}.pcap")).missing_files("lab")
+    assert "21 of 22 files are missing" in message
+    assert "gone_1.pcap" in message
+    assert "here.pcap" not in message
+    assert "https://example.org" in message
