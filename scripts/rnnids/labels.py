@@ -1,0 +1,193 @@
+"""Labels of flows: which rule matches which flow, who the attacker is, and what continues an attack."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NO_RULE = -1
+ICMP = (1, 58)  # protocol numbers, for IPv4 and IPv6
+NANOSECONDS_PER_MINUTE = 60_000_000_000
+# Time zones reach from UTC-12 to UTC+14, some of them by half hours; the nearest is tried first.
+CLOCK_OFFSETS = sorted((sign * minutes for minutes in range(30, 14 * 60 + 1, 30) for sign in (1, -1)), key=abs)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a list of R rules says about N flows.
+
+    Attributes:
+        rule: (N,) index of the rule that labels the flow; -1 if none does.
+        attacker_responds: (N,) bool, the attacker is the flow's responder.
+        matches: (N,) number of rules that match the flow.
+        continuation: (N,) bool, no rule matches, but the flow continues a labelled one.
+        matched, swapped, shared, continued: (R,) flows that each rule matches, those of them that it
+            matches with the ends swapped, that other rules match as well, and their continuations.
+    """
+
+    rule: np.ndarray
+    attacker_responds: np.ndarray
+    matches: np.ndarray
+    continuation: np.ndarray
+    matched: np.ndarray
+    swapped: np.ndarray
+    shared: np.ndarray
+    continued: np.ndarray
+
+
+def label_flows(flows, rules, idle_timeout_ns, follow_connections):
+    """Label flows by rules, of which the last one that matches wins.
+
+    A flow matches if it starts inside the rule's window, ends included, and goes from `source` to
+    `destination` and its port; with `bidirectional_initiator` also if it goes the other way, in which
+    case the attacker is the responder. With `follow_connections`, what goes on after RST or FIN gets
+    the label of its connection: a flow without label whose 5-tuple, in either direction, is that of
+    the flow before it in the same capture, which ended at most `idle_timeout_ns` earlier. The
+    attacker stays the same end, also where the victim begins the continuation.
+
+    Args:
+        flows: columns of N flows: capture, start_ns, duration_ns, source_address,
+            destination_address, source_port, destination_port, protocol.
+        rules: list of Rule.
+    """
+    ends = endpoints(flows)
+    order = np.argsort(flows["start_ns"], kind="stable")
+    hits = [match_rule(rule, flows, ends, order) for rule in rules]
+    count = len(order)
+    rule, matches = np.full(count, NO_RULE, dtype=np.int32), np.zeros(count, dtype=np.int32)
+    responds, continuation = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    for index, (rows, swapped) in enumerate(hits):
+        rule[rows], responds[rows] = index, swapped
+        matches[rows] += 1
+    if follow_connections:
+        source, same_way = follow(flows, ends, matches > 0, idle_timeout_ns)
+        continuation = (source >= 0) & (matches == 0)
+        source, same_way = source[continuation], same_way[continuation]
+        rule[continuation] = rule[source]
+        responds[continuation] = responds[source] == same_way
+    return Labels(
+        rule=rule,
+        attacker_responds=responds,
+        matches=matches,
+        continuation=continuation,
+        matched=np.array([len(rows) for rows, _ in hits]),
+        swapped=np.array([int(swapped.sum()) for _, swapped in hits]),
+        shared=np.array([int((matches[rows] > 1).sum()) for rows, _ in hits]),
+        continued=np.bincount(rule[continuation], minlength=len(rules)),
+    )
+
+
+def endpoints(flows):
+    """Both ends of N flows: {"source": ..., "destination": ...}, each ((N, 2) uint64 address, (N,) port)."""
+    return {
+        end: (
+            np.ascontiguousarray(flows[f"{end}_address"]).view(">u8").astype(np.uint64),
+            flows[f"{end}_port"],
+        )
+        for end in ("source", "destination")
+    }
+
+
+def match_rule(rule, flows, ends, order, offset_ns=0):
+    """Flows that one rule matches, its window moved by `offset_ns`.
+
+    Args:
+        ends: of :func:`endpoints`.
+        order: (N,) rows of the flows sorted by start.
+
+    Returns:
+        (rows, swapped): indices of the flows; bool, those that match only with the ends swapped.
+    """
+    start = flows["start_ns"]
+    first = np.searchsorted(start, rule.start_ns + offset_ns, side="left", sorter=order)
+    last = np.searchsorted(start, rule.end_ns + offset_ns, side="right", sorter=order)
+    rows = order[first:last]
+    if rule.protocol is not None:
+        rows = rows[flows["protocol"][rows] == rule.protocol]
+    forward = _goes(rule, rows, ends["source"], ends["destination"])
+    if not rule.bidirectional_initiator:
+        return rows[forward], np.zeros(np.count_nonzero(forward), dtype=bool)
+    either = forward | _goes(rule, rows, ends["destination"], ends["source"])
+    return rows[either], ~forward[either]
+
+
+def _goes(rule, rows, attacker, victim):
+    """(len(rows),) bool: the flows whose ends `attacker` and `victim` are those of the rule."""
+    matching = _inside(attacker[0][rows], rule.source) & _inside(victim[0][rows], rule.destination)
+    if rule.destination_port is not None:
+        matching &= victim[1][rows] == rule.destination_port
+    return matching
+
+
+def _inside(addresses, network):
+    """(N,) bool: the addresses, (N, 2) uint64, that lie in an ipaddress network."""
+    # Flow files hold IPv4 addresses as ::ffff:a.b.c.d, which no IPv6 network means, not even ::/0.
+    is_ipv4 = (addresses[:, 0] == 0) & (addresses[:, 1] >> np.uint64(32) == 0xFFFF)
+    inside = is_ipv4 == (network.version == 4)
+    base = int(network.network_address) + (0xFFFF << 32 if network.version == 4 else 0)
+    mask = (1 << 128) - 1 - int(network.hostmask)
+    for word, shift in enumerate((64, 0)):
+        part = np.uint64(mask >> shift & 0xFFFFFFFFFFFFFFFF)
+        inside &= addresses[:, word] & part == np.uint64(base >> shift & 0xFFFFFFFFFFFFFFFF)
+    return inside
+
+
+def follow(flows, ends, labelled, idle_timeout_ns):
+    """The labelled flow whose connection each of N flows belongs to.
+
+    Returns:
+        (source, same_way): (N,) row of the nearest labelled flow before it, over flows of the same
+        capture and 5-tuple in either direction with pauses up to `idle_timeout_ns`, its own row for a
+        labelled flow, -1 if there is none; (N,) bool, both go in the same direction.
+    """
+    key, flipped = connection_keys(flows, ends)
+    order = np.lexsort((flows["start_ns"], *key))
+    broken = np.ones(len(order), dtype=bool)  # here the chain of the flow before it ends
+    end = flows["start_ns"] + flows["duration_ns"]
+    broken[1:] = flows["start_ns"][order[1:]] - end[order[:-1]] > idle_timeout_ns
+    for column in key:
+        broken[1:] |= column[order[1:]] != column[order[:-1]]
+    starts = broken | labelled[order]
+    anchor = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    source = np.empty(len(order), dtype=np.int64)
+    source[order] = np.where(labelled[anchor], anchor, -1)
+    return source, flipped == flipped[source]
+
+
+def connection_keys(flows, ends):
+    """5-tuples without direction: (list of (N,) columns, (N,) bool: the two ends were exchanged)."""
+    (source, source_port), (destination, destination_port) = ends["source"], ends["destination"]
+    # ICMP has no ports: type and code, held as the destination port, stay there in both directions.
+    source_port = np.where(np.isin(flows["protocol"], ICMP), destination_port, source_port)
+    first = (source[:, 0], source[:, 1], source_port)
+    second = (destination[:, 0], destination[:, 1], destination_port)
+    flipped = np.zeros(len(source_port), dtype=bool)
+    equal = ~flipped
+    for one, other in zip(first, second, strict=True):
+        flipped |= equal & (one > other)
+        equal &= one == other
+    low = [np.where(flipped, other, one) for one, other in zip(first, second, strict=True)]
+    high = [np.where(flipped, one, other) for one, other in zip(first, second, strict=True)]
+    return [*low, *high, flows["protocol"], flows["capture"]], flipped
+
+
+def clock_offset(flows, rules):
+    """(minutes, flows): by how much all windows would have to move to match most flows, and how many.
+
+    For rule files in local time: half hours up to 14 hours are tried; (0, 0) if none helps.
+    """
+    ends, order = endpoints(flows), np.argsort(flows["start_ns"], kind="stable")
+    best, most = 0, 0
+    for minutes in CLOCK_OFFSETS:
+        offset = minutes * NANOSECONDS_PER_MINUTE
+        count = sum(len(match_rule(rule, flows, ends, order, offset)[0]) for rule in rules)
+        if count > most:
+            best, most = minutes, count
+    return best, most
+
+
+def hours_between(flows, rules):
+    """Hours from the windows to the flows: negative if all flows come first, 0 if they overlap."""
+    start, end = int(flows["start_ns"].min()), int(flows["start_ns"].max())
+    after = start - max(rule.end_ns for rule in rules)
+    before = end - min(rule.start_ns for rule in rules)
+    return (max(after, 0) + min(before, 0)) / (60 * NANOSECONDS_PER_MINUTE)
