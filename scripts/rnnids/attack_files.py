@@ -4,18 +4,19 @@ Adversarial flows (HDF5, CSR like a data set): `/flows/*`, one row an attacked f
 data set, `attack` (index into the attribute `attacks`), `original_logit`, `logit` (last packet),
 `l1`, `linf` (z-scores), `last_l1` (of the last iterate), `iteration` (of the one kept),
 `already_benign`, `success` (logit <= 0), `success_delta` (logit <= delta), `offset`,
-`packet_count`; `/packets/length` (bytes) and `/packets/iat_ns`.
+`packet_count`; `/packets/length` (bytes) and `/packets/iat_ns`. PGD and FGSM add `epsilon`.
 """
 
 import json
 
 import numpy as np
+import pandas as pd
 
 from rnnids.attacks import KEEP, OBJECTIVES, Settings, select_flows
 from rnnids.cli import log, positive
 from rnnids.data import TEST, load_dataset
 from rnnids.model import load_model, pick_device
-from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, read_hdf5
 
 
 def add_attack_arguments(parser):
@@ -50,7 +51,7 @@ def load_targets(args):
 
 
 def write_attack(path, method, args, data, rows, result):
-    """Write the result of ``attacks.attack_flows`` to `path`."""
+    """Write the result of ``attacks.attack_flows`` by `method` ("cw", "pgd", "fgsm") to `path`."""
     count = data.packet_count[rows]
     columns = {name: value for name, value in result.items() if name not in ("length", "iat_ns")}
     columns |= {
@@ -62,7 +63,7 @@ def write_attack(path, method, args, data, rows, result):
         "offset": np.cumsum(count) - count,
         "packet_count": count,
     }
-    with create_hdf5(path, provenance(f"attack_{method}.py", vars(args), [args.dataset, args.weights])) as file:
+    with create_hdf5(path, provenance(method, vars(args), [args.dataset, args.weights])) as file:
         file.attrs["attacks"] = json.dumps(data.attacks)
         file.attrs["method"] = method
         file.attrs["delta"] = args.delta
@@ -75,3 +76,12 @@ def write_attack(path, method, args, data, rows, result):
             file.create_dataset(f"packets/{name}", data=packets, **COLUMN_OPTIONS)
     fooled = columns["success"].mean() if len(rows) else 0
     log.info("%d flows, %.1f %% classified as benign", len(rows), 100 * fooled)
+
+
+def read_attack(path):
+    """The flows of an attack file as a data frame, one row an attacked flow."""
+    with read_hdf5(path) as file:
+        frame = pd.DataFrame({name: column[:] for name, column in file["flows"].items()})
+        frame.attrs = {name: file.attrs[name] for name in ("method", "delta", "kappa") if name in file.attrs}
+        frame.attrs["attacks"] = json.loads(file.attrs["attacks"])
+    return frame

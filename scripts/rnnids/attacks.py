@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from rnnids.cli import Progress
 from rnnids.constraints import (
@@ -20,6 +21,7 @@ from rnnids.constraints import (
     normalise,
     packet_values,
     project,
+    raw_scale,
 )
 from rnnids.data import batches_by_length, is_packet
 from rnnids.features import MANIPULABLE_FEATURES
@@ -36,12 +38,14 @@ class Batch:
     Attributes:
         inputs: (B, T, 15) z-scores of the original flows.
         mask: (B, T) bool, true for packets. last: (B,) index of each flow's last packet.
+        attack: (B,) attack type of each flow.
         feasible: their feasible set. mean, std: (2,) of length and interarrival time.
     """
 
     inputs: torch.Tensor
     mask: torch.Tensor
     last: torch.Tensor
+    attack: torch.Tensor
     feasible: FeasibleSet
     mean: torch.Tensor
     std: torch.Tensor
@@ -76,6 +80,7 @@ def make_batch(data, rows, mtu, device="cpu"):
         inputs=torch.from_numpy(data.padded(rows)).to(device),
         mask=torch.from_numpy(is_packet(count)).to(device),
         last=torch.from_numpy(count.astype(np.int64) - 1).to(device),
+        attack=torch.from_numpy(data.flows["attack"][rows].astype(np.int64)).to(device),
         feasible=feasible_set(data, rows, mtu, device),
         mean=mean,
         std=std,
@@ -106,12 +111,23 @@ def logits_and_gradient(model, batch, values, loss):
 def hinge(delta, objective):
     """The second term of Eq. 1 without kappa: max(Z, delta) over all packets or the last one."""
 
+    # ASSUME: Eq. 1 leaves open which logit Z is; the published results sum over all packets.
+    return over_packets(lambda logits: logits.clamp(min=delta), objective)
+
+
+def negative_loss(objective):
+    """The negative cross-entropy of the label attack, summed over all packets or of the last one."""
+    return over_packets(lambda logits: -functional.softplus(-logits), objective)
+
+
+def over_packets(function, objective):
+    """`function` of the logits, summed over a flow's packets or at its last one: a loss for `descend`."""
+
     def loss(logits, batch):
-        above = logits.clamp(min=delta)
+        values = function(logits)
         if objective == "last":
-            return above.gather(1, batch.last[:, None]).squeeze(1)
-        # ASSUME: Eq. 1 leaves open which logit Z is; the published results sum over all packets.
-        return (above * batch.mask).sum(dim=1)
+            return values.gather(1, batch.last[:, None]).squeeze(1)
+        return (values * batch.mask).sum(dim=1)
 
     return loss
 
@@ -147,31 +163,37 @@ class Kept:
         self.last_l1 = l1
 
 
-def descend(model, batch, loss, update, iterations, settings):
-    """Descend `loss` from the original flows under the constraints.
+def descend(model, batch, loss, update, iterations, settings, start=None):
+    """Descend `loss` from the original flows, or from `start`, under the constraints.
 
     Args:
         loss: function of (logits, batch) -> (B,), to be minimised.
         update: function of (change, gradient) -> change, both (B, T, 2) in z-scores.
+        start: (B, T, 2) feasible raw values.
 
     Returns:
-        Kept, over the originals and all `iterations` iterates.
+        Kept, over the start and all `iterations` iterates.
     """
-    feasible = batch.feasible
-    scale = batch.std * torch.tensor([1.0, 1e6], dtype=torch.float64, device=batch.std.device)
-    limit = (feasible.upper - feasible.original) / scale
-    change = torch.zeros_like(limit)
-    values = feasible.original
+    original, scale = batch.feasible.original, raw_scale(batch.std)
+    limit = largest_change(batch)
+    values = original if start is None else start
+    change = (values - original) / scale
     kept = Kept(batch, settings.delta, settings.keep)
     for iteration in range(iterations + 1):
         logit, gradient = logits_and_gradient(model, batch, values, loss)
         kept.update(values, logit, iteration)
-        change = torch.minimum(update(change, gradient).clamp(min=0), limit)
-        values = project(feasible.original + change * scale, feasible)
+        if iteration < iterations:
+            change = torch.minimum(update(change, gradient).clamp(min=0), limit)
+            values = project(original + change * scale, batch.feasible)
     return kept
 
 
-def carlini_wagner(model, batch, kappa, settings):
+def largest_change(batch):
+    """(B, T, 2) z-scores by which each value may grow at most."""
+    return (batch.feasible.upper - batch.feasible.original) / raw_scale(batch.std)
+
+
+def carlini_wagner(model, batch, kappa, settings, start=None):
     """CW (Eq. 1) with L1 distance: proximal gradient descent on d(X, X') + kappa * hinge.
 
     `kappa` is Carlini and Wagner's trade-off constant c, not their confidence. The step shrinks and
@@ -184,7 +206,33 @@ def carlini_wagner(model, batch, kappa, settings):
         return change - step * (kappa * gradient + 1)
 
     iterations = math.ceil(settings.iterations * kappa)
-    return descend(model, batch, hinge(settings.delta, settings.objective), update, iterations, settings)
+    return descend(model, batch, hinge(settings.delta, settings.objective), update, iterations, settings, start)
+
+
+def projected_gradient_descent(model, batch, epsilon, settings):
+    """L-infinity-bounded PGD on the network's loss (Sec. III-B), with signed steps.
+
+    Args:
+        epsilon: (B,) z-score bound of each flow; infinite leaves the feasible set alone as bound.
+    """
+    reach = torch.minimum(largest_change(batch), epsilon[:, None, None])
+    # ASSUME: steps that cross the ball 2.5 times, as Madry et al.; the authors step by the raw gradient of
+    # a mean loss, which hardly moves.
+    step = 2.5 * reach / settings.iterations
+
+    def update(change, gradient):
+        return torch.minimum(change - step * gradient.sign(), reach)
+
+    return descend(model, batch, negative_loss(settings.objective), update, settings.iterations, settings)
+
+
+def fast_gradient_sign(model, batch, epsilon, settings):
+    """FGSM (Eq. 2): one signed step of `epsilon` (B,) up the network's loss, then projected."""
+
+    def update(change, gradient):
+        return change - epsilon[:, None, None] * gradient.sign()
+
+    return descend(model, batch, negative_loss(settings.objective), update, 1, settings)
 
 
 RESULT_COLUMNS = ("l1", "linf", "last_l1", "logit", "iteration")

@@ -116,10 +116,14 @@ def manipulable_statistics(data, device="cpu"):
     return tuple(torch.from_numpy(np.asarray(values)[columns]).to(device) for values in (data.mean, data.std))
 
 
+def raw_scale(std):
+    """(2,) standard deviations in the raw values' units, bytes and ns, from those in bytes and ms."""
+    return std * torch.tensor(UNITS, dtype=std.dtype, device=std.device)
+
+
 def distances(values, feasible, std):
     """L1 and L-infinity distance from the original flows in z-scores: two (B,) float64."""
-    units = torch.tensor(UNITS, dtype=values.dtype, device=values.device)
-    change = ((values - feasible.original) / (units * std)).abs()
+    change = ((values - feasible.original) / raw_scale(std)).abs()
     return change.sum(dim=(1, 2)), change.amax(dim=(1, 2))
 
 

@@ -167,3 +167,14 @@ def _cut(order, count, batch_packets):
         batches.append(order[first : first + size])
         first += size
     return batches
+
+
+def concatenate(first, second):
+    """The flows of two FlowData of one data set, one after the other."""
+    return replace(
+        first,
+        flows={name: np.concatenate([column, second.flows[name]]) for name, column in first.flows.items()},
+        packets={name: np.concatenate([column, second.packets[name]]) for name, column in first.packets.items()},
+        start=np.concatenate([first.start, second.start + len(first.packets["length"])]),
+        row=np.concatenate([first.row, second.row]),
+    )

@@ -4,18 +4,16 @@ The search raises kappa round after round and keeps each flow's nearest success 
 ARS found so is an upper bound of the true one: a better attack can only lower it.
 """
 
-import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from rnnids.attacks import attack_flows, carlini_wagner
+from rnnids.checkpoints import load_checkpoint, save_checkpoint
 from rnnids.cli import log
 from rnnids.inference import last_of_flow, packet_logits
 from rnnids.metrics import INTERVAL
-from rnnids.storage import create_hdf5, read_hdf5
 
 HALF_FOUND, MAX_ROUNDS = "half_found", "max_rounds"
 
@@ -90,33 +88,44 @@ class Search:
             self.stopped[attack] = MAX_ROUNDS
 
 
-def search(model, data, rows, attack_settings, kappas, batch_packets, checkpoint, run):
+def search(model, data, rows, attack_settings, kappas, batch_packets, checkpoint=None, run=""):
     """Find the distances behind the ARS of every attack type by raising kappa.
 
     Args:
         rows: (N,) flows of `data` to attack.
         attack_settings: attacks.Settings. kappas: rising, one a round.
-        checkpoint: path, written after each round. run: text naming settings and inputs; only a
-            checkpoint of the same run is resumed.
+        checkpoint: path, written after each round if given. run: text naming settings and inputs;
+            only a checkpoint of the same run is resumed.
 
     Returns:
         Search. Round 0 is the unmodified flows (kappa 0), as in Sec. IV.
     """
-    device = next(model.parameters()).device
-    state, done = _resume(checkpoint, run)
+    done, state = 0, None
+    if checkpoint and (found := load_checkpoint(checkpoint, run)):
+        groups, (done, *progress) = found
+        state = Search(*(groups["flows"][name].numpy() for name in ("attack", "distances")), *map(dict, progress))
     if state is None:
-        flows = data.take(rows)
-        logits = last_of_flow(packet_logits(model, flows, batch_packets, device), flows.packet_count)
-        state = Search(flows.flows["attack"].astype(int), np.where(logits <= 0, 0.0, math.inf))
-        for attack in state.open_types():
-            of_type = state.attack == attack
-            state.kappa[attack] = 0.0
-            state.conclude(attack, np.where(logits[of_type] > 0, 0.0, math.inf), 0, len(kappas))
+        state = _unmodified(model, data.take(rows), len(kappas), batch_packets)
     for round_number, kappa in enumerate(kappas[done:], start=done + 1):
         if not state.open_types():
             break
         _search_round(state, model, data, rows, kappa, round_number, len(kappas), attack_settings, batch_packets)
-        _save(checkpoint, run, state, round_number)
+        if checkpoint:
+            flows = {"attack": state.attack, "distances": state.distances}
+            # Lists of pairs, since JSON would turn the attack types, the dictionaries' keys, into text.
+            progress = [list(part.items()) for part in (state.rounds, state.kappa, state.stopped)]
+            save_checkpoint(checkpoint, run, {"flows": flows}, [round_number, *progress])
+    return state
+
+
+def _unmodified(model, flows, max_rounds, batch_packets):
+    """The search after round 0, which only looks at the original flows."""
+    device = next(model.parameters()).device
+    logits = last_of_flow(packet_logits(model, flows, batch_packets, device), flows.packet_count)
+    state = Search(flows.flows["attack"].astype(int), np.where(logits <= 0, 0.0, math.inf))
+    for attack in state.open_types():
+        state.kappa[attack] = 0.0
+        state.conclude(attack, np.where(logits[state.attack == attack] > 0, 0.0, math.inf), 0, max_rounds)
     return state
 
 
@@ -169,25 +178,3 @@ def ars_rows(state, data, samples, rng):
             }
         )
     return rows
-
-
-def _save(path, run, state, done):
-    with create_hdf5(path, run) as file:
-        file["attack"], file["distances"] = state.attack, state.distances
-        file.attrs["done"] = done
-        file.attrs["progress"] = json.dumps(
-            [list(getattr(state, name).items()) for name in ("rounds", "kappa", "stopped")]
-        )
-
-
-def _resume(path, run):
-    """(Search, rounds done) of a checkpoint of the same run, else (None, 0)."""
-    if not Path(path).is_file():
-        return None, 0
-    with read_hdf5(path) as file:
-        if file.attrs["provenance"] != run:
-            log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
-            return None, 0
-        progress = map(dict, json.loads(file.attrs["progress"]))
-        log.info("resuming after round %d from %s", file.attrs["done"], path)
-        return Search(file["attack"][:], file["distances"][:], *progress), int(file.attrs["done"])

@@ -7,19 +7,16 @@ CPU, with the same weights as one that was not.
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch.nn import functional
 
+from rnnids.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.cli import Progress, log
 from rnnids.data import batches_by_length, is_packet
 from rnnids.errors import InputError
 from rnnids.features import NUM_FEATURES
-from rnnids.storage import atomic_path
 
 CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
 CURVE = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
@@ -75,7 +72,12 @@ def fit(model, data, settings, checkpoint, device="cpu"):
     model.to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     run = _digest(model, data, settings)
-    curve, best = _resume(checkpoint, run, model, optimiser)
+    curve, best = [], {}
+    if found := load_checkpoint(checkpoint, run):
+        groups, curve = found
+        best = groups["best"]
+        model.load_state_dict(groups["model"])
+        restore_optimiser(optimiser, groups["adam"])
     for epoch in range(len(curve), settings.epochs):
         loss = train_epoch(model, optimiser, fitted, settings, epoch, device)
         validation_loss, accuracy = validate(model, validation, settings, device)
@@ -86,7 +88,8 @@ def fit(model, data, settings, checkpoint, device="cpu"):
             "epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f",
             *(epoch + 1, settings.epochs, loss, validation_loss, accuracy),
         )
-        _save(checkpoint, run, model, optimiser, curve, best)
+        groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
+        save_checkpoint(checkpoint, run, groups, curve)
     return best, curve
 
 
@@ -152,37 +155,3 @@ def validate(model, data, settings, device):
 def _digest(model, data, settings):
     """Text that differs whenever a checkpoint must not be resumed."""
     return json.dumps([model.architecture, asdict(settings), len(data), data.mean.tolist(), data.std.tolist()])
-
-
-def _save(path, run, model, optimiser, curve, best):
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={"run": run, "curve": json.dumps(curve)})
-
-
-def _resume(path, run, model, optimiser):
-    """Load a checkpoint of the same run into `model` and `optimiser`; (curve, best), empty if there is none."""
-    if not Path(path).is_file():
-        return [], None
-    with safetensors.safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        if metadata["run"] != run:
-            log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
-            return [], None
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    groups = {"model": {}, "best": {}, "adam": {}}
-    for name, value in tensors.items():
-        group, _, rest = name.partition(".")
-        groups[group][rest] = value
-    model.load_state_dict(groups["model"])
-    state = optimiser.state_dict()
-    for name, value in groups["adam"].items():
-        index, _, key = name.partition(".")
-        state["state"].setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict(state)
-    curve = json.loads(metadata["curve"])
-    log.info("resuming after epoch %d from %s", len(curve), path)
-    return curve, groups["best"]

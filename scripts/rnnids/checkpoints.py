@@ -1,0 +1,67 @@
+"""Checkpoints of long runs: tensors and a little state in one safetensors file.
+
+A checkpoint names the run it belongs to; one of other settings or inputs is not resumed.
+"""
+
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from rnnids.cli import log
+from rnnids.storage import atomic_path
+
+
+def save_checkpoint(path, run, groups, state):
+    """Write a checkpoint.
+
+    Args:
+        run: text that differs whenever the checkpoint must not be resumed.
+        groups: {group: {name: tensor}}. state: JSON-serialisable.
+    """
+    tensors = {
+        f"{group}/{name}": torch.as_tensor(value).detach().contiguous().cpu()
+        for group, members in groups.items()
+        for name, value in members.items()
+    }
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"run": run, "state": json.dumps(state)})
+
+
+def load_checkpoint(path, run):
+    """(groups, state) of a checkpoint of the same run, or None: absent, damaged or of another run."""
+    if not Path(path).is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, safetensors.SafetensorError) as error:
+        log.warning("the checkpoint %s is damaged (%s): starting anew", path, error)
+        return None
+    if metadata["run"] != run:
+        log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
+        return None
+    log.info("resuming from %s", path)
+    groups = {}
+    for name, value in tensors.items():
+        group, _, member = name.partition("/")
+        groups.setdefault(group, {})[member] = value
+    return groups, json.loads(metadata["state"])
+
+
+def optimiser_tensors(optimiser):
+    """The state of an optimiser as named tensors."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
+
+
+def restore_optimiser(optimiser, tensors):
+    """Put ``optimiser_tensors`` back."""
+    state = optimiser.state_dict()
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        state["state"].setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict(state)
