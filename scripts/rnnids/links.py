@@ -134,10 +134,10 @@ def after_family(buffer, at, end):
         return at, LINK_TRUNCATED
     family = max(buffer[at], buffer[at + 3])
     if buffer[at + 1] != 0 or buffer[at + 2] != 0 or min(buffer[at], buffer[at + 3]) != 0:
-        return at, NOT_IP
+        # Some systems write a 16-bit family and an EtherType.
+        return at + 4, KEPT if big16(buffer, at + 2) in (IPV4, IPV6) else NOT_IP
     # AF_INET is 2 everywhere; AF_INET6 is 10, 24, 28 or 30 by system.
-    known = family == 2 or family == 10 or family == 24 or family == 28 or family == 30
-    return at + 4, KEPT if known else NOT_IP
+    return at + 4, KEPT if family in (2, 10, 24, 28, 30) else NOT_IP
 
 
 @njit(cache=True, nogil=True)
