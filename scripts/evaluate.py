@@ -6,13 +6,12 @@ row in the data set (`/flows/row`), its attack type and its last logit.
 """
 
 import numpy as np
-import pandas as pd
 
 from rnnids import cli, metrics
-from rnnids.data import BENIGN, TEST, load_dataset
+from rnnids.data import TEST, load_dataset
 from rnnids.inference import last_of_flow, packet_logits
 from rnnids.model import load_model, pick_device
-from rnnids.storage import COLUMN_OPTIONS, atomic_path, create_hdf5, provenance
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
 
 
 def arguments():
@@ -31,43 +30,6 @@ def arguments():
     return parser.parse_args()
 
 
-def recall_rows(data, flow_logits):
-    """Recall of each attack type with its 95 % interval."""
-    rows = []
-    for index, attack in enumerate(data.attacks):
-        chosen = data.flows["attack"] == index
-        if index == BENIGN or not chosen.any():
-            continue
-        total, detected = int(chosen.sum()), int((flow_logits[chosen] > 0).sum())
-        low, high = metrics.proportion_interval(detected, total)
-        category = data.categories[data.flows["category"][chosen][0]]
-        row = {"attack": attack, "category": category, "flows": total, "detected": detected}
-        rows.append(row | {"recall": detected / total, "low": low, "high": high})
-    return rows
-
-
-def confusion_rows(level, is_attack, logits):
-    """Confusion counts as tidy rows."""
-    counts = metrics.confusion(is_attack, logits)
-    names = {
-        "tp": ("attack", "attack"),
-        "fp": ("benign", "attack"),
-        "tn": ("benign", "benign"),
-        "fn": ("attack", "benign"),
-    }
-    return [
-        {"level": level, "true": true, "predicted": predicted, "count": counts[cell]}
-        for cell, (true, predicted) in names.items()
-    ]
-
-
-def write_csv(path, model_name, rows):
-    with atomic_path(path) as temporary:
-        frame = pd.DataFrame(rows)
-        frame.insert(0, "model", model_name)
-        frame.to_csv(temporary, index=False)
-
-
 def main():
     args = arguments()
     data = load_dataset(args.dataset, TEST)
@@ -81,10 +43,10 @@ def main():
     metric_rows, confusions = [], []
     for level, (values, count) in levels.items():
         metric_rows += metrics.metric_rows(level, data.is_attack, values, count, args.bootstrap_samples, rng)
-        confusions += confusion_rows(level, np.repeat(data.is_attack, count), values)
-    write_csv(args.metrics, args.model_name, metric_rows)
-    write_csv(args.recall, args.model_name, recall_rows(data, flow_logits))
-    write_csv(args.confusion, args.model_name, confusions)
+        confusions += metrics.confusion_rows(level, np.repeat(data.is_attack, count), values)
+    write_csv(args.metrics, metric_rows, model=args.model_name)
+    write_csv(args.recall, metrics.recall_rows(data, flow_logits), model=args.model_name)
+    write_csv(args.confusion, confusions, model=args.model_name)
     with create_hdf5(args.predictions, provenance("evaluate.py", vars(args), [args.dataset, args.weights])) as file:
         columns = {"row": data.row, "attack": data.flows["attack"], "logit": flow_logits}
         columns |= {"offset": data.start, "packet_count": data.packet_count}

@@ -8,12 +8,11 @@ search resumes after the last finished round.
 import os
 
 import numpy as np
-import pandas as pd
 
 from rnnids import cli
 from rnnids.attack_files import add_attack_arguments, load_targets, settings_of
 from rnnids.robustness import ars_rows, search
-from rnnids.storage import COLUMN_OPTIONS, atomic_path, create_hdf5, provenance
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
 
 OUTPUTS = ("output", "distances", "checkpoint")  # arguments that do not change the result
 
@@ -39,10 +38,8 @@ def main():
     settled = {name: value for name, value in vars(args).items() if name not in OUTPUTS}
     run = provenance("score_robustness.py", settled, [args.dataset, args.weights])
     state = search(model, data, rows, settings_of(args), kappas, args.batch_packets, args.checkpoint, run)
-    frame = pd.DataFrame(ars_rows(state, data, args.bootstrap_samples, np.random.default_rng(args.seed)))
-    frame.insert(0, "model", args.model_name)
-    with atomic_path(args.output) as path:
-        frame.to_csv(path, index=False)
+    scores = ars_rows(state, data, args.bootstrap_samples, np.random.default_rng(args.seed))
+    write_csv(args.output, scores, model=args.model_name)
     with create_hdf5(args.distances, run) as file:
         for name, column in {"row": data.row[rows], "attack": state.attack, "l1": state.distances}.items():
             file.create_dataset(name, data=column, **COLUMN_OPTIONS)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rnnids import cli
-from rnnids.storage import atomic_path, read_hdf5
+from rnnids.storage import read_hdf5, write_csv
 
 ALL = "All"
 
@@ -52,10 +52,8 @@ def summarise(path):
 
 def main():
     args = arguments()
-    frame = pd.DataFrame([row for path in args.attacks for row in summarise(path)])
-    frame.insert(0, "model", args.model_name)
-    with atomic_path(args.output) as path:
-        frame.to_csv(path, index=False)
+    summary = [row for path in args.attacks for row in summarise(path)]
+    write_csv(args.output, summary, model=args.model_name)
 
 
 if __name__ == "__main__":

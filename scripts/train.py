@@ -8,13 +8,12 @@ from the checkpoint.
 import os
 from dataclasses import asdict
 
-import pandas as pd
 import torch
 
 from rnnids import cli, training
 from rnnids.data import TRAIN, load_dataset
 from rnnids.model import SUPPRESS, Detector, pick_device, save_model
-from rnnids.storage import atomic_path
+from rnnids.storage import write_csv
 
 
 def arguments():
@@ -50,8 +49,7 @@ def main():
     model.load_state_dict(best)
     epoch = min(curve, key=lambda row: row["validation_loss"])["epoch"] + 1
     save_model(args.weights, model, data.mean, data.std, asdict(settings) | {"epoch": epoch})
-    with atomic_path(args.curve) as path:
-        pd.DataFrame(curve).to_csv(path, index=False)
+    write_csv(args.curve, curve)
     os.unlink(args.checkpoint)
 
 

@@ -9,13 +9,12 @@ import os
 from dataclasses import asdict
 
 import numpy as np
-import pandas as pd
 
 from rnnids import adversarial, cli
 from rnnids.attacks import KEEP, OBJECTIVES, Settings
 from rnnids.data import TEST, TRAIN, load_dataset
 from rnnids.model import load_model, pick_device, save_model
-from rnnids.storage import COLUMN_OPTIONS, atomic_path, create_hdf5, provenance
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
 from rnnids.training import Settings as TrainingSettings
 
 
@@ -87,9 +86,8 @@ def main():
     schedule = schedule_of(args)
     curve, scores, flows = adversarial.fit(model, data, test, schedule, args.checkpoint, device)
     save_model(args.weights, model, data.mean, data.std, {"adversarial_training": asdict(schedule)})
-    for path, rows in ((args.curve, curve), (args.scores, scores)):
-        with atomic_path(path) as temporary:
-            pd.DataFrame(rows).to_csv(temporary, index=False)
+    write_csv(args.curve, curve)
+    write_csv(args.scores, scores)
     made_by = provenance("train_adversarially.py", vars(args), [args.dataset, args.baseline])
     with create_hdf5(args.adversarial_flows, made_by) as file:
         columns = {"row": flows.source.row, "offset": flows.flows.start, "packet_count": flows.flows.packet_count}

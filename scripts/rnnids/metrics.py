@@ -97,4 +97,39 @@ def proportion_interval(successes, total):
     share = successes / total
     centre = share + z * z / (2 * total)
     spread = z * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return (centre - spread) / (1 + z * z / total), (centre + spread) / (1 + z * z / total)
+    low, high = (centre - spread) / (1 + z * z / total), (centre + spread) / (1 + z * z / total)
+    return max(0.0, low), min(1.0, high)  # rounding can step over the ends
+
+
+def recall_rows(data, flow_logits):
+    """Rows of recall.csv: recall of each attack type that occurs, with its 95 % interval.
+
+    Args:
+        data: FlowData of N flows. flow_logits: (N,).
+    """
+    rows = []
+    for index, attack in enumerate(data.attacks[1:], start=1):
+        chosen = data.flows["attack"] == index
+        if not chosen.any():
+            continue
+        total, detected = int(chosen.sum()), int((flow_logits[chosen] > 0).sum())
+        low, high = proportion_interval(detected, total)
+        category = data.categories[data.flows["category"][chosen][0]]
+        row = {"attack": attack, "category": category, "flows": total, "detected": detected}
+        rows.append(row | {"recall": detected / total, "low": low, "high": high})
+    return rows
+
+
+def confusion_rows(level, is_attack, logits):
+    """Rows of confusion.csv for one level."""
+    counts = confusion(is_attack, logits)
+    names = {
+        "tp": ("attack", "attack"),
+        "fp": ("benign", "attack"),
+        "tn": ("benign", "benign"),
+        "fn": ("attack", "benign"),
+    }
+    return [
+        {"level": level, "true": true, "predicted": predicted, "count": counts[cell]}
+        for cell, (true, predicted) in names.items()
+    ]

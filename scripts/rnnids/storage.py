@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import h5py
+import pandas as pd
 
 from rnnids import __version__
 from rnnids.errors import InputError
@@ -40,6 +41,15 @@ def atomic_path(path):
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def write_csv(path, rows, **first):
+    """Write a list of dicts or a data frame atomically as CSV, with constant columns `first` before the others."""
+    frame = pd.DataFrame(rows)
+    for position, (name, value) in enumerate(first.items()):
+        frame.insert(position, name, value)
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False)
 
 
 def fingerprint(path):

@@ -1,0 +1,54 @@
+"""Detection accuracy of attack flows, unmodified and attacked, per attack type (Fig. 1).
+
+Every file must hold attacks on the same flows. Columns: attack (or "All"), method ("unmodified" or
+the file's), flows, accuracy, low, high: the share that is still detected, with its 95 % interval,
+and mean_l1: the distance of the flows that are not, in z-scores.
+"""
+
+import pandas as pd
+
+from rnnids import cli
+from rnnids.attack_files import read_attack
+from rnnids.errors import InputError
+from rnnids.metrics import proportion_interval
+from rnnids.storage import write_csv
+
+ALL = "All"
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--attacks", required=True, nargs="+", help="adversarial flows (HDF5), one file per method")
+    parser.add_argument("--model-name", required=True, help="name in the column `model`")
+    parser.add_argument("--output", required=True, help="output: accuracies (CSV)")
+    return parser.parse_args()
+
+
+def accuracy_rows(method, flows, attacks):
+    """Rows of one method, all types together and each; `flows` has a column `detected`."""
+    groups = [(ALL, flows), *((attacks[index], group) for index, group in flows.groupby("attack"))]
+    rows = []
+    for attack, group in groups:
+        low, high = proportion_interval(group.detected.sum(), len(group))
+        row = {"attack": attack, "method": method, "flows": len(group), "accuracy": group.detected.mean()}
+        rows.append(row | {"low": low, "high": high, "mean_l1": group.l1[~group.detected].mean()})
+    return rows
+
+
+def main():
+    args = arguments()
+    rows, targets = [], None
+    for path in args.attacks:
+        flows = read_attack(path)
+        attacks = flows.attrs["attacks"]
+        if targets is None:
+            targets = flows.row
+            rows += accuracy_rows("unmodified", flows.assign(detected=~flows.already_benign, l1=0.0), attacks)
+        if not targets.equals(flows.row):
+            raise InputError(f"{path}: attacks other flows than {args.attacks[0]}; make both with the same settings")
+        rows += accuracy_rows(flows.attrs["method"], flows.assign(detected=~flows.success), attacks)
+    write_csv(args.output, pd.DataFrame(rows), model=args.model_name)
+
+
+if __name__ == "__main__":
+    cli.run(main)
