@@ -4,6 +4,7 @@ A stream has one method, ``readinto(view)``, that fills a writable buffer and re
 of bytes, 0 at the end. Memory does not grow with the file.
 """
 
+import contextlib
 import zlib
 
 import zstandard
@@ -26,6 +27,7 @@ class GzipStream:
     def __init__(self, file):
         self.file = file
         self.inflate = zlib.decompressobj(wbits=31)
+        self.damage = None
 
     def readinto(self, view):
         """Fill `view`; returns bytes written, 0 at the end.
@@ -35,20 +37,31 @@ class GzipStream:
         """
         piece = b""
         while not piece:
+            if self.damage:
+                raise DamagedStreamError(self.damage)
             if self.inflate.eof:
                 compressed = self._next_member()
                 if not compressed:
                     return 0
             else:
                 compressed = self.inflate.unconsumed_tail or self.file.read(GZIP_READ)
-            try:
-                piece = self.inflate.decompress(compressed, min(len(view), GZIP_READ))
-            except zlib.error as error:
-                raise DamagedStreamError(f"the gzip data are corrupt ({error})") from error
+            piece = self._inflate(compressed, min(len(view), GZIP_READ))
             if not piece and not compressed:
-                raise DamagedStreamError("the gzip data are cut short")
+                self.damage = self.damage or "the gzip data are cut short"
         view[: len(piece)] = piece
         return len(piece)
+
+    def _inflate(self, compressed, limit):
+        before = self.inflate.copy()
+        try:
+            return self.inflate.decompress(compressed, limit)
+        except zlib.error as error:
+            self.damage = f"the gzip data are corrupt ({error})"
+        piece = b""
+        with contextlib.suppress(zlib.error):  # again, byte by byte: zlib drops what precedes the fault
+            for i in range(len(compressed)):
+                piece += before.decompress(compressed[i : i + 1])
+        return piece
 
     def _next_member(self):
         rest = self.inflate.unused_data
