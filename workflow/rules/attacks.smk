@@ -1,7 +1,8 @@
 # Attacks on trained detectors, and the robustness score.
 #
 # In: results/{dataset}/dataset.h5 and results/{dataset}/{model}/weights.safetensors
-# Out: results/{dataset}/{model}/attacks/cw/kappa_{kappa}.h5 with their summary.csv, and ars.csv.
+# Out: results/{dataset}/{model}/attacks/cw/kappa_{kappa}.h5 with their summary.csv, attacks/{method}.h5 of the bounded
+# attacks with comparison.csv, and ars.csv.
 
 
 rule attack_cw:
@@ -54,6 +55,60 @@ rule summarise_attacks:
     shell:
         "python {params.script:q} --attacks {input.attacks:q} --output {output.summary:q}"
         " --model-name {wildcards.model} 2> {log:q}"
+
+
+rule attack_bounded:
+    """PGD or FGSM, as far from each flow as CW went on its attack type (Sec. III-B, III-C)."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+        reference=reference_attack(),
+    output:
+        attacks="results/{dataset}/{model}/attacks/{method}.h5",
+    log:
+        "results/{dataset}/logs/{model}/attack_bounded/{method}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/attack_bounded/{method}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        runtime=240,
+        mem_mb=16000,
+    params:
+        script=script("attack_bounded.py"),
+        code=code("attack_bounded.py"),
+        options=attack_options("cw", "bounded"),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --method {wildcards.method}"
+        " --reference {input.reference:q} --output {output.attacks:q} {params.options} 2> {log:q}"
+
+
+rule compare_attacks:
+    """Detection of attack flows, unmodified and under each attack, per attack type (Fig. 1)."""
+    input:
+        attacks=[
+            reference_attack(),
+            "results/{dataset}/{model}/attacks/pgd.h5",
+            "results/{dataset}/{model}/attacks/fgsm.h5",
+        ],
+    output:
+        comparison="results/{dataset}/{model}/attacks/comparison.csv",
+    log:
+        "results/{dataset}/logs/{model}/compare_attacks.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/compare_attacks.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=30,
+        mem_mb=4000,
+    params:
+        script=script("compare_attacks.py"),
+        code=code("compare_attacks.py"),
+    shell:
+        "python {params.script:q} --attacks {input.attacks:q} --model-name {wildcards.model}"
+        " --output {output.comparison:q} 2> {log:q}"
 
 
 rule ars:

@@ -182,13 +182,34 @@ def model_options(model):
     return flags(config["training"], config["models"][model], seed=config["seed"], device=config["device"])
 
 
-def attack_options(attack):
-    """Options of an attack: its own section, the constraints and the selection of flows."""
+def attack_options(*sections):
+    """Options of an attack: its own sections, the constraints and the selection of flows."""
     attacks = config["attacks"]
     return flags(
-        attacks[attack],
+        *(attacks[section] for section in sections),
         attacks["constraints"],
         attacks["selection"],
+        seed=config["seed"],
+        device=config["device"],
+    )
+
+
+def reference_attack():
+    """The CW attack whose distances bound the other attacks and which Fig. 1 shows."""
+    kappa = config["attacks"]["reference_kappa"]
+    return f"results/{{dataset}}/{{model}}/attacks/cw/kappa_{kappa:g}.h5"
+
+
+def adversarial_training_options():
+    """Options of train_adversarially.py: its section, how to train, and the attack of its scores."""
+    attacks, training = config["attacks"], config["training"]
+    return flags(
+        attacks["cw"],
+        attacks["constraints"],
+        config["adversarial_training"],
+        training_batch_packets=training["batch_packets"],
+        precision=training["precision"],
+        batch_packets=attacks["selection"]["batch_packets"],
         seed=config["seed"],
         device=config["device"],
     )

@@ -5,7 +5,6 @@
 
 
 rule train:
-    """A detector; what sets the models apart stands under `models` (Sec. II, V-A3 and VI-A)."""
     input:
         dataset="results/{dataset}/dataset.h5",
     output:
@@ -16,9 +15,12 @@ rule train:
         "results/{dataset}/logs/{model}/train.log",
     benchmark:
         "results/{dataset}/benchmarks/{model}/train.tsv"
+    """A detector; what sets the models apart stands under `models` (Sec. II, V-A3 and VI-A)."""
+    wildcard_constraints:
+        model="(?!adversarial_training/)[a-z0-9_]+",
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: config["training_threads"]
     resources:
         gpu=1,
         runtime=growing(1440),
@@ -33,8 +35,64 @@ rule train:
         " --curve {output.curve:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
 
 
+rule train_adversarially:
+    """The baseline, trained on with adversarial flows of its own, and its ARS meanwhile (Sec. VI-B, Fig. 10)."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        baseline="results/{dataset}/baseline/weights.safetensors",
+    output:
+        weights="results/{dataset}/adversarial_training/weights.safetensors",
+        curve="results/{dataset}/adversarial_training/learning_curve.csv",
+        scores="results/{dataset}/adversarial_training/ars_by_epoch.csv",
+        flows="results/{dataset}/adversarial_training/adversarial_flows.h5",
+    log:
+        "results/{dataset}/logs/adversarial_training/train_adversarially.log",
+    benchmark:
+        "results/{dataset}/benchmarks/adversarial_training/train_adversarially.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: config["training_threads"]
+    resources:
+        gpu=1,
+        runtime=2880,
+        mem_mb=16000,
+    params:
+        script=script("train_adversarially.py"),
+        code=code("train_adversarially.py"),
+        checkpoint="results/{dataset}/adversarial_training/.train.checkpoint",
+        options=adversarial_training_options(),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --baseline {input.baseline:q}"
+        " --weights {output.weights:q} --curve {output.curve:q} --scores {output.scores:q}"
+        " --adversarial-flows {output.flows:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
+
+
+rule classify_flow_statistics:
+    """A perceptron on aggregates of whole flows, for comparison (Table II, third column)."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+    output:
+        metrics="results/{dataset}/flow_statistics/metrics.csv",
+        recall="results/{dataset}/flow_statistics/recall.csv",
+    log:
+        "results/{dataset}/logs/flow_statistics/classify_flow_statistics.log",
+    benchmark:
+        "results/{dataset}/benchmarks/flow_statistics/classify_flow_statistics.tsv"
+    conda:
+        "../../envs/flows.yaml"
+    resources:
+        runtime=240,
+        mem_mb=16000,
+    params:
+        script=script("classify_flow_statistics.py"),
+        code=code("classify_flow_statistics.py"),
+        options=flags(config["flow_statistics"], seed=config["seed"]),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --model-name flow_statistics"
+        " --metrics {output.metrics:q} --recall {output.recall:q} {params.options} 2> {log:q}"
+
+
 rule evaluate:
-    """Predictions of a detector on the test set, its metrics and its recall per attack type (Sec. II, Table II)."""
     input:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
@@ -47,6 +105,9 @@ rule evaluate:
         "results/{dataset}/logs/{model}/evaluate.log",
     benchmark:
         "results/{dataset}/benchmarks/{model}/evaluate.tsv"
+    """Predictions of a detector on the test set, its metrics and its recall per attack type (Sec. II, Table II)."""
+    wildcard_constraints:
+        model="(?!flow_statistics/)[a-z0-9_]+",
     conda:
         "../../envs/torch.yaml"
     resources:
