@@ -26,7 +26,7 @@ setup: .venv/.ready
 	@$(BIN)/python -m pip install --quiet uv==0.13.9 || echo "uv is not to be had; pip will do"
 	@links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}"; \
 	if [ -n "$$links" ]; then export UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')"; fi; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock \
+	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python -r requirements.lock \
 		|| $(BIN)/python -m pip install --quiet -r requirements.lock
 	@touch $@
 
