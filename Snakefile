@@ -27,6 +27,7 @@ wildcard_constraints:
     dataset="[a-z0-9_]+",
     model="[a-z0-9_]+",
     capture="[^/]+",
+    attack="cw|cw_published",
     method="pgd|fgsm",
     kappa=r"[0-9]+(\.[0-9]+)?",
 

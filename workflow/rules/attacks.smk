@@ -1,7 +1,7 @@
 # Attacks on trained detectors, and the robustness score.
 #
 # In: results/{dataset}/dataset.h5 and results/{dataset}/{model}/weights.safetensors
-# Out: results/{dataset}/{model}/attacks/cw/kappa_{kappa}.h5 with their summary.csv, attacks/{method}.h5 of the bounded
+# Out: results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}.h5 with their summary.csv, attacks/{method}.h5 of the bounded
 # attacks with comparison.csv, and ars.csv.
 
 
@@ -11,11 +11,11 @@ rule attack_cw:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
     output:
-        attacks="results/{dataset}/{model}/attacks/cw/kappa_{kappa}.h5",
+        attacks="results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}.h5",
     log:
-        "results/{dataset}/logs/{model}/attack_cw/kappa_{kappa}.log",
+        "results/{dataset}/logs/{model}/attack_{attack}/kappa_{kappa}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/attack_cw/kappa_{kappa}.tsv"
+        "results/{dataset}/benchmarks/{model}/attack_{attack}/kappa_{kappa}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -25,7 +25,7 @@ rule attack_cw:
     params:
         script=script("attack_cw.py"),
         code=code("attack_cw.py"),
-        options=attack_options("cw"),
+        options=lambda wildcards: attack_options("cw", wildcards.attack),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --kappa {wildcards.kappa}"
         " --output {output.attacks:q} {params.options} 2> {log:q}"
@@ -35,15 +35,15 @@ rule summarise_attacks:
     """Success ratios and distances of the attack over kappa, per attack type (Fig. 2)."""
     input:
         attacks=expand(
-            "results/{{dataset}}/{{model}}/attacks/cw/kappa_{kappa}.h5",
+            "results/{{dataset}}/{{model}}/attacks/{{attack}}/kappa_{kappa}.h5",
             kappa=[f"{kappa:g}" for kappa in config["attacks"]["kappas"]],
         ),
     output:
-        summary="results/{dataset}/{model}/attacks/cw/summary.csv",
+        summary="results/{dataset}/{model}/attacks/{attack}/summary.csv",
     log:
-        "results/{dataset}/logs/{model}/summarise_attacks.log",
+        "results/{dataset}/logs/{model}/summarise_attacks/{attack}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/summarise_attacks.tsv"
+        "results/{dataset}/benchmarks/{model}/summarise_attacks/{attack}.tsv"
     conda:
         "../../envs/flows.yaml"
     resources:
