@@ -5,6 +5,7 @@
 
 
 rule train:
+    """A detector; what sets the models apart stands under `models` (Sec. II, V-A3 and VI-A)."""
     input:
         dataset="results/{dataset}/dataset.h5",
     output:
@@ -15,7 +16,6 @@ rule train:
         "results/{dataset}/logs/{model}/train.log",
     benchmark:
         "results/{dataset}/benchmarks/{model}/train.tsv"
-    """A detector; what sets the models apart stands under `models` (Sec. II, V-A3 and VI-A)."""
     wildcard_constraints:
         model="(?!adversarial_training/)[a-z0-9_]+",
     conda:
@@ -93,6 +93,7 @@ rule classify_flow_statistics:
 
 
 rule evaluate:
+    """Predictions of a detector on the test set, its metrics and its recall per attack type (Sec. II, Table II)."""
     input:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
@@ -105,7 +106,6 @@ rule evaluate:
         "results/{dataset}/logs/{model}/evaluate.log",
     benchmark:
         "results/{dataset}/benchmarks/{model}/evaluate.tsv"
-    """Predictions of a detector on the test set, its metrics and its recall per attack type (Sec. II, Table II)."""
     wildcard_constraints:
         model="(?!flow_statistics/)[a-z0-9_]+",
     conda:
