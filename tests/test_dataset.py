@@ -124,6 +124,15 @@ def test_every_flow_is_there_cut_or_dropped(build, made, monkeypatch, chunk):
     assert row == len(data) and 0 < dropped == 1200 - row
 
 
+def test_packets_are_read_in_pieces(made, monkeypatch):
+    monkeypatch.setattr(flow_files, "CHUNK", 64)
+    captures, flows = flow_files.read_captures(list(made))
+    offset, count = (flows[name][flows["capture"] == 0].astype(np.int64) for name in ("offset", "packet_count"))
+    pieces = list(flow_files.read_packets(captures[0], offset, count))
+    assert sum(len(packets["length"]) for _, packets in pieces) == captures[0].packets
+    assert all(len(packets["length"]) <= 64 for _, packets in pieces)
+
+
 def test_labels_are_those_of_the_reference(build, made, tmp_path):
     folder = build(list(made))
     data, rules = load_dataset(folder / "dataset.h5"), pd.read_csv(tmp_path / "rules.csv")

@@ -1,0 +1,38 @@
+"""Tables for people: HTML pages that need nothing but themselves."""
+
+import html
+
+STYLE = """body { font: 15px/1.4 sans-serif; margin: 2em; }
+table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; }
+caption { text-align: left; max-width: 50em; padding-bottom: 0.8em; }
+th { border-bottom: 1px solid; }
+th, td { padding: 0.15em 0.8em; text-align: right; }
+.text { text-align: left; }"""
+
+
+def html_table(columns, rows, title, caption, text_columns):
+    """An HTML page with one table.
+
+    Args:
+        columns: headings. rows: tuples of as many cells, shown as they are.
+        title, caption: of the page, and the text above the table.
+        text_columns: headings of the columns that are aligned to the left.
+
+    Returns:
+        the page as a string.
+    """
+    classes = [' class="text"' if column in text_columns else "" for column in columns]
+
+    def line(tag, cells):
+        styled = zip(classes, cells, strict=True)
+        return f"<tr>{''.join(f'<{tag}{style}>{html.escape(str(cell))}</{tag}>' for style, cell in styled)}</tr>"
+
+    parts = [
+        f'<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>',
+        f"<style>\n{STYLE}\n</style>\n<table>",
+        f"<caption><b>{html.escape(title)}.</b> {html.escape(caption)}</caption>",
+        line("th", columns),
+        *(line("td", row) for row in rows),
+        "</table>\n</html>\n",
+    ]
+    return "\n".join(parts)
