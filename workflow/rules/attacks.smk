@@ -1,8 +1,8 @@
 # Attacks on trained detectors, and the robustness score.
 #
 # In: results/{dataset}/dataset.h5 and results/{dataset}/{model}/weights.safetensors
-# Out: results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}.h5 with their summary.csv, attacks/{method}.h5 of the bounded
-# attacks with comparison.csv, and ars.csv.
+# Out: results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}.h5 with their summary.csv, attacks/{method}.h5 of the
+# bounded attacks with comparison.csv, and ars.csv.
 
 
 rule attack_cw:
@@ -73,8 +73,8 @@ rule attack_bounded:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        runtime=240,
-        mem_mb=16000,
+        runtime=growing(240),
+        mem_mb=growing(16000),
     params:
         script=script("attack_bounded.py"),
         code=code("attack_bounded.py"),
@@ -101,8 +101,8 @@ rule compare_attacks:
     conda:
         "../../envs/torch.yaml"
     resources:
-        runtime=30,
-        mem_mb=4000,
+        runtime=growing(30),
+        mem_mb=growing(4000),
     params:
         script=script("compare_attacks.py"),
         code=code("compare_attacks.py"),

@@ -54,8 +54,8 @@ rule train_adversarially:
     threads: config["training_threads"]
     resources:
         gpu=1,
-        runtime=2880,
-        mem_mb=16000,
+        runtime=growing(2880),
+        mem_mb=growing(16000),
     params:
         script=script("train_adversarially.py"),
         code=code("train_adversarially.py"),
@@ -81,8 +81,8 @@ rule classify_flow_statistics:
     conda:
         "../../envs/flows.yaml"
     resources:
-        runtime=240,
-        mem_mb=16000,
+        runtime=growing(240),
+        mem_mb=growing(16000),
     params:
         script=script("classify_flow_statistics.py"),
         code=code("classify_flow_statistics.py"),
