@@ -1,0 +1,102 @@
+"""Exit codes, help and progress of all scripts."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rnnids import cli
+from rnnids.errors import InputError
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+PROGRAM = """
+import os, sys, signal, time
+from rnnids import cli
+from rnnids.errors import InputError
+from rnnids.storage import atomic_path
+def main():
+    {body}
+cli.run(main)
+"""
+
+
+def program(body, folder):
+    """Start a program whose main() is `body`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(body=body)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "error"),
+    [
+        ("pass", 0, ""),
+        ("raise InputError('a.csv:3: wrong; remedy')", 2, "error: a.csv:3: wrong; remedy\n"),
+        ("raise KeyboardInterrupt", 130, ""),
+    ],
+)
+def test_exit_codes_say_whose_fault_it_was(tmp_path, body, code, error):
+    process = program(body, tmp_path)
+    assert (process.communicate()[1], process.returncode) == (error, code)
+
+
+def test_our_own_mistakes_have_a_traceback(tmp_path):
+    process = program("raise ValueError('ours')", tmp_path)
+    assert "Traceback" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_job_leaves_no_half_file(tmp_path, number, code):
+    process = program("with atomic_path('out.csv') as path: path.write_text('half'); time.sleep(60)", tmp_path)
+    deadline = time.monotonic() + 30
+    while not any(path.read_text() for path in tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(os.listdir(tmp_path)) == 1
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    assert os.listdir(tmp_path) == []
+
+
+def test_progress_is_a_plain_line_in_a_log(caplog, monkeypatch):
+    monkeypatch.setattr(cli, "PLAIN_INTERVAL", 0)
+    with caplog.at_level(logging.INFO), cli.Progress("reading", total=4000, unit="packets") as progress:
+        progress.update(1500)
+        progress.update()
+    assert [record.getMessage() for record in caplog.records] == [
+        "reading: 1,500 of 4,000 packets",
+        "reading: 1,501 of 4,000 packets",
+    ]
+
+
+def test_progress_is_silent_for_quick_work(caplog):
+    with caplog.at_level(logging.INFO), cli.Progress("reading") as progress:
+        progress.update(5)
+    assert not caplog.records and progress.done == 5
+
+
+def test_errors_are_exceptions_of_their_own():
+    assert issubclass(InputError, Exception) and not issubclass(InputError, (OSError, ValueError))
+
+
+@pytest.mark.parametrize("script", ["build_dataset.py", "extract_flows.py", "tabulate_table1.py"])
+def test_help_is_the_docstring(script):
+    shown = subprocess.run([sys.executable, SCRIPTS / script, "--help"], capture_output=True, text=True, check=True)
+    first = (SCRIPTS / script).read_text().splitlines()[0].strip('"')
+    assert first in shown.stdout
+
+
+def test_an_option_left_out_is_named():
+    ended = subprocess.run([sys.executable, SCRIPTS / "build_dataset.py"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "--max-packets" in ended.stderr and "Traceback" not in ended.stderr

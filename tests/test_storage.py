@@ -1,0 +1,140 @@
+"""Files that are whole or absent."""
+
+import hashlib
+import json
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from rnnids import storage
+from rnnids.errors import InputError
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    target = tmp_path / "new folder" / "table.csv"
+    with storage.atomic_path(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+        assert temporary.suffix == ".csv"  # writers choose the format by it
+    assert target.read_text() == "whole"
+    assert os.listdir(target.parent) == ["table.csv"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_what_was_there(tmp_path, error):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+    with pytest.raises(error), storage.atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_the_umask_decides_who_may_read(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        with storage.atomic_path(tmp_path / "shared.csv"):
+            pass
+        assert os.umask(mask) == mask  # unchanged
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(tmp_path / "shared.csv").st_mode) == 0o666 & ~mask
+
+
+def test_where_nothing_can_be_written_the_path_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with (
+        pytest.raises(InputError, match=r"file/table\.csv: cannot write here"),
+        storage.atomic_path(tmp_path / "file" / "table.csv"),
+    ):
+        pass
+
+
+def test_hdf5_says_what_made_it_and_holds_no_half_file(tmp_path):
+    path = tmp_path / "data.h5"
+    with pytest.raises(ValueError), storage.create_hdf5(path, "made by") as file:
+        file["values"] = [1]
+        raise ValueError
+    assert os.listdir(tmp_path) == []
+    with storage.create_hdf5(path, "made by") as file:
+        file["values"] = [1, 2]
+    with storage.read_hdf5(path) as file:
+        assert (file.attrs["provenance"], file["values"][:].tolist()) == ("made by", [1, 2])
+
+
+@pytest.fixture
+def column(tmp_path):
+    """A file with one checksummed column."""
+    path = tmp_path / "data.h5"
+    with storage.create_hdf5(path, "") as file:
+        values = np.random.default_rng(0).integers(0, 1 << 30, 20_000)
+        file.create_dataset("values", data=values, **storage.COLUMN_OPTIONS)
+    return path
+
+
+def read(path):
+    with storage.read_hdf5(path) as file:
+        return file["values"][:], dict(file.attrs)
+
+
+def test_damage_anywhere_is_found_or_harmless(column):
+    content, (values, attributes) = column.read_bytes(), read(column)
+    found = 0
+    for position in np.linspace(0, len(content) - 1, 400).astype(int):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << (position % 8)
+        column.write_bytes(damaged)
+        try:
+            assert (read(column)[0] == values).all() and read(column)[1] == attributes
+        except InputError as error:
+            assert str(error).startswith(f"{column}: damaged")
+            found += 1
+    assert found > 300  # the rest fell on unused bytes
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, 0.5, 0.999])
+def test_a_cut_file_is_damaged(column, keep):
+    content = column.read_bytes()
+    column.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(InputError, match="damaged, or not written by this workflow"):
+        read(column)
+
+
+def test_absent_files_and_absent_columns_are_named(column, tmp_path):
+    with pytest.raises(InputError, match=r"none\.h5: no such file"):
+        read(tmp_path / "none.h5")
+    with pytest.raises(InputError, match="other"), storage.read_hdf5(column) as file:
+        file["other"]
+
+
+def test_mistakes_of_the_program_are_not_blamed_on_the_file(column):
+    with pytest.raises(ZeroDivisionError), storage.read_hdf5(column):
+        _ = 1 / 0
+
+
+def test_fingerprints_tell_contents_apart(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    assert storage.fingerprint(path) == hashlib.sha256(b"abc").hexdigest()
+    seen = set()
+    for size, position in ((65 << 20, 0), (65 << 20, (65 << 20) - 1), (66 << 20, 0)):
+        with open(path, "wb") as file:  # sparse: no more than a byte is written
+            file.truncate(size)
+            file.seek(position)
+            file.write(b"x")
+        seen.add(storage.fingerprint(path))
+    assert len(seen) == 3 and all(text.startswith("sampled:") for text in seen)
+
+
+def test_provenance_depends_on_arguments_and_inputs_not_on_places(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "in.csv").write_text("same")
+    one, two = (storage.provenance("x.py", {"b": 1, "a": 2}, [tmp_path / place / "in.csv"]) for place in ("one", "two"))
+    assert one == two == storage.provenance("x.py", {"a": 2, "b": 1}, [tmp_path / "one/in.csv"])
+    assert json.loads(one)["inputs"] == {"in.csv": hashlib.sha256(b"same").hexdigest()}
+    assert one != storage.provenance("x.py", {"a": 3, "b": 1}, [tmp_path / "one/in.csv"])
