@@ -277,7 +277,7 @@ def test_rules_of_another_day_are_recognised(build, tmp_path, caplog):
     rules.write_text(f"{COLUMNS}\n{SCAN.replace('2017-07-05', '2017-07-09')}\n")
     with pytest.raises(InputError, match="benign flows only"):
         build([small_file(tmp_path / "a.h5", range(6))], labels=rules)
-    assert "all flows start 96.0 hours before all windows" in caplog.text
+    assert "all flows start 96 hours before all windows" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def _why_none_matches(rules, flows):
         )
     hours = hours_between(flows, rules)
     if hours:
-        return f"all flows start {abs(hours):,.1f} hours {'after' if hours > 0 else 'before'} all windows"
+        return f"all flows start {abs(hours):.3g} hours {'after' if hours > 0 else 'before'} all windows"
     return "the times overlap: check addresses, ports and protocols"
 
 
