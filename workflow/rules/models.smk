@@ -79,7 +79,7 @@ rule classify_flow_statistics:
     benchmark:
         "results/{dataset}/benchmarks/flow_statistics/classify_flow_statistics.tsv"
     conda:
-        "../../envs/flows.yaml"
+        "../../envs/torch.yaml"
     resources:
         runtime=growing(240),
         mem_mb=growing(16000),
