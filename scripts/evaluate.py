@@ -2,8 +2,11 @@
 
 A flow's prediction is that of its last packet. predictions.h5 holds one logit per packet of the
 test split (`/packets/logit`, CSR by `/flows/offset` and `/flows/packet_count`) and, per flow, its
-row in the data set (`/flows/row`), its attack type and its last logit.
+row in the data set (`/flows/row`), its attack type (index into the attribute `attacks`) and its
+last logit.
 """
+
+import json
 
 import numpy as np
 
@@ -48,6 +51,7 @@ def main():
     write_csv(args.recall, metrics.recall_rows(data, flow_logits), model=args.model_name)
     write_csv(args.confusion, confusions, model=args.model_name)
     with create_hdf5(args.predictions, provenance("evaluate.py", vars(args), [args.dataset, args.weights])) as file:
+        file.attrs["attacks"] = json.dumps(data.attacks)
         columns = {"row": data.row, "attack": data.flows["attack"], "logit": flow_logits}
         columns |= {"offset": data.start, "packet_count": data.packet_count}
         for name, column in columns.items():

@@ -8,6 +8,7 @@ data set, `attack` (index into the attribute `attacks`), `original_logit`, `logi
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from rnnids.attacks import KEEP, OBJECTIVES, Settings, select_flows
 from rnnids.cli import log, positive
 from rnnids.data import TEST, load_dataset
+from rnnids.errors import InputError
 from rnnids.model import load_model, pick_device
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, read_hdf5
 
@@ -85,3 +87,27 @@ def read_attack(path):
         frame.attrs = {name: file.attrs[name] for name in ("method", "delta", "kappa") if name in file.attrs}
         frame.attrs["attacks"] = json.loads(file.attrs["attacks"])
     return frame
+
+
+def read_adversarial_flows(path, data):
+    """An attack file's flows before and after the attack.
+
+    Args:
+        data: FlowData of the test split that was attacked.
+
+    Returns:
+        (original, adversarial, evaded): two FlowData of the same N flows, and (N,) bool, true where a
+        detected flow became benign.
+
+    Raises:
+        InputError: the file holds flows of another data set.
+    """
+    frame = read_attack(path)
+    with read_hdf5(path) as file:
+        packets = {name: file["packets"][name][:] for name in ("length", "iat_ns")}
+    rows = np.searchsorted(data.row, frame.row)
+    if not np.isin(frame.row, data.row).all() or not np.array_equal(data.packet_count[rows], frame.packet_count):
+        raise InputError(f"{path}: holds flows of another data set; attack this one")
+    original = data.take(rows)
+    adversarial = replace(original, packets={**original.packets, **packets})
+    return original, adversarial, (frame.success & ~frame.already_benign).to_numpy()

@@ -1,0 +1,25 @@
+"""Two distributions of equal accuracy and different mutual information (Sec. V-A4, Fig. 5).
+
+Accuracy alone cannot tell a prediction that a feature decides from one that it merely shifts. Both
+numbers are computed from the tabulated distributions.
+"""
+
+from rnnids import cli
+from rnnids.entropy import compare_distributions
+from rnnids.storage import write_csv
+
+POINTS = 200
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--output", required=True, help="output: the distributions, one row a value (CSV)")
+    return parser.parse_args()
+
+
+def main():
+    write_csv(arguments().output, compare_distributions(POINTS))
+
+
+if __name__ == "__main__":
+    cli.run(main)

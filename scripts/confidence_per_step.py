@@ -1,0 +1,28 @@
+"""Confidence of the detector after each packet, per attack type, with the flows that reach it (Fig. 7).
+
+Confidence is the probability given to the flow's true class. Steps count from 1.
+"""
+
+from rnnids import cli
+from rnnids.sequences import quantile_frame, read_confidence
+from rnnids.storage import write_csv
+
+QUANTILES = {"median": 0.5, "q10": 0.1, "q25": 0.25, "q75": 0.75, "q90": 0.9}
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--predictions", required=True, help="logits of the test split (HDF5)")
+    parser.add_argument("--output", required=True, help="output: attack, step, flows and quantiles (CSV)")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    confidence, attacks = read_confidence(args.predictions)
+    table = quantile_frame(confidence, ["attack", "step"], "confidence", QUANTILES)
+    write_csv(args.output, table.assign(attack=[attacks[index] for index in table.attack]))
+
+
+if __name__ == "__main__":
+    cli.run(main)

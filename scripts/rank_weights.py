@@ -1,0 +1,34 @@
+"""Importance of features by the weights that lead from them to the prediction (Sec. V-A1).
+
+The sum, over all paths of one step, of the products of absolute weights: of each layer's input
+weights, the four gates of a cell added up, and of the read-out. Given for comparison, as in the
+paper; it has no interval and no level, so packet and flow rows are the same.
+"""
+
+from rnnids import cli
+from rnnids.features import FEATURES
+from rnnids.importance import LEVELS, weight_importance
+from rnnids.model import load_model
+from rnnids.storage import write_csv
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--weights", required=True, help="model (safetensors)")
+    parser.add_argument("--output", required=True, help="output: metric, level, feature, value, low, high (CSV)")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    importance = weight_importance(load_model(args.weights))
+    rows = [
+        {"metric": "weights", "level": level, "feature": feature, "value": value, "low": None, "high": None}
+        for level in LEVELS
+        for feature, value in zip(FEATURES, importance.tolist(), strict=True)
+    ]
+    write_csv(args.output, rows)
+
+
+if __name__ == "__main__":
+    cli.run(main)
