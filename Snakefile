@@ -35,6 +35,7 @@ wildcard_constraints:
 include: "workflow/rules/flows.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/attacks.smk"
+include: "workflow/rules/explanations.smk"
 include: "workflow/rules/figures.smk"
 
 
