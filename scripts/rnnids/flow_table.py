@@ -72,7 +72,7 @@ def mix(word):
     return word ^ (word >> np.uint64(33))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def hash_key(flow):
     """Hash of the 5-tuple of a FLOW or PACKET, the same in both directions."""
     source, destination = np.uint64(flow.source_port), np.uint64(flow.destination_port)
@@ -85,7 +85,7 @@ def hash_key(flow):
     return mix(one + other + extra)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def same_direction(flow, packet):
     """Whether `packet` has the 5-tuple of `flow`, source for source."""
     return (
@@ -117,7 +117,7 @@ def opposite_direction(flow, packet):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def find_slot(table, packet):
     """Slot of the packet's key, or the empty one where it would go; returns (slot, direction)."""
     mask = np.uint64(len(table) - 1)
@@ -131,7 +131,7 @@ def find_slot(table, packet):
     return slot, 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def expiry(flow, now, idle, active):
     """Time-out that `flow` has passed at time `now` (the earlier one, if both), or -1."""
     if now - flow.last <= idle and now - flow.start <= active:
@@ -164,7 +164,7 @@ def start_flow(flow, packet, counters):
     counters.flows += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def tcp_end(flow, flags, direction):
     """Note FIN and ACK of a TCP packet in the state of `flow`; returns why the flow ends here, or -1."""
     if flags & RST:

@@ -50,16 +50,26 @@ VLAN, PROVIDER_VLAN, OLD_QINQ = 0x8100, 0x88A8, 0x9100
 PPP_IPV4, PPP_IPV6 = 0x0021, 0x0057
 
 
+# Offsets are made unsigned here: numba then drops its test for negative indices, and the compiler
+# turns the bytes into one load. `inline`, here and on the common path below, saves the reference
+# counting of the buffer at each call: a third of the time.
 @njit(cache=True, nogil=True, inline="always")
 def big16(buffer, at):
     """Unsigned big-endian 16-bit number at byte `at`."""
-    return (np.int64(buffer[at]) << 8) | np.int64(buffer[at + 1])
+    at = np.uint64(at)
+    return (np.int64(buffer[at]) << 8) | np.int64(buffer[at + np.uint64(1)])
 
 
 @njit(cache=True, nogil=True, inline="always")
 def big32(buffer, at):
     """Unsigned big-endian 32-bit number at byte `at`, as uint64."""
-    return np.uint64((big16(buffer, at) << 16) | big16(buffer, at + 2))
+    at = np.uint64(at)
+    return (
+        (np.uint64(buffer[at]) << np.uint64(24))
+        | (np.uint64(buffer[at + np.uint64(1)]) << np.uint64(16))
+        | (np.uint64(buffer[at + np.uint64(2)]) << np.uint64(8))
+        | np.uint64(buffer[at + np.uint64(3)])
+    )
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -83,7 +93,7 @@ def skip_labels(buffer, at, end):
     return at, KEPT if version == 4 or version == 6 else NOT_IP
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def after_ethertype(buffer, at, end, ethertype):
     """Offset of the IP header, `at` being the byte after `ethertype`; returns (offset, reason)."""
     while ethertype in (VLAN, PROVIDER_VLAN, OLD_QINQ):
@@ -140,7 +150,7 @@ def after_family(buffer, at, end):
     return at + 4, KEPT if family in (2, 10, 24, 28, 30) else NOT_IP
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def find_ip(buffer, at, end, link):
     """Offset of the IP header of the frame ``buffer[at:end]`` of link type `link`; returns (offset, reason)."""
     if link == ETHERNET:

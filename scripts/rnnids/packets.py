@@ -48,7 +48,7 @@ MOBILITY, HIP, SHIM6 = 135, 139, 140
 MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def parse_transport(buffer, at, end, protocol, packet):
     """Fill protocol, ports and flags of `packet`; returns the reason."""
     packet.protocol = protocol
@@ -75,7 +75,7 @@ def parse_transport(buffer, at, end, protocol, packet):
     return KEPT
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def parse_ipv4(buffer, at, end, wire_length, packet):
     """Fill `packet` from the IPv4 packet in ``buffer[at:end]``; returns the reason.
 
@@ -146,7 +146,7 @@ def parse_ipv6(buffer, at, end, wire_length, packet):
     return parse_transport(buffer, at, stop, protocol, packet)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def parse_packet(buffer, record, packet):
     """Fill `packet` from the frame that `record` lists; returns the reason (an index of REASONS)."""
     if record.problem != KEPT:

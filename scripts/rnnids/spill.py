@@ -105,14 +105,26 @@ def find_part(rows, keys, part):
         part[i] = low
 
 
+@njit(cache=True, nogil=True)
+def scatter(rows, part, edges, ordered):
+    """Stable counting sort of `rows` by `part` into `ordered`; ``edges[p]`` becomes the first row of part p."""
+    for i in range(len(rows)):
+        edges[part[i] + 1] += 1
+    for p in range(len(edges) - 1):
+        edges[p + 1] += edges[p]
+    following = edges[:-1].copy()
+    for i in range(len(rows)):
+        ordered[following[part[i]]] = rows[i]
+        following[part[i]] += 1
+
+
 def distribute(source, keys, targets):
     """Append each row of the spill `source` to the one of `targets` that `keys` give it, in order."""
     for rows in source.chunks():
-        part = np.empty(len(rows), np.uint8)
+        part, ordered = np.empty(len(rows), np.int64), np.empty_like(rows)
+        edges = np.zeros(len(targets) + 1, np.int64)
         find_part(rows, keys, part)
-        order = np.argsort(part, kind="stable")
-        ordered = rows[order]
-        edges = np.searchsorted(part[order], np.arange(len(targets) + 1))
+        scatter(rows, part, edges, ordered)
         for target, low, high in zip(targets, edges, edges[1:], strict=False):
             if low < high:
                 target.append(ordered[low:high])
