@@ -8,6 +8,7 @@ blank); "infinite" for x/0 (score inf). Scores other than "ok" should not be ran
 import numpy as np
 
 from rnnids import cli
+from rnnids.errors import InputError
 from rnnids.explanation_options import add_explanation_arguments, load_explained
 from rnnids.importance import dropout_losses, dropout_rows, pair_rows
 from rnnids.selection import sample_flows
@@ -27,6 +28,8 @@ def arguments():
 def main():
     args = arguments()
     model, data, device = load_explained(args)
+    if not model.feature_dropout:
+        raise InputError(f"{args.weights}: trained without feature dropout; take a model with `feature_dropout: true`")
     sample = sample_flows(data, args.max_flows, args.seed)
     losses = dropout_losses(model, sample, args.batch_packets, device)
     drops = dropout_rows(sample, losses, args.bootstrap_samples, np.random.default_rng(args.seed))

@@ -9,7 +9,6 @@ import itertools
 
 import numpy as np
 
-from rnnids.errors import InputError
 from rnnids.features import CONSTANT_FEATURES, FEATURES, NUM_FEATURES
 from rnnids.inference import last_of_flow, packet_logits
 from rnnids.interventions import vary_flows
@@ -98,14 +97,12 @@ def perturbation_rows(model, data, pool, repeats, samples, seed, batch_packets, 
 def dropout_losses(model, data, batch_packets, device="cpu"):
     """Correct predictions lost without each feature and each pair of features (Sec. V-A3).
 
+    Args:
+        model: trained with feature dropout.
+
     Returns:
         {(feature,) or (feature, feature): {level: (N,) lost in each flow}}, 15 + 105 entries.
-
-    Raises:
-        InputError: the model has not learnt to do without features.
     """
-    if not model.feature_dropout:
-        raise InputError("the model was trained without feature dropout; take one with `feature_dropout: true`")
     base = correct_predictions(data, packet_logits(model, data, batch_packets, device))
     losses = {}
     for size in (1, 2):

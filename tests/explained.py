@@ -1,0 +1,81 @@
+"""Small flows and stand-ins for a detector whose explanations are known in closed form."""
+
+import numpy as np
+import torch
+
+from rnnids.data import FlowData
+from rnnids.features import FEATURES, FLAG_BITS, encode_packets
+
+INDEX = {name: index for index, name in enumerate(FEATURES)}
+BATCH = 4096  # padded packets
+
+
+def make_flows(packet_count, seed=0, **columns):
+    """Random flows of two types, half of them attacks; `columns` replaces columns of flows or packets."""
+    rng = np.random.default_rng(seed)
+    count = np.asarray(packet_count, dtype=np.int32)
+    flows, packets = len(count), int(count.sum())
+    data = {
+        "source_port": rng.integers(1024, 65536, flows),
+        "destination_port": rng.choice([22, 53, 80, 443], flows),
+        "protocol": rng.choice([6, 17], flows),
+        "attack": np.arange(flows) % 2,
+        "packet_count": count,
+        "iat_ns": rng.integers(0, 10**9, packets),
+        "length": rng.integers(40, 1500, packets),
+        "direction": rng.integers(0, 2, packets),
+        "flags": rng.integers(0, 512, packets),
+    } | columns
+    of_packets = {name: np.asarray(data.pop(name)) for name in ("iat_ns", "length", "direction", "flags")}
+    of_flows = {name: np.asarray(column) for name, column in data.items()}
+    raw = encode_packets(of_flows, of_packets, count)
+    std = raw.std(axis=0)
+    return FlowData(
+        flows=of_flows,
+        packets=of_packets,
+        start=np.cumsum(count) - count,
+        row=np.arange(flows),
+        attacks=["Benign", "Flood"],
+        categories=["Benign", "DoS"],
+        mean=raw.mean(axis=0),
+        std=np.where(std == 0, 1.0, std),
+        clock_resolution_ns=1000,
+        idle_timeout=300.0,
+        active_timeout=1800.0,
+    )
+
+
+def flag(name, is_set):
+    """Header bits of packets in which one flag is set or not."""
+    return np.where(is_set, FLAG_BITS[name], 0)
+
+
+class StandIn(torch.nn.Module):
+    """The interface of a Detector without memory: the logit is a function of the packet's z-scores."""
+
+    feature_dropout = True
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, inputs, suppressed=None):
+        if suppressed is not None:
+            inputs = inputs.masked_fill(suppressed[:, None], 0.0)
+        return self.logit(inputs)
+
+    def step(self, inputs, state=None):
+        return self.logit(inputs), state
+
+
+class Memory(StandIn):
+    """A stand-in that tells of each packet what `logit` says of the packet before (of the first: itself)."""
+
+    def forward(self, inputs, suppressed=None):
+        logits = super().forward(inputs, suppressed)
+        return torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
+
+    def step(self, inputs, state=None):
+        now = self.logit(inputs)
+        before = now if state is None else state[0][0, :, 0]
+        return before, (now[None, :, None],)

@@ -1,0 +1,172 @@
+"""Feature importance against models whose importances are known."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from explained import BATCH, INDEX, StandIn, flag, make_flows
+
+from rnnids.features import FEATURES
+from rnnids.importance import (
+    accuracy_drop,
+    draw_values,
+    dropout_losses,
+    dropout_rows,
+    pair_rows,
+    pair_score,
+    pair_status,
+    perturbation_rows,
+    weight_importance,
+)
+from rnnids.model import Detector
+
+SYN, ACK, PORT = INDEX["SYN"], INDEX["ACK"], INDEX["source_port"]
+
+
+def test_weights_are_summed_over_all_paths():
+    torch.manual_seed(0)
+    hidden = 3
+    model = Detector(hidden, 2)
+    first, second = (getattr(model.lstm, f"weight_ih_l{layer}").detach().abs().numpy() for layer in (0, 1))
+    readout = model.readout.weight.detach().abs().numpy()[0]
+    expected = np.zeros(15)
+    gates, units = range(4), range(hidden)
+    for gate_1, unit_1, gate_2, unit_2 in itertools.product(gates, units, gates, units):
+        path = first[gate_1 * hidden + unit_1] * second[gate_2 * hidden + unit_2, unit_1]
+        expected += path * readout[unit_2]
+    np.testing.assert_allclose(weight_importance(model), expected, rtol=1e-5)
+
+
+def test_weights_leave_suppression_inputs_out():
+    assert weight_importance(Detector(4, 1, feature_dropout=True)).shape == (15,)
+
+
+def perturbed(model, data, repeats=3):
+    rows = perturbation_rows(model, data, data, repeats, 500, 0, BATCH)
+    return {(row["level"], row["feature"]): (row["value"], row["low"], row["high"]) for row in rows}
+
+
+def test_perturbing_the_deciding_feature_costs_half_and_an_ignored_one_nothing():
+    ports = np.where(np.arange(2000) % 2, 50_000, 2_000)
+    data = make_flows(np.arange(2000) % 3 + 1, source_port=ports)
+    drops = perturbed(StandIn(lambda inputs: inputs[..., PORT]), data)
+    value, low, high = drops["flow", "source_port"]
+    # Packets choose what is drawn; attack flows hold half of them, give or take one in a thousand.
+    assert low < 0.5 < high
+    assert abs(value - 0.5) < 0.03
+    for (level, feature), (value, low, high) in drops.items():
+        assert (level, feature) in drops
+        if feature != "source_port":
+            assert low <= 0 <= high, feature
+            assert abs(value) <= 0.01
+
+
+def test_noise_of_a_barely_used_feature_lies_within_its_interval():
+    data = make_flows(np.full(600, 2), attack=np.random.default_rng(5).integers(0, 2, 600))
+    # Labels are random, so no feature can help or hurt, though the model reads this one.
+    value, low, high = perturbed(StandIn(lambda inputs: inputs[..., SYN]), data)["flow", "SYN"]
+    assert low < 0 < high
+    assert low < value < high
+
+
+def test_values_are_constant_in_a_flow_only_for_constant_features():
+    data = make_flows(np.full(50, 4))
+    pool, rng = np.arange(10_000), np.random.default_rng(0)
+    for feature, name in enumerate(FEATURES):
+        drawn = draw_values(data, pool, feature, rng).reshape(50, 4)
+        constant = (drawn == drawn[:, :1]).all()
+        assert constant == (name in ("source_port", "destination_port", "protocol"))
+
+
+def test_interval_of_a_drop_resamples_flows_not_packets():
+    rng = np.random.default_rng(0)
+    lost, total = np.repeat([0, 100], 50), np.full(100, 100)
+    value, low, high = accuracy_drop(lost, total, 2000, rng)
+    assert value == 0.5
+    # 100 flows, half of them lost: a binomial interval of flows, not of their 10,000 packets.
+    assert abs((high - low) - 2 * 1.96 * math.sqrt(0.25 / 100)) < 0.02
+
+
+def scored(model, data):
+    losses = dropout_losses(model, data, BATCH)
+    drops = dropout_rows(data, losses, 200, np.random.default_rng(0))
+    rows = pair_rows(losses, drops)
+    return {(row["feature_1"], row["feature_2"]): row for row in rows}
+
+
+def set_to(names, is_set):
+    return sum(flag(name, is_set[name]) for name in names)
+
+
+def test_identical_features_score_high_and_disjoint_ones_1():
+    flows = np.arange(400)
+    attack = flows % 2 == 1
+    # SYN and ACK say the same, but for 5 + 5 flows that only one of them betrays; RST and PSH share nothing.
+    syn, ack = attack & (flows % 80 != 1), attack & (flows % 80 != 3)
+    flags = set_to(("SYN", "ACK"), {"SYN": syn, "ACK": ack})
+    data = make_flows(np.ones(400), attack=attack, flags=flags)
+    redundant = StandIn(lambda inputs: (inputs[..., [SYN, ACK]].clamp(min=0)).sum(-1) - 0.5)
+    pair = scored(redundant, data)["SYN", "ACK"]
+    assert pair["drop_1"] == pair["drop_2"] == 5 / 400
+    assert pair["drop_both"] == 0.5
+    assert pair["score"] == pytest.approx(20)
+    assert pair["status"] == "ok"
+
+    rst, psh = attack & (flows % 4 == 1), attack & (flows % 4 == 3)
+    data = make_flows(np.ones(400), attack=attack, flags=set_to(("RST", "PSH"), {"RST": rst, "PSH": psh}))
+    columns = [INDEX["RST"], INDEX["PSH"]]
+    disjoint = StandIn(lambda inputs: (inputs[..., columns].clamp(min=0)).sum(-1) - 0.5)
+    pair = scored(disjoint, data)["RST", "PSH"]
+    assert pair["drop_1"] == pair["drop_2"] == 0.25
+    assert pair["score"] == 1
+
+
+def test_features_that_are_needed_together_score_one_half():
+    flows = np.arange(400)
+    attack = flows % 4 == 3
+    flags = set_to(("RST", "PSH"), {"RST": flows % 2 == 1, "PSH": flows % 4 >= 2})
+    data = make_flows(np.ones(400), attack=attack, flags=flags)
+    both = StandIn(lambda inputs: inputs[..., [INDEX["RST"], INDEX["PSH"]]].amin(-1) - 0.5)
+    pair = scored(both, data)["RST", "PSH"]
+    assert pair["drop_1"] == pair["drop_2"] == pair["drop_both"] == 0.25
+    assert pair["score"] == 0.5
+
+
+def test_pairs_without_a_drop_are_undefined_and_all_pairs_are_there():
+    pairs = scored(StandIn(lambda inputs: inputs[..., SYN]), make_flows(np.full(40, 2)))
+    assert len(pairs) == 105
+    unread = pairs["ECE", "URG"] if ("ECE", "URG") in pairs else pairs["URG", "ECE"]
+    assert np.isnan(unread["score"])
+    assert unread["status"] == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("drops", "score"),
+    [
+        ((0.02, 0.02, 0.01), 0.25),  # no negative drop, and yet below 0.5
+        ((-0.1, 0.02, 0.02), 1.0),
+        ((0.1, 0.1, -0.1), 0.0),
+        ((-0.1, 0.0, 0.1), math.inf),
+        ((0.0, -0.1, 0.0), math.nan),
+    ],
+)
+def test_drops_are_floored_at_0(drops, score):
+    assert pair_score(*drops) == pytest.approx(score, nan_ok=True)
+
+
+def test_status_of_scores():
+    statuses = [pair_status(*case) for case in ((1.0, False), (1.0, True), (math.nan, True), (math.inf, True))]
+    assert statuses == ["ok", "noise", "undefined", "infinite"]
+
+
+def test_a_score_between_drops_within_noise_is_marked():
+    # One flow in 40 hangs on each feature: a drop of 0.025 whose interval reaches 0.
+    flows = np.arange(40)
+    attack = flows < 2
+    data = make_flows(np.ones(40), attack=attack, flags=flag("RST", flows == 0) + flag("PSH", flows == 1))
+    columns = [INDEX["RST"], INDEX["PSH"]]
+    pair = scored(StandIn(lambda inputs: (inputs[..., columns].clamp(min=0)).sum(-1) - 0.5), data)["RST", "PSH"]
+    assert pair["drop_1"] == pair["drop_2"] == 1 / 40
+    assert pair["status"] == "noise"

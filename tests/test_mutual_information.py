@@ -1,0 +1,172 @@
+"""Entropy and mutual information against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+from explained import BATCH, INDEX, Memory, StandIn, flag, make_flows
+
+from rnnids.entropy import compare_distributions, corrected_entropy, joint_counts, mutual_information, plugin_entropy
+from rnnids.mutual_information import (
+    attacker_values,
+    averages,
+    mutual_information_rows,
+    observed_values,
+    packet_information,
+)
+
+DRAWS, BINS = 100, 50
+SYN, PORT, IAT = INDEX["SYN"], INDEX["source_port"], INDEX["interarrival_time"]
+
+
+def binary_entropy(p):
+    return -sum(share * math.log2(share) for share in (p, 1 - p) if share > 0)
+
+
+def expected_entropy(estimator, p):
+    """The mean of an estimator over all samples of DRAWS Bernoulli values."""
+    seen = np.arange(DRAWS + 1)
+    chance = [math.comb(DRAWS, k) * p**k * (1 - p) ** (DRAWS - k) for k in seen.tolist()]
+    return estimator(np.stack([seen, DRAWS - seen], axis=1)) @ np.array(chance)
+
+
+@pytest.mark.parametrize("p", [0.003, 0.01, 0.03, 0.1, 0.3, 0.5])
+def test_correction_lowers_the_bias_of_entropy(p):
+    truth = binary_entropy(p)
+    bias, corrected = (expected_entropy(estimator, p) - truth for estimator in (plugin_entropy, corrected_entropy))
+    assert bias < -0.005
+    assert abs(corrected) < min(0.004, 0.7 * abs(bias))
+
+
+def test_a_certain_value_has_no_entropy():
+    for estimator in (plugin_entropy, corrected_entropy):
+        assert estimator(np.array([[DRAWS, 0], [0, 1]])).tolist() == [0, 0]
+
+
+def test_entropy_of_known_probabilities():
+    assert plugin_entropy(np.array([0.25, 0.75, 0])) == pytest.approx(binary_entropy(0.25))
+    assert plugin_entropy(np.ones(8)) == pytest.approx(3)
+
+
+def noisy_channel(noise, bins):
+    """Mean estimates of I between a uniform value and whether it is in the upper half, flipped with chance `noise`."""
+    rng = np.random.default_rng(0)
+    value = rng.integers(0, bins, (40_000 // bins, DRAWS))
+    seen = (value >= bins // 2) ^ (rng.random(value.shape) < noise)
+    counts = joint_counts(value, seen, bins)
+    return (mutual_information(counts, estimator).mean() for estimator in (plugin_entropy, corrected_entropy))
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.25, 0.5])
+def test_noisy_channel_has_the_known_information_after_correction(noise):
+    plugin, corrected = noisy_channel(noise, 2)
+    truth = 1 - binary_entropy(noise)
+    assert plugin - truth > 0.005
+    assert corrected == pytest.approx(truth, abs=0.002)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.25, 0.5])
+def test_two_draws_a_bin_are_too_few_for_any_correction_but_it_helps(noise):
+    plugin, corrected = noisy_channel(noise, BINS)
+    truth = 1 - binary_entropy(noise)
+    assert truth < corrected < plugin
+
+
+def test_binned_estimate_of_an_independent_prediction_is_0_41_bits():
+    plugin, _ = noisy_channel(0.5, BINS)
+    assert plugin == pytest.approx(0.41, abs=0.01)
+
+
+def test_joint_counts_are_those_of_pairs():
+    counts = joint_counts(np.array([[0, 2, 2], [1, 1, 0]]), np.array([[True, False, True], [True, True, False]]), 3)
+    assert counts.tolist() == [[[0, 1], [0, 0], [1, 1]], [[1, 0], [0, 2], [0, 0]]]
+
+
+def test_mutual_information_of_a_noiseless_channel_is_the_entropy():
+    assert mutual_information(np.diag([1, 3])) == pytest.approx(binary_entropy(0.25))
+    assert mutual_information(np.outer([1, 3], [2, 5])) == pytest.approx(0, abs=1e-12)
+
+
+def information(model, data, feature, values):
+    rng = np.random.default_rng(0)
+    return packet_information(model, data, feature, values(data, feature, DRAWS), DRAWS, BINS, rng, BATCH)
+
+
+def test_a_flag_that_decides_carries_the_entropy_of_its_distribution():
+    data = make_flows(np.full(50, 4), flags=flag("SYN", np.arange(200) % 10 == 0))
+    model = StandIn(lambda inputs: inputs[..., SYN])
+    seen, _ = information(model, data, SYN, observed_values)
+    chosen, _ = information(model, data, SYN, attacker_values)
+    np.testing.assert_allclose(seen, binary_entropy(0.1))  # a tenth of the packets has it
+    np.testing.assert_allclose(chosen, 1)  # the attacker sets it half of the time
+
+
+def test_a_threshold_on_a_drawn_value_gives_the_known_entropy_in_the_mean():
+    ports = np.linspace(1000, 41_000, 400).astype(int)
+    data = make_flows(np.full(400, 2), source_port=ports)
+    cut = (31_000 - data.mean[PORT]) / data.std[PORT]  # a quarter of the range lies above
+    model = StandIn(lambda inputs: inputs[..., PORT] - cut)
+    for values in (observed_values, attacker_values):
+        exact, binned = information(model, data, PORT, values)
+        assert exact.mean() == pytest.approx(binary_entropy(0.25), abs=0.01)
+        assert binned.mean() < exact.mean()
+
+
+def test_interarrival_times_of_an_attacker_are_log_uniform():
+    data = make_flows(np.full(10, 4), iat_ns=np.tile([0, 1_000_000, 10_000_000, 100_000_000], 10))
+    quantile = attacker_values(data, IAT, DRAWS).quantile
+    np.testing.assert_allclose(quantile(np.array([0, 0.5, 1])), [1, 10, 100])
+
+
+def test_ports_and_lengths_of_an_attacker_reach_both_ends_of_their_range():
+    data = make_flows(np.full(3, 2), source_port=[80, 81, 1079])
+    quantile = attacker_values(data, PORT, DRAWS).quantile
+    assert quantile(np.array([0, 0.9999, 0.0005, 0.0015])).tolist() == [80, 1079, 80, 81]
+
+
+def test_an_ignored_feature_carries_nothing():
+    data = make_flows(np.full(20, 3))
+    rows = mutual_information_rows(StandIn(lambda inputs: inputs[..., SYN]), data, data, 20, 10, 50, 0, BATCH)
+    assert len(rows) == 15 * 3 * 2
+    for row in rows:
+        if row["feature"] != "SYN" and row["metric"] != "mutual_information_binned":
+            assert row["value"] == row["low"] == row["high"] == 0
+        elif row["metric"] == "mutual_information_attacker":
+            assert row["value"] == 1
+
+
+def test_ports_vary_for_the_whole_flow_and_other_features_for_one_packet():
+    # The model tells of each packet what the packet before it was: a flag varied here changes nothing but at the
+    # first step, a port changes everything, since it is that of the packet before, too.
+    data = make_flows(np.full(30, 4), flags=flag("SYN", np.arange(120) % 2))
+    ports = information(Memory(lambda inputs: inputs[..., PORT]), data, PORT, attacker_values)[0].reshape(30, 4)
+    flags = information(Memory(lambda inputs: inputs[..., SYN]), data, SYN, attacker_values)[0].reshape(30, 4)
+    assert (ports > 0.8).all()
+    assert (flags[:, 0] == 1).all()
+    assert (flags[:, 1:] == 0).all()
+
+
+def test_averages_run_over_flows_then_steps():
+    data = make_flows([1, 3])
+    values = np.array([4.0, 0, 1, 3])
+    weights = np.array([[1, 1], [0, 2], [3, 1]])
+    found = averages(data, values, weights)
+    np.testing.assert_allclose(found["packet"], [(2 + 1 + 3) / 3, 4 / 3, (3 + 1 + 3) / 3])
+    np.testing.assert_allclose(found["flow"], [3.5, 3, 15 / 4])
+
+
+def test_a_step_that_no_resampled_flow_reaches_does_not_count():
+    found = averages(make_flows([1, 3]), np.array([4.0, 0, 1, 3]), np.array([[2, 0]]))
+    assert found["packet"].tolist() == [4]
+
+
+def test_fig5_has_equal_accuracy_and_different_information():
+    rows = compare_distributions(200)
+    summary = {(row["distribution"], row["accuracy"], round(row["mutual_information"], 3)) for row in rows}
+    assert {(name, round(accuracy, 9), bits) for name, accuracy, bits in summary} == {
+        ("gradual", 0.5, 0.279),
+        ("deterministic", 0.5, 1.0),
+    }
+    for name in ("gradual", "deterministic"):
+        mass = [row["p_x"] * row["p_attack_given_x"] for row in rows if row["distribution"] == name]
+        assert sum(mass) == pytest.approx(0.5)
