@@ -2,7 +2,7 @@
 
 Writes the weights of the epoch with the smallest validation loss and those of the last epoch, with
 their description, as safetensors, and the learning curve as CSV. A run that was interrupted resumes
-from the checkpoint.
+from the checkpoint. Started by torchrun, it trains on several GPUs of a node.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import torch
 
-from rnnids import cli, training
+from rnnids import cli, distributed, training
 from rnnids.data import TRAIN, load_dataset
 from rnnids.model import SUPPRESS, Detector, pick_device, save_model
 from rnnids.storage import write_csv
@@ -39,12 +39,19 @@ def arguments():
 
 def main():
     args = arguments()
-    device = pick_device(args.device)
+    group, device = distributed.join(pick_device(args.device))
     data = load_dataset(args.dataset, TRAIN)
     torch.manual_seed(args.seed)
     model = Detector(args.hidden_size, args.num_layers, args.suppress, args.feature_dropout)
     settings = training.Settings(**{name: getattr(args, name) for name in training.Settings.__dataclass_fields__})
-    best, curve = training.fit(model, data, settings, args.checkpoint, device)
+    best, curve = training.fit(model, data, settings, args.checkpoint, device, group)
+    if group.rank == 0:
+        write(args, model, data, settings, best, curve)
+    distributed.leave()
+
+
+def write(args, model, data, settings, best, curve):
+    """Write both sets of weights and the curve; the checkpoint has served."""
     save_model(args.last, model, data.mean, data.std, asdict(settings) | {"epoch": len(curve)})
     model.load_state_dict(best)
     epoch = min(curve, key=lambda row: row["validation_loss"])["epoch"] + 1

@@ -15,10 +15,12 @@ from torch.nn import functional
 from rnnids.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.cli import Progress, log
 from rnnids.data import batches_by_length, is_packet
+from rnnids.distributed import Group
 from rnnids.errors import InputError
 from rnnids.features import NUM_FEATURES
 
 CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
+ALONE = Group()
 CURVE = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 
 
@@ -50,13 +52,14 @@ def hold_out(data, fraction, seed):
     return data.take(np.sort(chosen[held_out:])), data.take(np.sort(chosen[:held_out]))
 
 
-def fit(model, data, settings, checkpoint, device="cpu"):
+def fit(model, data, settings, checkpoint, device="cpu", group=ALONE):
     """Train `model` in place and keep a checkpoint after every epoch.
 
     Args:
         model: Detector with its initial weights.
         data: FlowData of the training split.
         checkpoint: path; an interrupted run of the same settings resumes from it.
+        group: the processes that train together.
 
     Returns:
         (state dict of the epoch with the smallest validation loss, rows of ``CURVE``);
@@ -69,6 +72,7 @@ def fit(model, data, settings, checkpoint, device="cpu"):
         kind = "attack" if data.is_attack.any() else "benign"
         raise InputError(f"training split: all {len(data)} flows are {kind}; check the label rules and the split")
     fitted, validation = hold_out(data, settings.validation_fraction, settings.seed)
+    device = torch.device(device)
     model.to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     run = _digest(model, data, settings)
@@ -79,7 +83,7 @@ def fit(model, data, settings, checkpoint, device="cpu"):
         model.load_state_dict(groups["model"])
         restore_optimiser(optimiser, groups["adam"])
     for epoch in range(len(curve), settings.epochs):
-        loss = train_epoch(model, optimiser, fitted, settings, epoch, device)
+        loss = train_epoch(model, optimiser, fitted, settings, epoch, device, group)
         validation_loss, accuracy = validate(model, validation, settings, device)
         if not curve or validation_loss < min(row["validation_loss"] for row in curve):
             best = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -88,32 +92,37 @@ def fit(model, data, settings, checkpoint, device="cpu"):
             "epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f",
             *(epoch + 1, settings.epochs, loss, validation_loss, accuracy),
         )
-        groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
-        save_checkpoint(checkpoint, run, groups, curve)
+        if group.rank == 0:
+            groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
+            save_checkpoint(checkpoint, run, groups, curve)
     return best, curve
 
 
-def train_epoch(model, optimiser, data, settings, epoch, device):
+def train_epoch(model, optimiser, data, settings, epoch, device, group=ALONE):
     """One pass over `data`; returns the mean loss per packet."""
     rng = np.random.default_rng([settings.seed, epoch])
     batches = batches_by_length(data.packet_count, settings.batch_packets, rng)
-    total = packets = 0
-    with Progress(f"epoch {epoch + 1}", total=int(data.packet_count.sum()), unit="packets") as progress:
+    network = group.wrap(model)
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    packets = int(data.packet_count.sum())
+    with Progress(f"epoch {epoch + 1}", total=packets, unit="packets") as progress:
         for index, rows in enumerate(batches):
             set_learning_rate(optimiser, settings, epoch + index / len(batches))
             suppressed = None
             if model.feature_dropout:  # each with probability 1/n, for a whole flow (Sec. V-A3)
                 suppressed = torch.from_numpy(rng.random((len(rows), NUM_FEATURES)) < 1 / NUM_FEATURES).to(device)
-            loss = batch_loss(model, data, rows, settings.precision, device, suppressed)
+            mine, weight = group.share(len(rows))
+            chosen = None if suppressed is None else suppressed[mine]
+            loss = weight * summed_loss(network, data, rows[mine], settings.precision, device, chosen)
+            count = int(data.packet_count[rows].sum())
             optimiser.zero_grad()
-            loss.backward()
+            # The processes' gradients are averaged; their sum over the batch's packets is meant.
+            (loss * group.size / count).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
             optimiser.step()
-            count = int(data.packet_count[rows].sum())
-            total += loss.detach() * count
-            packets += count
+            total += loss.detach()
             progress.update(count)
-    return float(total) / packets
+    return float(group.total(total)) / packets
 
 
 def set_learning_rate(optimiser, settings, epochs_done):
@@ -123,14 +132,15 @@ def set_learning_rate(optimiser, settings, epochs_done):
         group["lr"] = rate
 
 
-def batch_loss(model, data, rows, precision, device, suppressed=None):
-    """Mean binary cross-entropy over the packets of flows `rows`, each with its flow's label."""
+def summed_loss(model, data, rows, precision, device, suppressed=None):
+    """Binary cross-entropy summed over the packets of flows `rows`, each with its flow's label."""
     inputs = torch.from_numpy(data.padded(rows)).to(device)
     mask = torch.from_numpy(is_packet(data.packet_count[rows])).to(device)
     label = torch.from_numpy(data.is_attack[rows].astype(np.float32)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
         logits = model(inputs, suppressed)
-    return functional.binary_cross_entropy_with_logits(logits[mask].float(), label[:, None].expand_as(mask)[mask])
+    labels = label[:, None].expand_as(mask)[mask]
+    return functional.binary_cross_entropy_with_logits(logits[mask].float(), labels, reduction="sum")
 
 
 def use_bfloat16(precision, device):
