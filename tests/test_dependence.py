@@ -1,12 +1,15 @@
 """Partial dependence against closed forms and against computing everything anew."""
 
+import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from explained import BATCH, INDEX, StandIn, make_flows
 
+from rnnids.attack_files import read_adversarial_flows
 from rnnids.dependence import (
     mean_by_step,
     mean_rows,
@@ -16,6 +19,7 @@ from rnnids.dependence import (
     sequential_rows,
     value_grid,
 )
+from rnnids.errors import InputError
 from rnnids.features import FEATURES, MANIPULABLE_FEATURES
 from rnnids.inference import packet_logits
 from rnnids.interventions import vary_flows, vary_steps
@@ -196,3 +200,25 @@ def test_first_packets_are_those_of_each_flow():
         for flow, count in enumerate(cut.packet_count):
             rows = slice(cut.start[flow], cut.start[flow] + count)
             assert part[rows].tolist() == whole[data.start[flow] : data.start[flow] + count].tolist()
+
+
+def test_adversarial_flows_replace_length_and_time_of_their_rows(tmp_path):
+    data = make_flows(COUNTS)
+    data = replace(data, row=data.row + 100)
+    flows = data.take([1, 4, 7])
+    path = tmp_path / "attack.h5"
+    columns = {"row": flows.row, "attack": flows.flows["attack"], "packet_count": flows.packet_count}
+    columns |= {"success": np.array([1, 1, 0], dtype=bool), "already_benign": np.array([0, 1, 0], dtype=bool)}
+    length = flows.packets["length"] + 5
+    with h5py.File(path, "w") as file:
+        file.attrs.update(method="cw", delta=-0.2, attacks=json.dumps(data.attacks))
+        for name, column in columns.items():
+            file[f"flows/{name}"] = column
+        file["packets/length"], file["packets/iat_ns"] = length, flows.packets["iat_ns"] * 2
+    original, adversarial, evaded = read_adversarial_flows(path, data)
+    assert original.row.tolist() == [101, 104, 107]
+    assert evaded.tolist() == [True, False, False]
+    np.testing.assert_array_equal(adversarial.packets["length"], original.packets["length"] + 5)
+    np.testing.assert_array_equal(adversarial.packets["flags"], flows.packets["flags"])
+    with pytest.raises(InputError, match="another data set"):
+        read_adversarial_flows(path, data.take([0, 1, 4]))
