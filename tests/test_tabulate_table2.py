@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 import tabulate_table2
 
 PAPER = Path(__file__).parents[1] / "resources/paper/table2.csv"
