@@ -23,6 +23,15 @@ TINY = {
     "evaluation": {"bootstrap_samples": 20},
     "attacks": {"kappas": [0.5, 2], "cw": {"iterations": 3}, "selection": {"max_flows": 5}},
     "ars": {"max_rounds": 2, "bootstrap_samples": 20},
+    "adversarial_training": {"epochs": 2, "score_flows": 5, "bootstrap_samples": 20},
+    "flow_statistics": {"hidden_layers": [8], "epochs": 3, "bootstrap_samples": 20},
+    "explanations": {
+        "input_perturbation": {"max_flows": 50, "repeats": 2},
+        "feature_dropout": {"max_flows": 50},
+        "mutual_information": {"max_flows": 5, "draws": 10, "bins": 5},
+        "partial_dependence": {"grid_size": 5, "max_flows": 5},
+        "sequential_dependence": {"grid_size": 5, "max_steps": 5},
+    },
 }
 
 

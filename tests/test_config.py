@@ -1,0 +1,161 @@
+"""The configuration: faults are named in one line each, and sections, schema and options are the same set of keys."""
+
+import copy
+import importlib
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY, snakemake
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
+
+SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
+SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
+DEFAULT = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+PAPER = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
+CONDITIONAL = ["--member"]  # of an archive
+WILDCARDS = {
+    "dataset": "lab",
+    "capture": "session1_mon",
+    "model": "baseline",
+    "attack": "cw",
+    "method": "pgd",
+    "kappa": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def check_config():
+    """The workflow's own check."""
+    names = {"Path": Path, "WorkflowError": WorkflowError}
+    return runpy.run_path(str(REPOSITORY / "workflow/rules/validation.smk"), names)["check_config"]
+
+
+def changed(**change):
+    """The default configuration as Snakemake merges a --configfile into it."""
+    config = copy.deepcopy(DEFAULT)
+    update_config(config, change)
+    return config
+
+
+@pytest.mark.parametrize("change", [{}, PAPER], ids=["config.yaml", "paper.yaml"])
+def test_shipped_configurations_are_valid(check_config, change):
+    check_config(changed(**change), SCHEMA_FILE, ["config.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attacks": {"cw": {"detla": -0.2}}}, "attacks.cw.detla: no such key; did you mean 'delta'?"),
+        ({"atacks": {}}, "atacks: no such key; did you mean 'attacks'?"),
+        ({"attacks": {"kappas": [0.5, 0]}}, "attacks.kappas.1: 0 is not allowed; expected a number of more than 0"),
+        ({"attacks": {"kappas": [1, 1.0]}}, "attacks.kappas: [1, 1.0] is not allowed; expected a list of different"),
+        ({"attacks": {"kappas": []}}, "attacks.kappas: [] is not allowed"),
+        ({"attacks": None}, "attacks: None is not allowed; expected options of the attacks"),
+        ({"training": {"epochs": "ten"}}, "training.epochs: 'ten' is not allowed; expected an integer of 1 or more"),
+        ({"training": {"epochs": True}}, "training.epochs: True is not allowed"),
+        ({"training": {"suppress": "bot"}}, "training.suppress: 'bot' is not allowed; did you mean 'both'?"),
+        ({"dataset": {"test_fraction": 1}}, "dataset.test_fraction: 1 is not allowed; expected a number between"),
+        ({"device": "cup"}, "device: 'cup' is not allowed; did you mean 'cpu'?"),
+        ({"device": "metal"}, "device: 'metal' is not allowed; allowed: auto, cpu, cuda"),
+        ({"datasets": {"mine": {"labels": "l.csv"}}}, "datasets.mine: 'captures' is a required property"),
+        (
+            {"datasets": {"Mine/1": DEFAULT["datasets"]["lab"]}},
+            "datasets: 'Mine/1' is not allowed; expected lower-case letters",
+        ),
+        ({"selected_datasets": ["labs"]}, "selected_datasets: 'labs' is not described under datasets; did you mean"),
+        ({"selected_models": ["mlp"]}, "selected_models: 'mlp' is not described under models; allowed: baseline"),
+        ({"models": {"wide": {"hidden": 9}}}, "models.wide.hidden: no such key; did you mean 'hidden_size'?"),
+    ],
+)
+def test_a_fault_names_key_value_and_what_is_allowed(check_config, change, message):
+    with pytest.raises(WorkflowError) as error:
+        check_config(changed(**change), SCHEMA_FILE, ["mine.yaml"])
+    assert message in str(error.value)
+    assert "Read from: mine.yaml" in str(error.value)
+    assert len(str(error.value).splitlines()) <= 5
+
+
+def test_all_faults_are_named_at_once(check_config):
+    with pytest.raises(WorkflowError) as error:
+        check_config(changed(seed=-1, ars={"max_rounds": 0}), SCHEMA_FILE, ["mine.yaml"])
+    assert "seed: -1" in str(error.value)
+    assert "ars.max_rounds: 0" in str(error.value)
+
+
+def sections(node, value, path="configuration"):
+    """(path, schema, value) of every section that the schema requires to be complete."""
+    if "$ref" in node:
+        node = SCHEMA["$defs"][node["$ref"].removeprefix("#/$defs/")] | node
+    if "required" in node:
+        yield pytest.param(node, value, id=path)
+    for key, inner in node.get("properties", {}).items():
+        yield from sections(inner, value[key], key) if isinstance(value.get(key), dict) else ()
+
+
+@pytest.mark.parametrize(("schema", "values"), list(sections(SCHEMA, DEFAULT)))
+def test_the_default_sets_every_key_of_the_schema(schema, values):
+    assert set(values) == set(schema["properties"]) == set(schema["required"])
+
+
+def rules():
+    """Script -> an output of the rule that runs it, for the default configuration."""
+    texts = [path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk")]
+    for rule in re.split(r"(?m)^(?=rule )", "\n".join(texts)):
+        for script in re.findall(r'code=code\("(\w+)\.py"\)', rule):
+            yield script, re.search(r'output:\s+\w+=\D*?"(.+?)"', rule)[1].format(**WILDCARDS)
+
+
+RULES = dict(rules())
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    """Script -> the options that its commands give, in a dry run of the default configuration."""
+    run = snakemake(REPOSITORY, tmp_path_factory.mktemp("plan"), "-n", "-p", "--", *RULES.values())
+    assert run.returncode == 0, run.stdout
+    found = {}
+    for line in re.findall(r"(?m)^Shell command: (python .*) 2> ", run.stdout):
+        words = shlex.split(line)
+        found.setdefault(Path(words[1]).stem, set()).update(word for word in words if word.startswith("--"))
+    return found
+
+
+@pytest.fixture
+def options_of(monkeypatch, capsys):
+    """A function that returns the option names in a script's --help."""
+
+    def read(script):
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", "--help"])
+        with pytest.raises(SystemExit):
+            importlib.import_module(script).main()
+        return set(re.findall(r"^  (--[a-z0-9-]+)", capsys.readouterr().out, flags=re.MULTILINE))
+
+    return read
+
+
+def switched_off(tree):
+    """Options that the default leaves out, since their value is null, false or an empty list."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from switched_off(value)
+        elif value is None or value is False or value == []:
+            yield f"--{key}".replace("_", "-")
+
+
+@pytest.mark.parametrize("script", sorted(RULES))
+def test_rule_and_configuration_give_a_script_exactly_its_options(script, commands, options_of):
+    accepted, given = options_of(script), commands[script]
+    assert given <= accepted
+    assert accepted - given <= {*switched_off(DEFAULT), *CONDITIONAL}
+
+
+def test_every_key_of_the_default_has_a_comment_or_a_section_with_one():
+    lines = (REPOSITORY / "config/config.yaml").read_text().splitlines()
+    bare = [line for line in lines if re.match(r"^[a-z_]+: *$", line) and lines[lines.index(line) - 1][:1] != "#"]
+    assert bare == []

@@ -1,0 +1,128 @@
+"""The shape of the code: who may import whom, what each environment must hold, how long a file may be."""
+
+import ast
+import re
+import sys
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+SCRIPTS = REPOSITORY / "scripts"
+# The library from bottom to top: a module imports only from rows above its own.
+LAYERS = [
+    "errors features",
+    "cli storage links records streams labels label_rules entropy selection flow_statistics tables distributed",
+    "packets archives data checkpoints model metrics plotting",
+    "pcap repair flow_table flow_files splits constraints inference interventions sequences dataset_report step_panels",
+    "spill dataset training attacks importance mutual_information dependence",
+    "flows attack_files explanation_options robustness",
+    "adversarial",
+]
+RANKS = {module: rank for rank, row in enumerate(LAYERS) for module in row.split()}
+MODULES = {path.stem: path for path in sorted((SCRIPTS / "rnnids").glob("*.py")) if path.stem != "__init__"}
+PROGRAMS = {path.stem: path for path in sorted(SCRIPTS.glob("*.py"))}
+FILES = [*MODULES.values(), *PROGRAMS.values()]
+PACKAGES = {"torch": "pytorch", "sklearn": "scikit-learn"}  # import name -> package, where they differ
+WITHOUT_TORCH = [name for name in PROGRAMS if re.match("extract_|build_|summarise_|tabulate_|plot_", name)]
+DRAWING = [name for name in PROGRAMS if re.match("tabulate_|plot_", name)]
+
+
+def imported(path):
+    """All module names that a file imports, with `from a import b` as both a and a.b."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def project_imports(path):
+    """The library's modules that a file imports itself."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("rnnids.")} & set(MODULES)
+
+
+def reached(program):
+    """The library's modules that a program imports, directly or not."""
+    found, seen = project_imports(PROGRAMS[program]), set()
+    while found:
+        seen |= found
+        found = {other for module in found for other in project_imports(MODULES[module])} - seen
+    return seen
+
+
+def packages(program):
+    """The packages from outside that a program needs."""
+    files = [PROGRAMS[program], *(MODULES[module] for module in reached(program))]
+    names = {name.split(".")[0] for file in files for name in imported(file)}
+    return {PACKAGES.get(name, name) for name in names - set(sys.stdlib_module_names) - {"rnnids"}}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_the_layers_below_it(module):
+    assert module in RANKS, f"give rnnids.{module} its place in LAYERS"
+    wrong = {other for other in project_imports(MODULES[module]) if RANKS[other] >= RANKS[module]}
+    assert not wrong
+
+
+@pytest.mark.parametrize("program", WITHOUT_TORCH)
+def test_reading_and_drawing_need_no_torch(program):
+    assert "pytorch" not in packages(program)
+
+
+@pytest.mark.parametrize("program", DRAWING)
+def test_drawing_computes_nothing(program):
+    assert not reached(program) & {"model", "inference", "training", "attacks", "robustness"}
+
+
+def test_programs_do_not_import_each_other():
+    assert not [path for path in FILES if {name.split(".")[0] for name in imported(path)} & set(PROGRAMS)]
+
+
+def test_scripts_know_nothing_of_snakemake():
+    assert not [path for path in FILES if "snakemake" in {name.split(".")[0] for name in imported(path)}]
+
+
+def test_the_workflow_imports_nothing_from_scripts():
+    files = [REPOSITORY / "Snakefile", *(REPOSITORY / "workflow/rules").glob("*.smk")]
+    pattern = re.compile(rf"^\s*(?:from|import) +(?:rnnids|scripts|{'|'.join(PROGRAMS)})\b", re.MULTILINE)
+    assert not [file for file in files if pattern.search(file.read_text())]
+
+
+def test_the_package_itself_holds_the_version_alone():
+    body = ast.parse((SCRIPTS / "rnnids/__init__.py").read_text()).body
+    assert [ast.unparse(node).split(" = ")[0] for node in body[1:]] == ["__version__"]
+
+
+def environments():
+    """(script, environment file) of every rule."""
+    for file in (REPOSITORY / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"(?m)^(?=rule )", file.read_text()):
+            for script in re.findall(r'code=code\("(\w+)\.py"\)', rule):
+                yield script, re.search(r"envs/\w+\.yaml", rule).group()
+
+
+@pytest.mark.parametrize(("program", "environment"), sorted(environments()))
+def test_the_environment_of_a_rule_holds_what_its_script_imports(program, environment):
+    dependencies = yaml.safe_load((REPOSITORY / environment).read_text())["dependencies"]
+    assert packages(program) <= {dependency.split("=")[0] for dependency in dependencies}
+
+
+def test_environments_pin_the_versions_of_the_lock():
+    locked = set(re.findall(r"(?m)^([a-z0-9-]+==[\w.]+)", (REPOSITORY / "requirements.lock").read_text()))
+    names = {package: name for name, package in PACKAGES.items() if name == "torch"}
+    for file in (REPOSITORY / "envs").glob("*.yaml"):
+        for dependency in yaml.safe_load(file.read_text())["dependencies"]:
+            name, version = dependency.split("=")
+            assert name == "python" or f"{names.get(name, name)}=={version}" in locked, f"{file.name}: {dependency}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_files_and_functions_stay_short_and_documented(path):
+    tree = ast.parse(path.read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert ast.get_docstring(tree)
+    assert len(path.read_text().splitlines()) <= 300
+    assert not [node.name for node in functions if node.end_lineno - node.lineno >= 50]
