@@ -2,6 +2,7 @@
 
 import runpy
 import shlex
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -119,6 +120,53 @@ def test_two_captures_of_one_name_are_refused(common, tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(WorkflowError, match=r"a\.pcap and a\.pcap\.gz would both be called 'a'"):
         common(**dataset("*")).captures("lab")
+
+
+def archive(path, *members):
+    with zipfile.ZipFile(path, "w") as file:
+        for member in members:
+            file.writestr(member, b"")
+
+
+def test_numbered_members_need_not_exist_and_alike_ones_are_called_after_their_folder(common):
+    captures = common(**dataset("all.zip!day 1/{9..10}.pcap", "all.zip!b/day 2/{10..11}.pcap")).captures("lab")
+    assert captures == {
+        "day_1_9": "all.zip!day 1/9.pcap",
+        "day_1_10": "all.zip!day 1/10.pcap",
+        "day_2_10": "all.zip!b/day 2/10.pcap",
+        "day_2_11": "all.zip!b/day 2/11.pcap",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.pcap", ["1", "2"]),
+        ("day 1/*.pcap", ["1"]),
+        ("*/?.pcap*", ["1", "2", "3"]),
+        ("a[1].pcap", ["a[1]"]),
+        ("day 2/3.pcap.gz", ["3"]),
+    ],
+)
+def test_globs_choose_among_the_members_of_an_archive(common, tmp_path, pattern, names):
+    archive(tmp_path / "a.zip", "day 1/1.pcap", "day 2/2.pcap", "day 2/3.pcap.gz", "day 2/", "truth.csv", "a[1].pcap")
+    names = [*names, "a[1]"] if pattern == "*.pcap" else names
+    assert sorted(common(**dataset(f"a.zip!{pattern}")).captures("lab")) == sorted(names)
+
+
+def test_a_glob_in_an_archive_that_is_not_there_is_refused(common):
+    with pytest.raises(WorkflowError, match=r"gone\.zip!\*: cannot list the archive"):
+        common(**dataset("gone.zip!*")).captures("lab")
+
+
+def test_an_archive_is_missed_once_and_its_members_are_options(common, tmp_path):
+    config = dataset("gone.zip!{1..80}.pcap", "plain.pcap")
+    assert "3 of 3 files are missing:\n  gone.zip\n  plain.pcap\n  l.csv" in common(**config).missing_files("lab")
+    config |= {"extraction": {"repair": False, "reorder_window": 1}}
+    config["datasets"]["lab"]["extraction"] = {"repair": True}
+    options = common(**config).extraction_options
+    assert options("lab", "3") == "--repair --reorder-window 1 --member 3.pcap"
+    assert options("lab", "plain") == "--repair --reorder-window 1"
 
 
 def test_a_glob_without_files_is_refused(common):

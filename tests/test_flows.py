@@ -24,10 +24,10 @@ ORACLES = sorted((SHARED / "oracle").glob("*.goflows.csv.gz"))
 LETTERS = {"S": 2, "F": 1, "R": 4, "P": 8, "A": 16, "U": 32, "E": 64, "C": 128, "N": 256}
 
 
-def flows_of(path, idle=300, active=1800):
+def flows_of(path, idle=300, active=1800, **options):
     """Extract the capture `path`; returns its flows as tuples like ``reference_flows.Flow.as_tuple``."""
     output = path.parent / "flows.h5"
-    extract(path, output, idle, active, "test", "{}")
+    extract(path, output, idle, active, "test", "{}", **options)
     with h5py.File(output) as file:
         reasons = json.loads(file.attrs["end_reasons"])
         table = {name: column[()] for name, column in file["flows"].items()}
@@ -158,6 +158,7 @@ def test_columns_and_attributes(tmp_path):
             "active_timeout": 1800,
             "clock_resolution_ns": 1000,
             "packets_read": 500,
+            "misordered": 0,
             "skipped": "{}",
             "warnings": "[]",
             "end_reasons": json.dumps(flow_table.END_REASONS),
@@ -196,7 +197,7 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("timeouts", [(0, 1800), (300, -1), (float("nan"), 1800), (300, float("inf"))])
 def test_time_outs_must_be_positive(timeouts, tmp_path):
-    with pytest.raises(InputError, match=r"_timeout: .* is no time-out"):
+    with pytest.raises(InputError, match=r"_timeout: .* cannot be used"):
         extract(write(tmp_path, pcap([])), tmp_path / "flows.h5", *timeouts, "x", "{}")
 
 

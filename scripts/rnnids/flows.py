@@ -20,11 +20,13 @@ from rnnids.links import LINK_TYPES, LINK_UNSUPPORTED, REASONS
 from rnnids.packets import PACKET, parse_batch
 from rnnids.pcap import BATCH, open_capture
 from rnnids.records import SECOND
+from rnnids.repair import Remedies, Repair
 from rnnids.spill import in_order, scratch
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5
 
 ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
-LONGEST = 1_000_000_000  # seconds of a time-out
+LONGEST = 1_000_000_000  # seconds of a time-out or window
+NO_REMEDIES = Remedies()
 FLOW_COLUMNS = {  # name: (type, trailing shape, unit)
     "start_ns": ("i8", (), "nanoseconds since 1970-01-01 UTC"),
     "duration_ns": ("i8", (), "nanoseconds"),
@@ -46,13 +48,13 @@ PACKET_COLUMNS = {
 
 
 def to_nanoseconds(seconds, name):
-    """A time-out in nanoseconds.
+    """A time-out or window in nanoseconds.
 
     Raises:
         InputError: not a positive number of seconds.
     """
     if not 0 < seconds <= LONGEST:
-        raise InputError(f"{name}: {seconds} is no time-out; give seconds above 0 and at most {LONGEST:,}")
+        raise InputError(f"{name}: {seconds} cannot be used; give seconds above 0 and at most {LONGEST:,}")
     return round(seconds * SECOND)
 
 
@@ -112,27 +114,33 @@ class Clock:
         return [f"time steps back {self.steps:,} times between packets, by at most {self.largest / SECOND:g} s"]
 
 
-def read_flows(capture, bucket, idle, active):
-    """Spill the flows of `capture` into `bucket`; returns ((len(REASONS),) packets skipped, warnings)."""
+def read_flows(capture, builder, repair):
+    """Build the flows of `capture`; returns ((len(REASONS),) packets skipped, warnings)."""
     if capture.link is not None and capture.link not in LINK_TYPES:
         raise InputError(
             f"{capture.path}: byte 20: link type {capture.link} is not supported; "
             f"convert the capture to one of {', '.join(map(str, LINK_TYPES))}"
         )
-    builder, clock = FlowBuilder(bucket, idle, active), Clock()
-    skipped, packets = np.zeros(len(REASONS), np.int64), np.empty(BATCH, PACKET)
-    size, position = os.path.getsize(capture.path), 0
-    with Progress(f"reading {os.path.basename(capture.path)}", total=size, unit="bytes") as progress:
-        for buffer, records in capture.batches():
-            kept = packets[: parse_batch(buffer, records, packets, skipped)]
-            clock.see(kept["time"])
-            builder.add(kept)
-            progress.update(capture.position() - position)
-            position = capture.position()
+    clock, skipped = Clock(), np.zeros(len(REASONS), np.int64)
+    for packets in repaired_packets(capture, repair, skipped):
+        clock.see(packets["time"])
+        builder.add(packets)
     builder.finish()
     if capture.packets_read and skipped[LINK_UNSUPPORTED] == capture.packets_read:
         raise InputError(f"{capture.path}: byte 0: no packet has a supported link type; convert the capture")
     return skipped, capture.warnings + clock.warnings()
+
+
+def repaired_packets(capture, repair, skipped):
+    """Yield (n,) PACKET arrays in the order in which they count, and report progress."""
+    packets, position = np.empty(BATCH, PACKET), 0
+    with Progress(f"reading {os.path.basename(capture.path)}", total=capture.size, unit="bytes") as progress:
+        for buffer, records in capture.batches():
+            kept = parse_batch(buffer, repair.select(buffer, records, skipped), packets, skipped)
+            yield repair.order(packets[:kept])
+            progress.update(capture.position() - position)
+            position = capture.position()
+        yield repair.rest()
 
 
 def address_bytes(high, low):
@@ -180,35 +188,51 @@ def write_flows(file, bucket):
             progress.update(len(packets))
 
 
-def extract(pcap, output, idle_timeout, active_timeout, name, made_by):
+def extract(pcap, output, idle_timeout, active_timeout, name, made_by, member=None, remedies=NO_REMEDIES):
     """Extract the flows of a capture into an HDF5 file (layout: ``FLOW_COLUMNS``, ``PACKET_COLUMNS``).
 
     Args:
-        pcap: path of a pcap or pcapng file, plain, gzip or zstd.
+        pcap: path of a pcap or pcapng file, plain, gzip or zstd, or of a zip archive that holds it.
         output: path of the flow file; appears only when it is whole.
         idle_timeout, active_timeout: seconds (METHODS: 300 and 1800, as in the paper).
         name: what to call the capture in the file.
         made_by: text of ``storage.provenance``.
+        member: name within the zip archive, or None.
+        remedies: ``repair.Remedies``.
 
     Raises:
         InputError: not a capture, an unsupported link type, a bad time-out, nowhere to write.
     """
     idle, active = to_nanoseconds(idle_timeout, "idle_timeout"), to_nanoseconds(active_timeout, "active_timeout")
-    with open_capture(pcap) as capture, create_hdf5(output, made_by) as file, scratch(output) as bucket:
-        skipped, warnings = read_flows(capture, bucket, idle, active)
+    repair = Repair(remedies)
+    with open_capture(pcap, member) as capture, create_hdf5(output, made_by) as file, scratch(output) as bucket:
+        skipped, warnings = read_flows(capture, FlowBuilder(bucket, idle, active), repair)
         if bucket.packets.count == 0:
             warnings = [*warnings, "no packet belongs to a flow: the file has no flows"]
         reasons = {reason: int(count) for reason, count in zip(REASONS, skipped, strict=True) if count}
-        file.attrs["capture"] = name
-        file.attrs["idle_timeout"], file.attrs["active_timeout"] = idle_timeout, active_timeout
-        file.attrs["clock_resolution_ns"] = capture.resolution_ns or 1
-        file.attrs["packets_read"] = capture.packets_read
-        file.attrs["skipped"], file.attrs["warnings"] = json.dumps(reasons), json.dumps(warnings)
-        flows, packets = bucket.flows.count, bucket.packets.count
+        file.attrs.update(
+            capture=name,
+            idle_timeout=idle_timeout,
+            active_timeout=active_timeout,
+            clock_resolution_ns=capture.resolution_ns or 1,
+            packets_read=capture.packets_read,
+            misordered=repair.misordered,
+            skipped=json.dumps(reasons),
+            warnings=json.dumps(warnings),
+            end_reasons=json.dumps(END_REASONS),
+        )
+        counts = bucket.packets.count, bucket.flows.count
         write_flows(file, bucket)
-        file.attrs["end_reasons"] = json.dumps(END_REASONS)
-    log.info("%s: %s packets read, %s in %s flows", pcap, f"{capture.packets_read:,}", f"{packets:,}", f"{flows:,}")
+    _report(capture, counts, reasons, repair.misordered, warnings)
+
+
+def _report(capture, counts, reasons, misordered, warnings):
+    packets, flows = counts
+    read = f"{capture.packets_read:,} packets read"
+    log.info("%s: %s, %s in %s flows", capture.path, read, f"{packets:,}", f"{flows:,}")
     for reason, count in reasons.items():
-        log.info("%s: %s packets skipped: %s", pcap, f"{count:,}", reason)
+        log.info("%s: %s packets skipped: %s", capture.path, f"{count:,}", reason)
+    if misordered:
+        log.info("%s: %s packets came late and were put in order", capture.path, f"{misordered:,}")
     for warning in warnings:
-        log.warning("warning: %s: %s", pcap, warning)
+        log.warning("warning: %s: %s", capture.path, warning)

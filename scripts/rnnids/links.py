@@ -23,10 +23,13 @@ REASONS = (  # why a packet is in no flow; the first four are those of records.p
     "unsupported transport protocol",
     "truncated transport header",
     "malformed transport header",
+    "outgoing copy",
+    "duplicate",
 )
 KEPT = 0
 (LINK_UNSUPPORTED, LINK_TRUNCATED, NOT_IP, IP_TRUNCATED, IP_MALFORMED, FRAGMENT) = range(4, 10)
 (TRANSPORT_UNSUPPORTED, TRANSPORT_TRUNCATED, TRANSPORT_MALFORMED) = range(10, 13)
+OUTGOING, DUPLICATE = 13, 14  # only where repair.py is asked to
 
 # Link types, https://www.tcpdump.org/linktypes.html
 NULL, ETHERNET, RAW_BSD, RAW_OPENBSD, RAW, IEEE802_11, LOOP = 0, 1, 12, 14, 101, 105, 108

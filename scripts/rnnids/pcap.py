@@ -12,6 +12,7 @@ import struct
 
 import numpy as np
 
+from rnnids.archives import open_member
 from rnnids.errors import InputError
 from rnnids.records import (
     BATCH_FULL,
@@ -70,10 +71,11 @@ class Capture:
         resolution_ns: nanoseconds per tick of the finest clock in the file.
         warnings: what was found damaged, as sentences with byte offsets.
         link: link type of a pcap file, None in pcapng (there each record has its own).
+        path, size: where it is, for messages (archive!member in an archive); bytes of the file.
     """
 
-    def __init__(self, path, file):
-        self.path, self.file = path, file
+    def __init__(self, path, file, size):
+        self.path, self.file, self.size = path, file, size
         self.stream, self.compression = open_stream(file)
         self.buffer = np.empty(BUFFER, np.uint8)
         self.at = self.end = self.base = 0  # next byte, end of data, place of buffer[0] in the stream
@@ -201,15 +203,19 @@ class Capture:
 
 
 @contextlib.contextmanager
-def open_capture(path):
-    """Open the capture `path`: ``with open_capture(path) as capture``.
+def open_capture(path, member=None):
+    """Open the capture `path`, or `member` of the zip archive `path`: ``with open_capture(path) as capture``.
 
     Raises:
-        InputError: no such file, no permission, or not a capture.
+        InputError: no such file or member, no permission, or not a capture.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; check the path")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: may not be read; check permissions")
+    if member is not None:
+        with open_member(path, member) as (file, size):
+            yield Capture(f"{path}!{member}", file, size)
+        return
     with open(path, "rb", buffering=0) as file:
-        yield Capture(path, file)
+        yield Capture(path, file, os.path.getsize(path))

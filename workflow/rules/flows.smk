@@ -22,7 +22,7 @@ rule extract_flows:
     params:
         script=script("extract_flows.py"),
         code=code("extract_flows.py"),
-        options=flags(config["extraction"]),
+        options=lambda wildcards: extraction_options(wildcards.dataset, wildcards.capture),
     shell:
         "python {params.script:q} --pcap {input.pcap:q} --output {output.flows:q} --name {wildcards.capture:q}"
         " {params.options} 2> {log:q}"

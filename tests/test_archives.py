@@ -1,0 +1,131 @@
+"""Captures inside zip archives: the same flows as from the file itself, and words for every fault."""
+
+import gzip
+import struct
+import subprocess
+import zipfile
+
+import numpy as np
+import pytest
+from captures import START, ethernet, ipv4, pcap, random_traffic, udp
+from test_extract_flows import command
+from test_flows import flows_of
+
+from rnnids import archives
+from rnnids.errors import InputError
+from rnnids.flows import extract
+from rnnids.pcap import open_capture
+
+FOLDERS = ("pcaps 22-1-2015", "pcaps 17-2-2015")
+FRAME = ethernet(ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2)))
+
+
+def read(path, member):
+    """((time, frame) pairs, warnings) of a member."""
+    found = []
+    with open_capture(path, member) as capture:
+        for buffer, records in capture.batches():
+            for record in records:
+                start = record["offset"]
+                found.append((int(record["time"]), buffer[start : start + record["captured"]].tobytes()))
+    return found, capture.warnings
+
+
+@pytest.fixture(scope="module")
+def traffic():
+    return list(random_traffic(np.random.default_rng(5), 4000))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_member_holds_the_same_packets_as_the_file(method, compress, traffic, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", method) as archive:
+        for number, folder in enumerate(FOLDERS):
+            archive.writestr(f"{folder}/1.pcap", compress(pcap(traffic[number::2])))
+    for number, folder in enumerate(FOLDERS):
+        assert read(tmp_path / "all.zip", f"{folder}/1.pcap") == (traffic[number::2], [])
+
+
+def test_flows_of_a_member_equal_those_of_the_file_and_nothing_is_unpacked(traffic, tmp_path):
+    (tmp_path / "1.pcap").write_bytes(pcap(traffic))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "1.pcap", "a/1.pcap")
+    flows_of(tmp_path / "1.pcap")
+    expected = (tmp_path / "flows.h5").read_bytes()
+    extract(tmp_path / "all.zip", tmp_path / "flows.h5", 300, 1800, "test", "{}", "a/1.pcap")
+    assert (tmp_path / "flows.h5").read_bytes() == expected
+    assert {path.name for path in tmp_path.iterdir()} == {"1.pcap", "all.zip", "flows.h5"}
+
+
+def test_zip64_members_are_read(traffic, tmp_path):
+    with (
+        zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("1.pcap", "w", force_zip64=True) as member,
+    ):
+        member.write(pcap(traffic))
+    assert read(tmp_path / "all.zip", "1.pcap") == (traffic, [])
+
+
+def test_a_cut_capture_in_an_archive_is_read_as_far_as_it_goes(traffic, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("27.pcap", pcap(traffic)[:-1])
+    found, warnings = read(tmp_path / "all.zip", "27.pcap")
+    assert found == traffic[:-1]
+    assert "the file ends inside a record" in warnings[0]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_corrupt_member_loses_no_more_than_one_read(method, tmp_path):
+    rng = np.random.default_rng(0)
+    noisy = [(START, FRAME + rng.bytes(1000)) for _ in range(1000)]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", method) as archive:
+        archive.writestr("1.pcap", pcap(noisy))
+    content = bytearray((tmp_path / "all.zip").read_bytes())
+    content[600_000:600_100] = bytes(100)
+    (tmp_path / "all.zip").write_bytes(content)
+    found, warnings = read(tmp_path / "all.zip", "1.pcap")
+    assert len(found) * 1000 > 500_000 - archives.READ
+    assert found[:400] == noisy[:400]
+    assert "the zip member is cut or corrupt" in warnings[0]
+
+
+def test_a_wrong_member_name_lists_the_nearest(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for number in range(1, 54):
+            archive.writestr(f"pcaps 22-1-2015/{number}.pcap", b"")
+    (tmp_path / "x").mkdir()
+    run = subprocess.run(
+        command(tmp_path / "all.zip", tmp_path / "x/flows.h5", "--member", "22-1-2015/17.pcap"),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'all.zip'}: no member '22-1-2015/17.pcap' among 53; nearest: ")
+    assert "'pcaps 22-1-2015/17.pcap'" in line
+    assert not list((tmp_path / "x").iterdir())
+
+
+def test_what_is_no_whole_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("1.pcap", pcap([(START, FRAME)]))
+    (tmp_path / "cut.zip").write_bytes((tmp_path / "all.zip").read_bytes()[:-30])
+    with pytest.raises(InputError, match=r"cut\.zip: not a whole zip archive"), open_capture(tmp_path / "cut.zip", "1"):
+        pass
+
+
+@pytest.mark.parametrize(("place", "value", "words"), [(6, 1, "encrypted"), (8, 9, "compression")])
+def test_what_zipfile_cannot_read_is_refused_by_name(place, value, words, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("1.pcap", pcap([(START, FRAME)]))
+    content = bytearray((tmp_path / "all.zip").read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    for at in (place, directory + place + 2):  # local header and central directory
+        content[at : at + 2] = struct.pack("<H", value)
+    (tmp_path / "all.zip").write_bytes(content)
+    with (
+        pytest.raises(InputError, match=rf"all\.zip!1\.pcap: cannot be read .*{words}.*unpack it"),
+        open_capture(tmp_path / "all.zip", "1.pcap"),
+    ):
+        pass
