@@ -52,6 +52,26 @@ def write_csv(path, rows, **first):
         frame.to_csv(temporary, index=False)
 
 
+def read_csv(path, text, numbers):
+    """Data frame of a CSV file: columns `text` as strings, `numbers` as numbers ("inf" is infinity, empty is NaN).
+
+    Raises:
+        InputError: no such file, not CSV, a column missing or not numeric, or no rows.
+    """
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(text, str))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); run the rule that makes it") from error
+    if missing := [name for name in (*text, *numbers) if name not in frame]:
+        raise InputError(f"{path}: no column {', '.join(missing)}; it holds {', '.join(frame)}")
+    if frame.empty:
+        raise InputError(f"{path}: no rows, so there is nothing to show; the step that made it found nothing to count")
+    for name in numbers:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            raise InputError(f"{path}: column {name}: holds something other than numbers; correct or remake it")
+    return frame
+
+
 def fingerprint(path):
     """SHA-256 of a file as hex; above 64 MiB, of its size and its first and last 16 MiB."""
     size = os.path.getsize(path)

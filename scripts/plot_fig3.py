@@ -1,0 +1,108 @@
+"""Draw Fig. 3: recall of the unmodified flows and Adversarial Robustness Score (ARS, Eq. 3) per attack type.
+
+Input: recall.csv (evaluate.py) and ars.csv (score_robustness.py). Whiskers are 95 % intervals. An
+arrow to the end of the axis is an infinite ARS: fewer than half of the flows could be turned
+benign; "n/a" is an undefined one. Attack types of one category stand together.
+"""
+
+import math
+
+from rnnids import cli, plotting
+from rnnids.plotting import BLACK, BLUE, GREY, INFINITY, PALE, RED
+from rnnids.storage import read_csv
+
+RECALL = ("flows", "recall", "low", "high")
+ARS = ("flows", "ars", "low", "high")
+WHISKER = {"ecolor": BLACK, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--recall", required=True, help="recall per attack type (CSV)")
+    parser.add_argument("--ars", required=True, help="ARS per attack type (CSV)")
+    plotting.add_output_arguments(parser)
+    return parser.parse_args()
+
+
+def combine(recall, ars):
+    """One row per attack type of either table, recall and ARS side by side, missing values NaN."""
+    keys = ["attack", "category"]
+    both = recall[[*keys, *RECALL]].merge(ars[[*keys, *ARS]], "outer", keys, suffixes=("_recall", "_ars"))
+    order = list(dict.fromkeys([*recall["attack"], *ars["attack"]]))
+    both = both.fillna({"flows_recall": 0, "flows_ars": 0}).astype({"flows_recall": int, "flows_ars": int})
+    return plotting.by_category(both.sort_values("attack", key=lambda column: column.map(order.index)))
+
+
+def rows_of(types):
+    """Vertical place of each type, with some air between categories."""
+    steps = types["category"] != types["category"].shift()
+    return [position + 0.4 * step for position, step in enumerate(steps.cumsum())]
+
+
+def draw_recall(panel, types, places):
+    """Bars of recall in percent, with the name and the number of flows of each type."""
+    recall, low, high = (100 * types[name] for name in ("recall", "low_recall", "high_recall"))
+    panel.barh(places, recall, height=0.75, color=BLUE)
+    interval = plotting.whiskers(recall, low, high)
+    panel.errorbar(recall, places, xerr=interval, fmt="none", clip_on=False, **WHISKER)
+    for place, value in zip(places, recall, strict=True):
+        if math.isnan(value):
+            panel.text(1, place, "n/a", va="center", fontsize=7)
+    panel.set(xlim=(0, 100), xlabel="Recall of unmodified flows in %")
+    panel.set_yticks(places, [f"{row.attack}  ({plotting.flagged(row.flows_recall)})" for row in types.itertuples()])
+
+
+def draw_ars(panel, types, places):
+    """Bars of the ARS, with the number of flows behind each."""
+    plotting.distance_axis(panel.xaxis, [*types["ars"], *types["low_ars"], *types["high_ars"]], room=1.3)
+    for place, row in zip(places, types.itertuples(), strict=True):
+        draw_score(panel, place, row.ars, row.low_ars, row.high_ars)
+    panel.set(xlabel="ARS: L1 distance (z-scores, summed over packets)")
+    panel.set_yticks(places, [f"({plotting.flagged(flows)})" for flows in types["flows_ars"]])
+
+
+def draw_score(panel, place, ars, low, high):
+    """One ARS with its interval; what is infinite goes to the end of the axis and has an arrow there."""
+    if math.isnan(ars):
+        panel.text(0, place, " n/a", va="center", fontsize=7)
+        return
+    end = panel.get_xlim()[1]
+    style = {"color": RED} if math.isfinite(ars) else {"color": PALE, "hatch": "/////", "edgecolor": "white"}
+    panel.barh(place, min(ars, end), height=0.75, linewidth=0, **style)
+    if ars == 0:
+        panel.plot(0, place, "D", color=RED, markersize=4, clip_on=False)
+    if low < high:
+        panel.plot([min(low, end), min(high, end)], [place, place], color=BLACK, linewidth=0.8)
+        ends = [bound for bound in (low, high) if math.isfinite(bound)]
+        panel.plot(ends, [place] * len(ends), "|", color=BLACK, markersize=4, markeredgewidth=0.8)
+    if math.isinf(max(ars, high)):
+        color = BLACK if math.isinf(ars) else GREY
+        panel.plot(end, place, ">", color=color, markersize=4, clip_on=False)
+        panel.annotate(INFINITY, (end, place), (5, 0), textcoords="offset points", va="center", color=color, fontsize=9)
+
+
+def draw(types):
+    """The figure of the table of :func:`combine`."""
+    places = rows_of(types)
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 0.2 * (places[-1] + 1))
+    left, right = figure.subplots(1, 2)
+    draw_recall(left, types, places)
+    draw_ars(right, types, places)
+    for panel in (left, right):
+        panel.set_ylim(places[-1] + 0.6, places[0] - 0.6)
+        panel.tick_params(axis="y", length=0)
+        panel.grid(axis="x")
+    left.set_title("Attack type (flows)", loc="left", x=0, ha="right", fontsize=7)
+    right.set_title("(flows)", loc="left", x=0, ha="right", fontsize=7)
+    plotting.note_small_samples(figure, [*types["flows_recall"], *types["flows_ars"]])
+    return figure
+
+
+def main():
+    args = arguments()
+    keys = ("attack", "category")
+    plotting.save(draw(combine(read_csv(args.recall, keys, RECALL), read_csv(args.ars, keys, ARS))), args)
+
+
+if __name__ == "__main__":
+    cli.run(main)

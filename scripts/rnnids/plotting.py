@@ -1,0 +1,160 @@
+"""One style for all figures, one place that saves them, and the parts that several figures share.
+
+Widths are those of the paper's columns, so that text keeps its size in print. The palette is that
+of Okabe and Ito, which colour-blind readers can tell apart.
+"""
+
+import logging
+import math
+import textwrap
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.scale import SymmetricalLogScale
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from rnnids.storage import atomic_path
+
+COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.16  # inches, IEEE
+BLACK, GREY, PALE = "#000000", "#8c8c8c", "#d9d9d9"
+BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+PURPLE, SKY = "#cc79a7", "#56b4e9"
+INFINITY = "\N{INFINITY}"
+ALL, BENIGN = "All", "Benign"
+SMALL_SAMPLE = 20  # flows; below, a share moves by 5 points with each flow
+LOG_RATIO = 30  # largest to smallest value from which an axis is logarithmic
+
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same on every machine
+    "font.size": 8,
+    "figure.labelsize": 8,
+    "figure.titlesize": 9,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.axisbelow": True,
+    "grid.color": "#e5e5e5",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "hatch.linewidth": 0.6,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "rnnids",
+    "path.simplify": False,
+}
+matplotlib.rcParams.update(STYLE)
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every glyph that it embeds
+
+
+def add_output_arguments(parser):
+    """Options of every figure: where to save it, three times."""
+    parser.add_argument("--output", required=True, help="output: the figure (PDF)")
+    parser.add_argument("--svg", required=True, help="output: the figure (SVG)")
+    parser.add_argument("--png", required=True, help="output: the figure (PNG, 200 dots per inch)")
+
+
+def new_figure(width, height):
+    """An empty figure, in inches, whose parts are kept from overlapping."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    return figure
+
+
+def save(figure, args):
+    """Save `figure` under the three names of :func:`add_output_arguments`, without dates: equal runs, equal bytes."""
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    for kind, name in {"pdf": args.output, "svg": args.svg, "png": args.png}.items():
+        with atomic_path(name) as path:
+            figure.savefig(path, format=kind, dpi=200, metadata=undated[kind])
+
+
+def small_multiples(figure, count, columns, **shared):
+    """`count` panels in rows of `columns`, left to right; returns a list of axes."""
+    columns = min(columns, count)
+    panels = figure.subplots(math.ceil(count / columns), columns, squeeze=False, **shared).ravel().tolist()
+    for panel in panels[count:]:
+        panel.remove()
+    if shared.get("sharex"):
+        for panel in panels[max(0, count - columns) : count]:  # the last row may be short
+            panel.tick_params(labelbottom=True)
+    return panels[:count]
+
+
+def by_category(frame):
+    """`frame` (columns attack, category) with the types of a category together, in order of first appearance."""
+    first = {category: position for position, category in reversed(list(enumerate(frame["category"])))}
+    return frame.sort_values("category", key=lambda column: column.map(first), kind="stable").reset_index(drop=True)
+
+
+def wrapped(name, width=18):
+    """`name` on as many lines of at most `width` characters as it takes."""
+    return textwrap.fill(name, width, break_long_words=False)
+
+
+def flagged(flows):
+    """A number of flows as text, with a dagger where it is small."""
+    return f"{flows:,}\N{DAGGER}" if flows < SMALL_SAMPLE else f"{flows:,}"
+
+
+def note_small_samples(figure, flows):
+    """A footnote that explains the dagger, where there is one."""
+    if min(flows) < SMALL_SAMPLE:
+        figure.supxlabel(f"\N{DAGGER} fewer than {SMALL_SAMPLE} flows", fontsize=7, x=0.99, ha="right")
+
+
+def spans_decades(values):
+    """Whether the positive finite `values` call for a logarithmic axis."""
+    positive = [value for value in values if 0 < value < math.inf]
+    return bool(positive) and max(positive) > LOG_RATIO * min(positive)
+
+
+def log_axis(axis, ticks):
+    """Logarithmic ticks on a matplotlib axis at exactly `ticks`, labelled where there is room."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    gap = (ticks[-1] / ticks[0]) ** (1 / 5.5)  # room for five labels or so
+    labels, last = [], 0
+    for tick in ticks:
+        roomy = tick >= gap * last
+        labels.append(f"{tick:g}" if roomy else "")
+        last = tick if roomy else last
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_ticklabels(labels)
+
+
+def distance_axis(axis, values, room=1.05):
+    """An axis from 0 to `room` times the largest of `values`, logarithmic but for 0 if they span decades."""
+    finite = [value for value in values if 0 < value < math.inf]
+    top = max(finite, default=1.0) * room
+    if spans_decades(finite):
+        lowest = 10.0 ** math.floor(math.log10(min(finite)))
+        decades = round(math.log10(top / lowest)) + 1
+        ticks = [0.0, *(lowest * 10.0**power for power in range(decades + 1))]
+        axis.axes.set(**{f"{axis.axis_name}scale": SymmetricalLogScale(axis, linthresh=lowest, linscale=0.4)})
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:g}")
+    axis.axes.set(**{f"{axis.axis_name}lim": (0, top)})
+
+
+def whiskers(value, low, high):
+    """Intervals as matplotlib's `err`: two lists of lengths, 0 where a bound is unknown or infinite."""
+
+    def length(distance):
+        return max(0.0, distance) if math.isfinite(distance) else 0.0
+
+    return [
+        [length(v - b) for v, b in zip(value, low, strict=True)],
+        [length(b - v) for v, b in zip(value, high, strict=True)],
+    ]
