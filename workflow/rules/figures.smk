@@ -17,6 +17,12 @@ rule table2:
         expand("results/{dataset}/tables/table2.html", dataset=config["selected_datasets"]),
 
 
+rule paper_comparison:
+    """Every number that the paper prints, beside ours."""
+    input:
+        expand("results/{dataset}/tables/paper_comparison.html", dataset=config["selected_datasets"]),
+
+
 rule fig2:
     """Fig. 2: success ratio and distance of the CW attack over kappa."""
     input:
@@ -57,9 +63,11 @@ rule tabulate_table1:
 
 
 rule tabulate_table2:
-    """Table II of one data set, a column per selected model, beside the paper's."""
+    """Table II of one data set, of each selected model and the flow statistics, beside the paper's."""
     input:
-        metrics=expand("results/{{dataset}}/{model}/metrics.csv", model=config["selected_models"]),
+        metrics=expand(
+            "results/{{dataset}}/{model}/metrics.csv", model=[*config["selected_models"], "flow_statistics"]
+        ),
         paper=locate("resources/paper/table2.csv"),
     output:
         csv="results/{dataset}/tables/table2.csv",
@@ -81,6 +89,44 @@ rule tabulate_table2:
     shell:
         "python {params.script:q} --metrics {input.metrics:q} --paper {input.paper:q} --dataset {wildcards.dataset}"
         " --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+
+
+rule tabulate_comparison:
+    """Every number that the paper prints, beside that of one data set."""
+    input:
+        paper=[locate(f"resources/paper/{name}.csv") for name in ("table1", "table2", "table3", "text")],
+        counts="results/{dataset}/attack_counts.csv",
+        metrics=expand(
+            "results/{{dataset}}/{model}/metrics.csv", model=[*config["selected_models"], "flow_statistics"]
+        ),
+        importance=[
+            "results/{dataset}/baseline/explanations/input_perturbation.csv",
+            "results/{dataset}/feature_dropout/explanations/feature_dropout.csv",
+        ],
+        pair_scores="results/{dataset}/feature_dropout/explanations/pair_scores.csv",
+        comparison="results/{dataset}/baseline/attacks/comparison.csv",
+    output:
+        csv="results/{dataset}/paper_comparison.csv",
+        html=report(
+            "results/{dataset}/tables/paper_comparison.html",
+            caption="../report/paper_comparison.rst",
+            category="Data and detection",
+            labels={"data set": "{dataset}", "shows": "The paper's numbers and ours"},
+        ),
+    log:
+        "results/{dataset}/logs/tabulate_comparison.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_comparison.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    params:
+        script=script("tabulate_comparison.py"),
+        code=code("tabulate_comparison.py"),
+    shell:
+        "python {params.script:q} --table1 {input.paper[0]:q} --table2 {input.paper[1]:q} --table3 {input.paper[2]:q}"
+        " --text {input.paper[3]:q} --counts {input.counts:q} --metrics {input.metrics:q}"
+        " --importance {input.importance:q} --pair-scores {input.pair_scores:q} --comparison {input.comparison:q}"
+        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
 
 
 rule plot_fig2:

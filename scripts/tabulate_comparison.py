@@ -1,0 +1,105 @@
+"""Every number that the paper prints beside ours, with the difference and its reason.
+
+The paper's numbers are those of Tables I to III and of the text (`resources/paper`). A result on a
+data set that is not the paper's own stands beside the numbers of CIC-IDS-2017, whose attack types
+the laboratory captures follow; the column `reason` says so. Fractions throughout, not percent.
+"""
+
+import pandas as pd
+
+from rnnids import cli
+from rnnids.storage import atomic_path, write_csv
+from rnnids.tables import html_table
+
+KEYS = ["quantity", "model", "level", "item"]
+TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}
+OTHER_DATA, NOT_MADE = "another data set", "not made: no such attack type, or model not selected"
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    for table in ("table1", "table2", "table3", "text"):
+        parser.add_argument(f"--{table}", required=True, help=f"the paper's numbers, {table} (CSV)")
+    parser.add_argument("--counts", required=True, help="flows of each attack type (CSV)")
+    parser.add_argument("--metrics", required=True, nargs="+", help="metrics of the models (CSV)")
+    parser.add_argument("--importance", required=True, nargs="+", help="importance of the features (CSV)")
+    parser.add_argument("--pair-scores", required=True, help="scores of pairs of features (CSV)")
+    parser.add_argument("--comparison", required=True, help="detection under attack (CSV)")
+    parser.add_argument("--dataset", required=True, help="name of the data set")
+    parser.add_argument("--output", required=True, help="output: the comparison (CSV)")
+    parser.add_argument("--html", required=True, help="output: the comparison for people (HTML)")
+    return parser.parse_args()
+
+
+def paper_numbers(table1, table2, table3, text):
+    """Every printed number: dataset, place, the columns of ``KEYS`` and `paper`."""
+    shares = table1.assign(
+        place="Table I", quantity="proportion", model="", level="flow", item=table1["attack_in_rules"]
+    )
+    shares["paper"] = shares["proportion_percent"].fillna(shares["upper_bound_percent"]) / 100
+    metrics = table2.assign(place="Table II", quantity=table2["metric"], item="", paper=table2["value_percent"] / 100)
+    drops = table3.assign(dataset="cic_ids_2017", place="Table III", level="flow", item=table3["feature"])
+    drops["quantity"] = "accuracy drop, " + drops["method"].str.replace("_", " ")
+    drops["model"] = drops["method"].map({"feature_dropout": "feature_dropout"}).fillna("baseline")
+    drops["paper"] = drops["accuracy_drop"]
+    numbers = pd.concat([shares, metrics, drops, text])[["dataset", "place", *KEYS, "paper"]]
+    return numbers.fillna(dict.fromkeys(KEYS, ""))
+
+
+def our_numbers(counts, metrics, importance, pair_scores, comparison):
+    """Our numbers under the same keys: the columns of ``KEYS`` and `ours`."""
+    shares = counts.assign(quantity="proportion", model="", level="flow", item=counts["attack"])
+    shares["ours"] = shares["flows"] / shares["flows"].sum()
+    scores = metrics.assign(quantity=metrics["metric"], item="", ours=metrics["value"])
+    drops = importance.assign(quantity="accuracy drop, " + importance["metric"].str.replace("_", " "))
+    drops["model"] = drops["metric"].map({"feature_dropout": "feature_dropout"}).fillna("baseline")
+    drops = drops.assign(item=drops["feature"], ours=drops["value"])
+    pairs = pair_scores.assign(quantity="pair_score", model="feature_dropout", level="flow", ours=pair_scores["score"])
+    # Sorted as text.csv names its pair: flags are in capitals and so come first.
+    pairs["item"] = pairs[["feature_1", "feature_2"]].apply(lambda pair: " and ".join(sorted(pair)), axis=1)
+    fooled = comparison[comparison["method"] == "cw"].assign(level="flow", item=lambda frame: frame["attack"])
+    success = fooled.assign(quantity="success_ratio", ours=1 - fooled["accuracy"])
+    recall = fooled.assign(quantity="adversarial_recall", ours=fooled["accuracy"])
+    return pd.concat([shares, scores, drops, pairs, success, recall])[[*KEYS, "ours"]]
+
+
+def compare(paper, ours, dataset):
+    """The paper's numbers of `dataset`, or of CIC-IDS-2017, joined with ours."""
+    is_paper = dataset.split("_published")[0] in TITLES
+    chosen = paper[paper["dataset"] == (dataset.split("_published")[0] if is_paper else "cic_ids_2017")]
+    table = chosen.merge(ours, "left", KEYS, validate="many_to_one").rename(columns={"dataset": "paper_dataset"})
+    table["difference"] = table["ours"] - table["paper"]
+    table["reason"] = "" if is_paper else OTHER_DATA
+    table.loc[table["ours"].isna(), "reason"] = NOT_MADE
+    table.insert(0, "dataset", dataset)
+    return table
+
+
+def page(table, dataset):
+    """The comparison as HTML."""
+    headings = ("Place", "Quantity", "Model", "Per", "Of", "Paper", "Ours", "Difference", "Reason")
+    rows = []
+    for row in table.itertuples():
+        numbers = ["" if pd.isna(value) else f"{value:.4g}" for value in (row.paper, row.ours, row.difference)]
+        names = (row.place, row.quantity.replace("_", " "), row.model.replace("_", " "), row.level, row.item)
+        rows.append((*names, *numbers, row.reason))
+    source = TITLES[table["paper_dataset"].iloc[0]]
+    caption = (
+        f"Printed numbers for {source} beside those of {dataset}, as fractions. Table I prints bounds below 0.0001."
+    )
+    return html_table(headings, rows, "The paper's numbers and ours", caption, (*headings[:5], headings[-1]))
+
+
+def main():
+    args = arguments()
+    paper = paper_numbers(*(pd.read_csv(getattr(args, name)) for name in ("table1", "table2", "table3", "text")))
+    metrics, importance = (pd.concat(map(pd.read_csv, paths)) for paths in (args.metrics, args.importance))
+    single = (pd.read_csv(path) for path in (args.pair_scores, args.comparison))
+    table = compare(paper, our_numbers(pd.read_csv(args.counts), metrics, importance, *single), args.dataset)
+    write_csv(args.output, table)
+    with atomic_path(args.html) as path:
+        path.write_text(page(table, args.dataset), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli.run(main)
