@@ -58,6 +58,11 @@ def test_shipped_configurations_are_valid(check_config, change):
         ({"attacks": {"kappas": []}}, "attacks.kappas: [] is not allowed"),
         ({"attacks": None}, "attacks: None is not allowed; expected options of the attacks"),
         ({"training": {"epochs": "ten"}}, "training.epochs: 'ten' is not allowed; expected an integer of 1 or more"),
+        (
+            {"training": {"learning_rate": "1e-3"}},
+            "training.learning_rate: '1e-3' is not allowed; expected a number of",
+        ),
+        ({"training": {"learning_rate": "1e-3"}}, "write it without quotes and 1e-3 as 1.0e-3"),
         ({"training": {"epochs": True}}, "training.epochs: True is not allowed"),
         ({"training": {"suppress": "bot"}}, "training.suppress: 'bot' is not allowed; did you mean 'both'?"),
         ({"dataset": {"test_fraction": 1}}, "dataset.test_fraction: 1 is not allowed; expected a number between"),

@@ -1,6 +1,7 @@
 # Checks the configuration before anything else uses it; its schema is workflow/schemas/config.schema.yaml.
 
 import difflib
+import re
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -31,6 +32,8 @@ def explain(error):
         return [f"{key or 'configuration'}: {error.message}"]
     else:
         expected = f"expected {error.schema['description']}"
+    if isinstance(error.instance, str) and re.fullmatch(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", error.instance):
+        expected = f"{expected}; for YAML this is text, write it without quotes and 1e-3 as 1.0e-3"
     return [f"{key}: {error.instance!r} is not allowed; {expected}"]
 
 
