@@ -18,6 +18,8 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/validation.smk"
+include: "workflow/rules/captures.smk"
+include: "workflow/rules/options.smk"
 
 
 check_config(config, BASE / "workflow/schemas/config.schema.yaml", workflow.configfiles)

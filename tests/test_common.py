@@ -1,4 +1,4 @@
-"""workflow/rules/common.smk: options from configuration, digests of code, captures and their names."""
+"""workflow/rules/common.smk, captures.smk and options.smk: options from configuration, digests of code, captures and their names."""
 
 import runpy
 import shlex
@@ -20,7 +20,7 @@ SCRIPTS = {
 
 @pytest.fixture
 def common(tmp_path, monkeypatch):
-    """A function that runs common.smk for a project in `tmp_path` and returns its names."""
+    """A function that runs these files for a project in `tmp_path` and returns its names."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.chdir(tmp_path)
     for name, text in SCRIPTS.items():
@@ -29,8 +29,10 @@ def common(tmp_path, monkeypatch):
 
     def load(**config):
         workflow = SimpleNamespace(basedir=str(tmp_path), executor_plugin=None, dryrun=True)
-        path = str(REPOSITORY / "workflow/rules/common.smk")
-        return SimpleNamespace(**runpy.run_path(path, {"workflow": workflow, "config": config}))
+        names = {"workflow": workflow, "config": config}
+        for file in ("common.smk", "captures.smk", "options.smk"):
+            names |= runpy.run_path(str(REPOSITORY / "workflow/rules" / file), names)
+        return SimpleNamespace(**names)
 
     return load
 

@@ -32,8 +32,7 @@ WILDCARDS = {
 @pytest.fixture(scope="module")
 def check_config():
     """The workflow's own check."""
-    names = {"Path": Path, "WorkflowError": WorkflowError}
-    return runpy.run_path(str(REPOSITORY / "workflow/rules/validation.smk"), names)["check_config"]
+    return runpy.run_path(str(REPOSITORY / "workflow/rules/validation.smk"))["check_config"]
 
 
 def changed(**change):

@@ -4,16 +4,6 @@
 # Out: results/{dataset}/{model}/explanations/*.csv, results/{dataset}/trajectories.csv and results/fig5.csv.
 
 
-def explanation_options(name, *shared):
-    """Options of an explanation: its own section, its batch size and `shared` as in the evaluation, seed, device."""
-    return flags(
-        config["explanations"][name],
-        {key: config["evaluation"][key] for key in ("batch_packets", *shared)},
-        seed=config["seed"],
-        device=config["device"],
-    )
-
-
 rule rank_weights:
     """Importance by the weights that lead from a feature to the prediction (Sec. V-A1)."""
     input:

@@ -2,9 +2,11 @@
 
 import difflib
 import re
+from pathlib import Path
 
 import yaml
 from jsonschema import Draft202012Validator
+from snakemake.exceptions import WorkflowError
 
 
 def nearest(word, allowed):

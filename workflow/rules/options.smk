@@ -1,0 +1,60 @@
+# Which sections of the configuration become the options of which script.
+
+
+def extraction_options(dataset, capture):
+    """Options of extract_flows.py: the section `extraction`, with what the data set's own says instead."""
+    _, member = split_member(captures(dataset)[capture])
+    return flags(config["extraction"], config["datasets"][dataset].get("extraction", {}), member=member)
+
+
+def dataset_options(dataset):
+    """Options of build_dataset.py: the section `dataset`, with what the data set's own `options` say instead."""
+    return flags(config["dataset"], config["datasets"][dataset].get("options", {}), seed=config["seed"])
+
+
+def model_options(model):
+    """Options of train.py: the section `training`, with what the model says instead."""
+    return flags(config["training"], config["models"][model], seed=config["seed"], device=config["device"])
+
+
+def attack_options(*sections):
+    """Options of an attack: its own sections, the constraints and the selection of flows."""
+    attacks = config["attacks"]
+    return flags(
+        *(attacks[section] for section in sections),
+        attacks["constraints"],
+        attacks["selection"],
+        seed=config["seed"],
+        device=config["device"],
+    )
+
+
+def reference_attack():
+    """The CW attack whose distances bound the other attacks and which Fig. 1 shows."""
+    kappa = config["attacks"]["reference_kappa"]
+    return f"results/{{dataset}}/{{model}}/attacks/cw/kappa_{kappa:g}.h5"
+
+
+def adversarial_training_options():
+    """Options of train_adversarially.py: its section, how to train, and the attack of its scores."""
+    attacks, training = config["attacks"], config["training"]
+    return flags(
+        attacks["cw"],
+        attacks["constraints"],
+        config["adversarial_training"],
+        training_batch_packets=training["batch_packets"],
+        precision=training["precision"],
+        batch_packets=attacks["selection"]["batch_packets"],
+        seed=config["seed"],
+        device=config["device"],
+    )
+
+
+def explanation_options(name, *shared):
+    """Options of an explanation: its own section, its batch size and `shared` as in the evaluation, seed, device."""
+    return flags(
+        config["explanations"][name],
+        {key: config["evaluation"][key] for key in ("batch_packets", *shared)},
+        seed=config["seed"],
+        device=config["device"],
+    )
