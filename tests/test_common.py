@@ -1,4 +1,4 @@
-"""workflow/rules/common.smk, captures.smk and options.smk: options from configuration, digests of code, captures and their names."""
+"""workflow/rules: options from configuration, digests of code, captures and their names."""
 
 import runpy
 import shlex
