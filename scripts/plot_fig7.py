@@ -1,0 +1,99 @@
+"""Draw Fig. 7: the detector's confidence after each packet, per attack type, and the flows that reach it.
+
+Input: confidence.csv (confidence_per_step.py). Confidence is the probability given to the flow's true
+class. The line is the median, the bands hold the middle 50 and 80 % of the flows; grey on the right
+axis is the number of flows with at least so many packets. All panels have the same axes, so that
+types can be compared; steps are logarithmic, as the first packets matter most.
+"""
+
+import math
+
+import numpy as np
+
+from rnnids import cli, plotting, step_panels
+from rnnids.plotting import BLUE, GREY, PALE, SKY
+from rnnids.storage import read_csv
+
+QUANTILES = ("q10", "q25", "median", "q75", "q90")
+DARK = "#666666"  # grey that is legible as text
+STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # ticks
+COLUMNS = 5
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--confidence", required=True, help="quantiles of confidence per attack type and step (CSV)")
+    plotting.add_output_arguments(parser)
+    return parser.parse_args()
+
+
+def as_stairs(steps, *columns):
+    """Steps and values such that each value is drawn half a step around its own, one step alone too."""
+    edges = np.repeat([*(steps - 0.5), steps.iloc[-1] + 0.5], 2)[1:-1]
+    return [edges, *(np.repeat(column, 2) for column in columns)]
+
+
+def draw_confidence(panel, rows):
+    """Median and bands of one attack type, in percent."""
+    edges, low, lower, median, upper, high = as_stairs(rows["step"], *(100 * rows[name] for name in QUANTILES))
+    panel.fill_between(edges, low, high, color=SKY, alpha=0.3, linewidth=0, label="middle 80 % of the flows")
+    panel.fill_between(edges, lower, upper, color=SKY, alpha=0.8, linewidth=0, label="middle 50 %")
+    panel.plot(edges, median, color=BLUE, clip_on=False, label="median confidence")
+
+
+def draw_flows(panel, rows, most):
+    """Number of flows on an axis to the right, behind what `panel` shows."""
+    counts = panel.twinx()
+    edges, flows = as_stairs(rows["step"], rows["flows"])
+    counts.fill_between(edges, 0.5, flows, color=PALE, alpha=0.6, linewidth=0)
+    counts.plot(edges, flows, color=GREY, linewidth=0.7, label="flows that reach the packet (right axis)")
+    plotting.log_axis(counts.yaxis, [10**power for power in range(int(math.log10(most)) + 1)])
+    counts.yaxis.set_major_formatter("{x:,.0f}")
+    counts.set_ylim(0.5, 2 * most)
+    counts.spines["right"].set(visible=True, color=GREY)
+    counts.tick_params(color=GREY, labelcolor=DARK)
+    panel.set_zorder(counts.get_zorder() + 1)
+    panel.patch.set_visible(False)
+    return counts
+
+
+def set_axes(panel, counts, column, columns):
+    """Labels of the confidence left of each row, of the flows right of it."""
+    panel.set(ylim=(0, 100), yticks=range(0, 101, 25))
+    panel.axhline(50, color=GREY, linewidth=0.6, linestyle=(0, (4, 3)))
+    panel.tick_params(labelleft=column == 0)
+    if column == columns - 1:
+        counts.set_ylabel("Flows", color=DARK, fontsize=7, labelpad=2)
+    else:
+        counts.tick_params(labelright=False)
+
+
+def draw(table):
+    """The figure of a table with one row per attack type and step."""
+    attacks = list(dict.fromkeys(table["attack"]))
+    last = table["step"].max()
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.75 + 1.35 * math.ceil(len(attacks) / COLUMNS))
+    panels = plotting.small_multiples(figure, len(attacks), COLUMNS)
+    for place, (attack, panel) in enumerate(zip(attacks, panels, strict=True)):
+        rows = table[table["attack"] == attack].sort_values("step")
+        counts = draw_flows(panel, rows, table["flows"].max())
+        draw_confidence(panel, rows)
+        plotting.log_axis(panel.xaxis, [tick for tick in STEPS if tick <= last])
+        panel.set_xlim(0.5, last + 0.5)
+        set_axes(panel, counts, place % COLUMNS, min(COLUMNS, len(attacks)))
+        flows = plotting.flagged(int(rows["flows"].max()))
+        panel.set_title(f"{plotting.wrapped(attack)}\nN = {flows}", fontsize=7)
+    handles = panels[0].get_legend_handles_labels()[0] + counts.get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.5)
+    figure.supylabel("Confidence in %")
+    step_panels.label_steps(figure, table.groupby("attack")["flows"].max())
+    return figure
+
+
+def main():
+    args = arguments()
+    plotting.save(draw(read_csv(args.confidence, ("attack",), ("step", "flows", *QUANTILES))), args)
+
+
+if __name__ == "__main__":
+    cli.run(main)
