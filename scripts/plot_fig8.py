@@ -1,0 +1,108 @@
+"""Draw Fig. 8: sequential partial dependence (Eq. 7) on length and interarrival time, per attack type.
+
+Input: sequential_pdp.csv and sequential_means.csv (sequential_dependence.py). The shade is the mean
+probability of attack if the packet alone had the value on the vertical axis; orange is attack, blue
+is benign, white undecided. The lines are the means of the flows that evaded detection, before and
+after the attack; where none evaded, the mean of all flows. Grey: beyond what any flow showed.
+"""
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.lines import Line2D
+
+from rnnids import cli, plotting, step_panels
+from rnnids.plotting import BLACK, PALE
+from rnnids.step_panels import INTERARRIVAL, LENGTH
+from rnnids.storage import read_csv
+
+SHADES = LinearSegmentedColormap.from_list("confidence", ["#6fb7e4", "#ffffff", "#f0a35e"])
+SCALE = Normalize(0, 100)
+HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
+LINES = {  # the adversarial mean is thinner and above, so that both show where they are equal
+    "original": {"color": BLACK, "linewidth": 2, "label": "mean of the original flows", "path_effects": HALO},
+    "adversarial": {"color": "#9b1b6e", "linewidth": 0.9, "marker": "o", "markersize": 2, "label": "adversarial"},
+}
+LEGEND_HEIGHT = 0.5  # inches
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dependence", required=True, help="confidence per attack type, feature, step, value (CSV)")
+    parser.add_argument("--means", required=True, help="means per attack type, feature and step (CSV)")
+    plotting.add_output_arguments(parser)
+    return parser.parse_args()
+
+
+def cell_edges(values, logarithmic):
+    """(W + 1,) borders between W sorted values, halfway, for times halfway on their logarithmic axis."""
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    between = (values[1:] + values[:-1]) / 2
+    if logarithmic:
+        between = np.where(values[:-1] > 0, np.sqrt(values[1:] * values[:-1]), between)
+    return np.concatenate([values[:1], between, values[-1:]])
+
+
+def draw_shade(panel, rows, logarithmic):
+    """Confidence over step and value."""
+    cells = rows.pivot(index="value", columns="step", values="confidence")
+    steps = np.array([*(cells.columns - 0.5), cells.columns[-1] + 0.5])
+    edges = cell_edges(cells.index.to_numpy(), logarithmic)
+    panel.set_facecolor(PALE)
+    panel.pcolormesh(steps, edges, 100 * cells, cmap=SHADES, norm=SCALE, rasterized=True)
+
+
+def draw_type(pair, dependence, means):
+    """Both features of one attack type."""
+    for name, panel in pair.items():
+        shade, lines = dependence[dependence["feature"] == name], means[means["feature"] == name]
+        draw_shade(panel, shade, name == INTERARRIVAL)
+        for kind, style in LINES.items():
+            panel.plot(lines["step"], lines[kind], clip_on=False, **style)
+        axis = step_panels.length_axis if name == LENGTH else step_panels.duration_axis
+        axis(panel.yaxis, shade["value"])
+        step_panels.step_axis(panel, shade["step"].max())
+
+
+def title(attack, means):
+    """The attack type with the number of flows behind the lines."""
+    kind = "evaded" if means["adversarial"].notna().any() else "flows, none evaded"
+    return f"{attack} ({plotting.flagged(int(means['flows'].max()))} {kind})"
+
+
+def draw_legend(figure):
+    """The lines to the left, the colours of the shade to the right."""
+    handles = [Line2D([], [], **style) for style in LINES.values()]
+    figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.05, 0.65), ncols=2)
+    axes = figure.add_axes((0.55, 0.62, 0.4, 0.24))
+    bar = figure.colorbar(ScalarMappable(SCALE, SHADES), cax=axes, orientation="horizontal")
+    bar.set_label("Confidence that the flow is an attack, in %", fontsize=7, labelpad=1)
+
+
+def draw(dependence, means):
+    """The figure of the two tables."""
+    attacks = list(dict.fromkeys(dependence["attack"]))
+    shades, lines = (dict(iter(table.groupby("attack"))) for table in (dependence, means))
+    height = step_panels.figure_height(len(attacks))
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, LEGEND_HEIGHT + height)
+    above, below = figure.subfigures(2, 1, height_ratios=(LEGEND_HEIGHT, height))
+    draw_legend(above)
+    pairs = step_panels.paired_panels(below, [title(attack, lines[attack]) for attack in attacks])
+    for attack, pair in zip(attacks, pairs, strict=True):
+        draw_type(pair, shades[attack], lines[attack])
+    step_panels.label_steps(below, [lines[attack]["flows"].max() for attack in attacks])
+    return figure
+
+
+def main():
+    args = arguments()
+    keys = ("attack", "feature")
+    dependence = read_csv(args.dependence, keys, ("step", "value", "confidence"))
+    means = read_csv(args.means, keys, ("step", "flows", "original", "adversarial"))
+    plotting.save(draw(dependence, means), args)
+
+
+if __name__ == "__main__":
+    cli.run(main)
