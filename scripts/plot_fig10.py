@@ -1,0 +1,114 @@
+"""Draw Fig. 10: ARS (Eq. 3) of each attack type and the flows that still evade, over adversarial training.
+
+Input: ars_by_epoch.csv (train_adversarially.py). Bands are 95 % intervals. In the grey zone at the top
+the ARS, or the end of its interval, is infinite: fewer than half of the flows could be turned benign.
+An undefined ARS is left out. All panels have the same axes; types of one category stand together.
+"""
+
+import math
+
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator
+
+from rnnids import cli, plotting
+from rnnids.plotting import BLUE, INFINITY, PALE, RED
+from rnnids.storage import read_csv
+
+NUMBERS = ("epoch", "flows", "ars", "low", "high", "success_ratio")
+SCORE = {"color": RED, "marker": "s", "markersize": 3, "label": "ARS and its 95 % interval (left axis)"}
+INFINITE = {"color": RED, "linestyle": "", "marker": "^", "markersize": 4, "label": f"infinite ARS ({INFINITY})"}
+EVADING = {"color": BLUE, "linewidth": 0.8, "marker": "o", "markersize": 2.5} | {
+    "label": "flows benign under attack (right axis)"
+}
+COLUMNS = 5
+ZONE = 0.84  # of a panel's height: where the zone of infinite values begins
+MOST_TICKS = 5
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--scores", required=True, help="ARS per epoch and attack type (CSV)")
+    plotting.add_output_arguments(parser)
+    return parser.parse_args()
+
+
+def score_axis(panel, values):
+    """An axis for the finite `values` below the zone of infinite ones; returns the place of infinity on it."""
+    plotting.distance_axis(panel.yaxis, values)
+    highest = panel.get_ylim()[1]
+    to_axis = panel.yaxis.get_transform()
+    height = to_axis.transform([highest])[0] / ZONE
+    end, infinity = to_axis.inverted().transform([height, height * (1 + ZONE) / 2])
+    ticks = [tick for tick in panel.get_yticks() if tick <= highest]
+    first = 1 if len(ticks) < MOST_TICKS else 2  # the lowest decade is too near to 0
+    ticks = [0.0, *ticks[first :: math.ceil(len(ticks) / MOST_TICKS)]]
+    panel.set_ylim(0, end)
+    panel.yaxis.set_major_locator(FixedLocator([*ticks, infinity]))
+    panel.yaxis.set_ticklabels([*(f"{tick:g}" for tick in ticks), INFINITY])
+    return infinity
+
+
+def draw_score(panel, rows, infinity):
+    """ARS with its interval over the epochs; what is infinite stands in its zone."""
+    rows = rows.dropna(subset="ars").replace(math.inf, infinity)
+    if rows.empty:
+        return
+    panel.fill_between(rows["epoch"], rows["low"], rows["high"], color=RED, alpha=0.18, linewidth=0)
+    infinite = rows["ars"] == infinity
+    panel.plot(rows["epoch"], rows["ars"], clip_on=False, markevery=(~infinite).tolist(), **SCORE)
+    if infinite.any():  # a line without points would upset the layout
+        panel.plot(rows["epoch"][infinite], rows["ars"][infinite], clip_on=False, **INFINITE)
+
+
+def draw_evading(panel, rows):
+    """Share of flows that are benign under attack, on an axis to the right; above its 100 % is the zone."""
+    shares = panel.twinx()
+    shares.axhspan(100, 100 / ZONE, color=PALE, alpha=0.6, linewidth=0)
+    shares.plot(rows["epoch"], 100 * rows["success_ratio"], clip_on=False, **EVADING)
+    shares.set(ylim=(0, 100 / ZONE), yticks=(0, 50, 100))
+    shares.spines["right"].set(visible=True, color=BLUE)
+    shares.tick_params(color=BLUE, labelcolor=BLUE)
+    panel.set_zorder(shares.get_zorder() + 1)
+    panel.patch.set_visible(False)
+    return shares
+
+
+def draw_type(panel, rows, every, column, columns):
+    """One attack type; the axes are labelled in the first and the last column."""
+    infinity = score_axis(panel, [*every["ars"], *every["low"], *every["high"]])
+    shares = draw_evading(panel, rows)
+    draw_score(panel, rows, infinity)
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    panel.tick_params(axis="y", labelleft=column == 0, labelcolor=RED)
+    if column == columns - 1:
+        shares.set_ylabel("Flows in %", color=BLUE, fontsize=7, labelpad=2)
+    else:
+        shares.tick_params(labelright=False)
+    flows = plotting.flagged(int(rows["flows"].max()))
+    panel.set_title(f"{plotting.wrapped(rows['attack'].iloc[0])}\nN = {flows}", fontsize=7)
+
+
+def draw(scores):
+    """The figure of scores with one row per epoch and attack type."""
+    scores = plotting.by_category(scores.sort_values("epoch", kind="stable"))
+    types = [rows for _, rows in scores.groupby("attack", sort=False)]
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 1.35 * math.ceil(len(types) / COLUMNS))
+    panels = plotting.small_multiples(figure, len(types), COLUMNS)
+    for place, (rows, panel) in enumerate(zip(types, panels, strict=True)):
+        draw_type(panel, rows, scores, place % COLUMNS, min(COLUMNS, len(types)))
+    handles = [Line2D([], [], **style) for style in (SCORE, INFINITE, EVADING)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.5)
+    figure.supylabel("ARS (L1, z-scores)", color=RED)
+    few = scores["flows"].min() < plotting.SMALL_SAMPLE
+    note = f" (\N{DAGGER} fewer than {plotting.SMALL_SAMPLE} flows)" if few else ""
+    figure.supxlabel(f"Epoch of adversarial training{note}")
+    return figure
+
+
+def main():
+    args = arguments()
+    plotting.save(draw(read_csv(args.scores, ("attack", "category"), NUMBERS)), args)
+
+
+if __name__ == "__main__":
+    cli.run(main)
