@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -189,3 +190,21 @@ def test_odd_foreign_and_damaged_captures_are_read_as_far_as_they_go(tmp_path):
             assert warnings, f"{name}: tshark complains"
         if name.startswith(("lt_", "enc_", "ip6_")):
             assert kept > 0, name
+
+
+@pytest.mark.parametrize("limit", [0, 50_000, 400_000])
+def test_a_full_disk_ends_in_one_line_and_leaves_nothing(limit, tmp_path):
+    """A limit on the size of files stands for a full disk: first the scratch files meet it, or the output does."""
+    packets = pcap(list(random_traffic(np.random.default_rng(0), 2000)))
+    (tmp_path / "large.pcap").write_bytes(packets[:24] + 40 * packets[24:])
+    run = subprocess.run(
+        command(tmp_path / "large.pcap", tmp_path / "flows.h5"),
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'flows.h5'}: no space left to write it; free")
+    assert "Traceback" not in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["large.pcap"]

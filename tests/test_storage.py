@@ -1,8 +1,10 @@
 """Files that are whole or absent."""
 
+import contextlib
 import hashlib
 import json
 import os
+import resource
 import stat
 
 import numpy as np
@@ -138,3 +140,65 @@ def test_provenance_depends_on_arguments_and_inputs_not_on_places(tmp_path):
     assert one == two == storage.provenance("x.py", {"a": 2, "b": 1}, [tmp_path / "one/in.csv"])
     assert json.loads(one)["inputs"] == {"in.csv": hashlib.sha256(b"same").hexdigest()}
     assert one != storage.provenance("x.py", {"a": 3, "b": 1}, [tmp_path / "one/in.csv"])
+
+
+@pytest.fixture
+def limit_files():
+    """A context in which files can grow to some bytes only: to a program, what a full disk is."""
+
+    @contextlib.contextmanager
+    def limit(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
+
+
+COLUMN = np.random.default_rng(0).integers(0, 255, 60_000, dtype=np.uint8)
+
+
+def write_columns(path, form):
+    """Write ``COLUMN`` in one of the ways in which HDF5 holds bytes back before it writes them."""
+    with storage.create_hdf5(path, "{}") as file:
+        if form == "pieces":
+            dataset = file.create_dataset("column", COLUMN.shape, COLUMN.dtype, **storage.COLUMN_OPTIONS)
+            for first in range(0, len(COLUMN), 1000):
+                dataset[first : first + 1000] = COLUMN[first : first + 1000]
+        else:
+            for part in range(10):  # none outlives its line
+                options = storage.COLUMN_OPTIONS if form == "columns" else {}
+                file.create_dataset(f"column{part}", data=COLUMN[part::10], **options)
+
+
+@pytest.mark.parametrize("form", ["pieces", "columns", "contiguous"])
+def test_a_full_disk_leaves_a_whole_file_or_none(form, limit_files, tmp_path):
+    write_columns(tmp_path / "whole.h5", form)
+    content = (tmp_path / "whole.h5").read_bytes()
+    refused = 0
+    for limit in range(0, len(content) + 4000, 1999):
+        try:
+            with limit_files(limit):
+                write_columns(tmp_path / "file.h5", form)
+        except InputError as error:
+            assert f"{tmp_path / 'file.h5'}: no space left to write it; free some" in str(error)
+            assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
+            refused += 1
+        else:
+            assert (tmp_path / "file.h5").read_bytes() == content
+            (tmp_path / "file.h5").unlink()
+    assert refused >= len(content) // 1999
+
+
+def test_a_full_disk_while_writing_a_table_is_an_input_error(limit_files, tmp_path):
+    with pytest.raises(InputError, match=r"table\.csv: no space left"), limit_files(1000):
+        storage.write_csv(tmp_path / "table.csv", [{"x": i} for i in range(10_000)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_keep_their_traceback(tmp_path):
+    with pytest.raises(FileNotFoundError), storage.atomic_path(tmp_path / "file"):
+        open(tmp_path / "absent")  # noqa: SIM115

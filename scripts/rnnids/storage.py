@@ -1,7 +1,9 @@
 """Files that are either whole or absent, and that say what made them."""
 
 import contextlib
+import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -23,7 +25,7 @@ def atomic_path(path):
     """Yield a temporary path beside `path`; rename it on success, remove it on any failure.
 
     Raises:
-        InputError: the directory cannot be created or written.
+        InputError: the directory cannot be created or written, or the disk or a quota is full.
     """
     path = Path(path)
     try:
@@ -38,6 +40,10 @@ def atomic_path(path):
         yield Path(temporary)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise InputError(f"{path}: no space left to write it; free some, or write to another disk") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -100,13 +106,42 @@ def provenance(script, arguments, inputs):
     )
 
 
+class HDF5Target(io.FileIO):
+    """A file that keeps the first failure to write for :meth:`check`, and then takes everything.
+
+    HDF5 writes late, in part when Python discards a data set, where h5py cannot raise; and it crashes
+    when it closes a file to which a write has failed.
+    """
+
+    failure = None
+
+    def write(self, data):
+        """Write all of `data`, or nothing once something has failed; returns its length."""
+        view = memoryview(data)
+        try:
+            while len(view) and not self.failure:
+                view = view[super().write(view) :]
+        except OSError as error:
+            self.failure = error
+        return len(data)
+
+    def check(self):
+        """Raise what :meth:`write` kept, if anything."""
+        if self.failure:
+            raise self.failure
+
+
 @contextlib.contextmanager
 def create_hdf5(path, made_by):
     """Write an HDF5 file atomically; `made_by` is the text of :func:`provenance`."""
-    # libver "latest" checksums the metadata; fletcher32 (COLUMN_OPTIONS) checksums the data.
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-        file.attrs["provenance"] = made_by
-        yield file
+    with atomic_path(path) as temporary, HDF5Target(temporary, "w+") as target:
+        try:
+            # libver "latest" checksums the metadata; fletcher32 (COLUMN_OPTIONS) checksums the data.
+            with h5py.File(target, "w", libver="latest") as file:
+                file.attrs["provenance"] = made_by
+                yield file
+        finally:
+            target.check()
 
 
 @contextlib.contextmanager
