@@ -1,0 +1,205 @@
+"""Attacks: exact gradients, results that hold when recomputed from scratch, and the expected order."""
+
+import math
+from dataclasses import replace
+
+import detectors
+import numpy as np
+import pytest
+import torch
+
+from rnnids import attacks, constraints
+from rnnids.inference import last_of_flow, packet_logits
+
+SETTINGS = attacks.Settings(
+    delta=-0.2, learning_rate=0.1, iterations=25, objective="all_packets", keep="best", mtu=1500
+)
+BATCH_PACKETS = 64
+
+
+def cw(kappa=1.0, **changes):
+    """Result of CW on all attack flows of the tiny detector, and what it was run on."""
+    model, data = detectors.trained()
+    settings = replace(SETTINGS, **changes)
+    rows = attacks.select_flows(data, None, 0)
+    result = attacks.attack_flows(
+        model, data, rows, lambda *batch: attacks.carlini_wagner(*batch, kappa, settings), settings, BATCH_PACKETS, ""
+    )
+    return model, data, rows, result
+
+
+def attacked(data, rows, result):
+    """The flows `rows` with the packets of the adversarial flows."""
+    flows = data.take(rows)
+    flows.packets.update({name: np.concatenate(result[name]) for name in ("length", "iat_ns")})
+    return flows
+
+
+@pytest.mark.parametrize("objective", attacks.OBJECTIVES)
+@pytest.mark.parametrize("loss", [lambda objective: attacks.hinge(-0.2, objective), attacks.negative_loss])
+def test_gradient_against_finite_differences(objective, loss):
+    model, data = detectors.trained()
+    model = model.double()
+    batch = attacks.make_batch(data, np.flatnonzero(data.is_attack)[:5], 1500)
+    batch = replace(batch, inputs=batch.inputs.double())
+    function = loss(objective)
+
+    def value(changed):
+        inputs = batch.inputs.clone()
+        inputs[..., [3, 4]] = torch.where(batch.mask[..., None], changed, 0.0)
+        return float(function(model(inputs), batch).sum())
+
+    start = batch.inputs[..., [3, 4]].clone()
+    variable = start.clone().requires_grad_()
+    inputs = batch.inputs.clone()
+    inputs[..., [3, 4]] = torch.where(batch.mask[..., None], variable, 0.0)
+    (gradient,) = torch.autograd.grad(function(model(inputs), batch).sum(), variable)
+    step = 1e-6
+    for index in np.ndindex(*start.shape):
+        ahead, behind = start.clone(), start.clone()
+        ahead[index] += step
+        behind[index] -= step
+        assert float(gradient[index]) == pytest.approx((value(ahead) - value(behind)) / (2 * step), abs=1e-6)
+    model.float()
+
+
+def reference_cw(model, data, row, kappa, settings):
+    """One flow, unpadded, step by step from Eq. 1; (best L1 beyond delta or benign, its logit)."""
+    flow = data.take([row])
+    feasible = constraints.feasible_set(flow, np.array([0]), settings.mtu)
+    mean, std = constraints.manipulable_statistics(flow)
+    scale = std * torch.tensor([1.0, 1e6], dtype=torch.float64)
+    values, change, best = feasible.original, torch.zeros_like(feasible.original), {}
+    for _ in range(math.ceil(settings.iterations * kappa) + 1):
+        changed = constraints.normalise(values, mean, std).requires_grad_()
+        inputs = torch.from_numpy(flow.padded(np.array([0])))
+        logits = model(torch.cat([inputs[..., :3], changed, inputs[..., 5:]], dim=-1))
+        (gradient,) = torch.autograd.grad(logits.clamp(min=settings.delta).sum(), changed)
+        last = float(logits[0, -1].detach())
+        rank = (last <= 0) + (last <= settings.delta)
+        l1 = float(((values - feasible.original) / scale).sum())
+        if rank and l1 < best.get(rank, (math.inf,))[0]:
+            best[rank] = (l1, last)
+        change = (change - settings.learning_rate / kappa * (kappa * gradient + 1)).clamp(min=0)
+        change = torch.minimum(change, (feasible.upper - feasible.original) / scale)
+        values = constraints.project(feasible.original + change * scale, feasible)
+    return best[max(best)] if best else (None, None)
+
+
+def test_engine_equals_a_plain_loop():
+    model, data, rows, result = cw(2.0)
+    fooled = 0
+    for index, row in enumerate(rows):
+        if result["original_logit"][index] <= 0:
+            continue
+        l1, logit = reference_cw(model, data, row, 2.0, SETTINGS)
+        assert (result["logit"][index] <= 0) == (l1 is not None)
+        if l1 is not None:
+            fooled += 1
+            assert result["l1"][index] == pytest.approx(l1, abs=1e-5)
+            assert result["logit"][index] == pytest.approx(logit, abs=1e-4)  # float32, other order of sums
+    assert fooled > 10
+
+
+def test_results_hold_when_recomputed():
+    model, data, rows, result = cw()
+    flows = attacked(data, rows, result)
+    logits = last_of_flow(packet_logits(model, flows, 10**6), flows.packet_count)
+    np.testing.assert_allclose(logits, result["logit"], atol=1e-5)
+    original = data.take(rows)
+    change = np.stack(
+        [
+            (flows.packets["length"] - original.packets["length"].astype(float)) / data.std[3],
+            (flows.packets["iat_ns"] - original.packets["iat_ns"]) / 1e6 / data.std[4],
+        ]
+    )
+    assert (change >= 0).all()
+    np.testing.assert_allclose(np.add.reduceat(change.sum(axis=0), flows.start), result["l1"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(np.maximum.reduceat(change.max(axis=0), flows.start), result["linf"], rtol=1e-9)
+    assert (result["logit"] <= 0).mean() > 0.5
+
+
+def test_benign_flows_stay_as_they_are():
+    model, data = detectors.trained()
+    rows = np.flatnonzero(~data.is_attack)
+    attack = lambda *batch: attacks.carlini_wagner(*batch, 1.0, SETTINGS)  # noqa: E731
+    result = attacks.attack_flows(model, data, rows, attack, SETTINGS, BATCH_PACKETS, "")
+    benign = result["original_logit"] <= 0
+    assert benign.any()
+    assert not result["l1"][benign].any()
+    for index in np.flatnonzero(benign):
+        start, count = data.start[rows[index]], data.packet_count[rows[index]]
+        assert np.array_equal(result["iat_ns"][index], data.packets["iat_ns"][start : start + count])
+
+
+def test_best_is_no_farther_than_last():
+    best, last = cw(1.0)[3], cw(1.0, keep="last")[3]
+    both = (best["logit"] <= SETTINGS.delta) & (last["logit"] <= SETTINGS.delta)
+    assert both.any()
+    assert (best["l1"][both] <= last["l1"][both] + 1e-12).all()
+    assert (best["logit"] <= 0).sum() >= (last["logit"] <= 0).sum()
+
+
+def test_large_kappa_never_lowers_success():
+    success = [(cw(kappa)[3]["logit"] <= 0).mean() for kappa in (0.1, 1, 4, 16)]
+    assert success == sorted(success)
+    assert success[0] < success[-1]
+
+
+def bounded(method, epsilon, **changes):
+    """Share of attack flows that are benign after PGD or FGSM, and the mean L-infinity distance."""
+    model, data = detectors.trained()
+    settings = replace(SETTINGS, **changes)
+    rows = attacks.select_flows(data, None, 0)
+
+    def attack(model, batch):
+        return method(model, batch, torch.full(batch.last.shape, epsilon, dtype=torch.float64), settings)
+
+    result = attacks.attack_flows(model, data, rows, attack, settings, BATCH_PACKETS, "")
+    return (result["logit"] <= 0).mean(), result["linf"]
+
+
+def test_bounded_attacks_stay_in_their_ball():
+    for method in (attacks.projected_gradient_descent, attacks.fast_gradient_sign):
+        _, linf = bounded(method, 0.3)
+        tick = 1e-3 / detectors.trained()[1].std[4]  # rounding to the clock may go over by half a tick
+        byte = 1 / detectors.trained()[1].std[3]
+        assert linf.max() <= 0.3 + max(tick, byte)
+        assert linf.max() > 0.25
+
+
+def test_pgd_gains_from_a_larger_ball_and_beats_fgsm():
+    pgd = [bounded(attacks.projected_gradient_descent, epsilon)[0] for epsilon in (0.1, 0.5, 1.0, math.inf)]
+    fgsm = [bounded(attacks.fast_gradient_sign, epsilon)[0] for epsilon in (0.1, 0.5, 1.0)]
+    assert max(pgd) == pgd[-1]
+    assert pgd[0] < pgd[-1]
+    assert np.mean(fgsm) <= np.mean(pgd[:-1])
+
+
+def test_cw_needs_less_than_pgd_at_equal_success():
+    model, data, rows, result = cw(4.0)
+    fooled = result["logit"] <= 0
+    settings = SETTINGS
+
+    def pgd(model, batch):
+        return attacks.projected_gradient_descent(model, batch, torch.full(batch.last.shape, math.inf), settings)
+
+    other = attacks.attack_flows(model, data, rows, pgd, replace(settings, keep="last"), BATCH_PACKETS, "")
+    both = fooled & (other["logit"] <= 0) & (result["original_logit"] > 0)
+    assert both.sum() > 10
+    assert result["l1"][both].mean() < other["l1"][both].mean()
+
+
+def test_selection_is_per_type_and_seeded():
+    data = detectors.flows()
+    rows = attacks.select_flows(data, 7, 5)
+    assert np.bincount(data.flows["attack"][rows]).tolist() == [0, 7, 7]
+    assert np.array_equal(rows, attacks.select_flows(data, 7, 5))
+    assert not np.array_equal(rows, attacks.select_flows(data, 7, 6))
+    assert len(attacks.select_flows(data, None, 0)) == data.is_attack.sum()
+
+
+def test_nothing_to_attack():
+    model, data = detectors.trained()
+    result = attacks.attack_flows(model, data, np.empty(0, int), None, SETTINGS, BATCH_PACKETS, "")
+    assert len(result["l1"]) == 0

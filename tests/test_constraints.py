@@ -1,0 +1,123 @@
+"""The feasible set: what project() gives is feasible, stays put, and is the nearest there is."""
+
+import itertools
+
+import detectors
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from rnnids import constraints
+from rnnids.constraints import IAT, LENGTH
+
+MTU = 1500
+
+
+@pytest.fixture
+def data():
+    return detectors.flows(60, seed=3)
+
+
+@pytest.fixture
+def feasible(data):
+    return constraints.feasible_set(data, np.arange(len(data)), MTU)
+
+
+def wild(feasible, seed):
+    """Values far off the feasible set in every direction."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(feasible.original.shape, generator=generator, dtype=torch.float64)
+    return feasible.original + noise * torch.tensor([2000.0, 3e11])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_projection_is_feasible(data, feasible, seed):
+    values = constraints.project(wild(feasible, seed), feasible)
+    mask = constraints.is_packet(data.packet_count)
+    length, iat = values[..., LENGTH].numpy(), values[..., IAT].numpy()
+    original = feasible.original.numpy()
+    assert (values.numpy() >= original).all()
+    assert (length == np.rint(length)).all()
+    assert (length <= np.maximum(original[..., LENGTH], MTU)).all()
+    assert (iat % data.clock_resolution_ns == original[..., IAT] % data.clock_resolution_ns).all()
+    assert (iat < 1e9 * data.idle_timeout).all()
+    assert (iat[:, 0] == 0).all()
+    assert ((iat * mask).sum(axis=1) < 1e9 * data.active_timeout).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_projection_is_idempotent(feasible, seed):
+    once = constraints.project(wild(feasible, seed), feasible)
+    assert torch.equal(constraints.project(once, feasible), once)
+
+
+def test_only_the_attackers_packets_change(data, feasible):
+    values = constraints.project(feasible.original + 1e12, feasible)
+    changed = (values > feasible.original).any(dim=-1).numpy()
+    for flow, (start, count) in enumerate(zip(data.start, data.packet_count, strict=True)):
+        direction = data.packets["direction"][start : start + count]
+        movable = {0: np.zeros(count, bool), 1: direction == 0, 3: np.ones(count, bool)}[
+            data.flows["manipulable"][flow]
+        ]
+        assert (changed[flow, :count] == movable).all()
+        assert not changed[flow, count:].any()
+
+
+def test_reverse_bit_moves_reverse_packets(data):
+    data.flows["manipulable"][:] = 2
+    rows = np.arange(len(data))
+    assert (constraints.sent_by_attacker(data, rows) == (data.packets["direction"] == 1)).all()
+
+
+def test_nearest_on_a_small_grid():
+    """Without the limit on the duration: brute force over all feasible points."""
+    low, high = np.array([40.0, 3000.0]), np.array([44.0, 9000.0])
+    feasible = constraints.FeasibleSet(
+        *(torch.from_numpy(np.array(value)) for value in ([[low]], [[high]], [1e9], [1.0, 1000.0]))
+    )
+    points = np.array(list(itertools.product(np.arange(40, 45), np.arange(3000, 9001, 1000))), dtype=float)
+    for value in np.random.default_rng(0).uniform([36, 0], [48, 12000], (200, 2)):
+        projected = constraints.project(torch.tensor(value)[None, None], feasible).numpy()[0, 0]
+        for column in (LENGTH, IAT):
+            nearest = np.abs(points[:, column] - value[column]).min()
+            assert abs(projected[column] - value[column]) == pytest.approx(nearest)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nearest_below_a_duration(seed):
+    """With it: a quadratic programme solved by scipy, to within a tick per packet."""
+    rng = np.random.default_rng(seed)
+    growth, cap, total = rng.uniform(0, 10, 6), rng.uniform(1, 8, 6), 12.0
+    shortened = constraints.shorten(*(torch.tensor(value) for value in (growth[None], cap[None], [total])), 1e-6)[0]
+    solution = minimize(
+        lambda x: ((x - growth) ** 2).sum(),
+        np.zeros(6),
+        jac=lambda x: 2 * (x - growth),
+        bounds=list(zip(np.zeros(6), cap, strict=True)),
+        constraints={"type": "ineq", "fun": lambda x: total - x.sum(), "jac": lambda x: -np.ones(6)},
+        options={"ftol": 1e-12},
+    )
+    assert float(shortened.sum()) <= total
+    np.testing.assert_allclose(shortened, solution.x, atol=1e-4)
+
+
+def test_normalise_is_that_of_the_data(data):
+    rows = np.arange(len(data))
+    statistics = constraints.manipulable_statistics(data)
+    normalised = constraints.normalise(constraints.feasible_set(data, rows, MTU).original, *statistics)
+    expected = data.padded(rows)[..., [3, 4]]
+    mask = constraints.is_packet(data.packet_count)
+    assert np.array_equal(normalised.numpy()[mask], expected[mask])
+
+
+def test_distances_by_hand(data, feasible):
+    _, std = constraints.manipulable_statistics(data)
+    values = feasible.original.clone()
+    values[0, 0, LENGTH] += 10
+    values[0, 0, IAT] += 5e6
+    l1, linf = constraints.distances(values, feasible, std)
+    parts = np.array([10 / data.std[3], 5 / data.std[4]])
+    assert float(l1[0]) == pytest.approx(parts.sum())
+    assert float(linf[0]) == pytest.approx(parts.max())
+    assert not l1[1:].any()

@@ -1,0 +1,145 @@
+"""Training: the right loss, and the same end however often it is interrupted."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import detectors
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional
+
+from rnnids import training
+from rnnids.errors import InputError
+from rnnids.model import Detector
+
+SETTINGS = replace(detectors.SETTINGS, epochs=4)
+SCRIPT = Path(__file__).parents[1] / "scripts/train.py"
+CPU = torch.device("cpu")
+
+
+def new_model(**variant):
+    torch.manual_seed(0)
+    return Detector(hidden_size=8, num_layers=1, **variant)
+
+
+def fit(checkpoint, settings=SETTINGS, model=None):
+    model = model or new_model(feature_dropout=True)
+    best, curve = training.fit(model, detectors.flows(), settings, checkpoint)
+    return model.state_dict(), best, curve
+
+
+def test_loss_is_that_of_every_packet():
+    model, data = new_model(), detectors.flows(20)
+    rows = np.array([3, 0, 7, 12])
+    expected = 0.0
+    for row in rows:
+        logits = model(torch.from_numpy(data.padded(np.array([row]))))[0]
+        expected += functional.softplus(-logits if data.is_attack[row] else logits).sum().item()
+    assert float(training.summed_loss(model, data, rows, "float32", CPU)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+    whole, best, curve = fit(tmp_path / "whole")
+    step, calls = training.summed_loss, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 8:  # in the middle of an epoch
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(training, "summed_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "checkpoint")
+    monkeypatch.setattr(training, "summed_loss", step)
+    assert (tmp_path / "checkpoint").exists()
+    resumed, resumed_best, resumed_curve = fit(tmp_path / "checkpoint")
+    assert resumed_curve == curve
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert all(torch.equal(resumed_best[name], best[name]) for name in best)
+
+
+def test_checkpoint_of_other_settings_is_left_alone(tmp_path):
+    fit(tmp_path / "checkpoint", replace(SETTINGS, seed=1))
+    other, _, _ = fit(tmp_path / "checkpoint")
+    anew, _, _ = fit(tmp_path / "new")
+    assert all(torch.equal(other[name], anew[name]) for name in anew)
+
+
+def test_best_weights_have_the_smallest_validation_loss(tmp_path):
+    model = new_model()
+    _, best, curve = fit(tmp_path / "checkpoint", replace(SETTINGS, learning_rate=0.3, epochs=6), model)
+    _, validation = training.hold_out(detectors.flows(), SETTINGS.validation_fraction, SETTINGS.seed)
+    model.load_state_dict(best)
+    loss, _ = training.validate(model, validation, SETTINGS, CPU)
+    assert loss == pytest.approx(min(row["validation_loss"] for row in curve), rel=1e-5)
+
+
+def test_hold_out_divides():
+    data = detectors.flows(50)
+    fitted, validation = training.hold_out(data, 0.2, 0)
+    assert len(validation) == 10
+    assert sorted([*fitted.row, *validation.row]) == list(range(50))
+
+
+def test_learns_what_can_be_learnt():
+    model, data = detectors.trained()
+    _, accuracy = training.validate(model, data, SETTINGS, CPU)
+    assert accuracy > 0.85
+
+
+def test_one_class_is_an_error(tmp_path):
+    data = detectors.flows()
+    for chosen, kind in ((data.is_attack, "attack"), (~data.is_attack, "benign")):
+        with pytest.raises(InputError, match=f"all .* flows are {kind}"):
+            training.fit(new_model(), data.take(chosen), SETTINGS, tmp_path / "checkpoint")
+
+
+def test_threads_change_the_loss_by_rounding_only(tmp_path):
+    threads, losses = torch.get_num_threads(), []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        losses.append(fit(tmp_path / str(count))[2][-1]["train_loss"])
+    torch.set_num_threads(threads)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def command(directory, dataset, launcher=()):
+    outputs = {"weights": "w.safetensors", "last": "l.safetensors", "curve": "c.csv", "checkpoint": "k"}
+    words = [f"--{name}={directory / path}" for name, path in outputs.items()]
+    options = "--hidden-size 8 --num-layers 1 --suppress none --epochs 2 --learning-rate 0.03 --batch-packets 128"
+    options += " --validation-fraction 0.1 --precision float32 --seed 0 --device cpu --feature-dropout"
+    directory.mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, *launcher, SCRIPT, "--dataset", dataset, *words, *options.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    data = detectors.flows()
+    return detectors.write_dataset(tmp_path / "dataset.h5", data, np.arange(len(data)) % 3 == 0)
+
+
+def test_two_processes_have_the_loss_curve_of_one(tmp_path, dataset):
+    alone = command(tmp_path / "one", dataset)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    together = command(tmp_path / "two", dataset, launcher)
+    assert (alone.returncode, together.returncode) == (0, 0), together.stderr
+    curves = [pd.read_csv(tmp_path / name / "c.csv") for name in ("one", "two")]
+    np.testing.assert_allclose(*curves, rtol=1e-4)
+    assert not (tmp_path / "two" / "k").exists()
+
+
+def test_command_line_names_a_missing_file(tmp_path):
+    finished = command(tmp_path / "one", tmp_path / "absent.h5")
+    assert finished.returncode == 2
+    assert "absent.h5: no such file" in finished.stderr
+    assert "Traceback" not in finished.stderr
