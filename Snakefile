@@ -39,6 +39,8 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/attacks.smk"
 include: "workflow/rules/explanations.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/explanation_figures.smk"
+include: "workflow/rules/defence_figures.smk"
 
 
 rule all:
@@ -49,3 +51,5 @@ rule all:
         rules.table2.input,
         rules.fig2.input,
         rules.fig3.input,
+        rules.fig10.input,
+        rules.table_defences.input,
