@@ -77,7 +77,7 @@ def test_every_result_is_made(done):
 
 
 def test_no_temporary_file_or_checkpoint_is_left(done):
-    assert not [path for path in (done / "results").rglob(".*")]
+    assert not list((done / "results").rglob(".*"))
 
 
 def test_a_second_run_has_nothing_to_do(checkout, done):
