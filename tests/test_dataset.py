@@ -357,7 +357,8 @@ def test_flows_that_do_not_fit_their_packets_are_refused(build, tmp_path):
 def extract(monkeypatch, pcap, folder):
     """The flow file of a capture with the paper's time-outs."""
     output = folder / f"{pcap.name.split('.')[0]}.h5"
-    run(monkeypatch, extract_flows, pcap=pcap, output=output, idle_timeout=300, active_timeout=1800)
+    windows = {"idle_timeout": 300, "active_timeout": 1800, "duplicate_window": 0.01, "reorder_window": 1}
+    run(monkeypatch, extract_flows, pcap=pcap, output=output, **windows)
     return output
 
 
