@@ -12,7 +12,8 @@ SCRIPTS = REPOSITORY / "scripts"
 # The library from bottom to top: a module imports only from rows above its own.
 LAYERS = [
     "errors features",
-    "cli storage links records streams labels time_zones interval_join entropy selection flow_statistics tables distributed",
+    "cli storage links records streams labels time_zones interval_join entropy selection flow_statistics",
+    "tables distributed",
     "packets archives label_rules rule_matching data checkpoints model metrics plotting",
     "pcap repair flow_table flow_files label_tables splits constraints inference interventions sequences step_panels",
     "spill dataset dataset_report ground_truth training attacks importance mutual_information dependence",
