@@ -106,6 +106,7 @@ def fit(model, data, test, schedule, checkpoint, device="cpu"):
     Returns:
         (rows of ``CURVE``, rows of ars_by_epoch.csv, AdversarialFlows).
     """
+    device = torch.device(device)
     model.to(device).requires_grad_(True)
     optimiser = torch.optim.Adam(model.parameters(), lr=schedule.training.learning_rate)
     adversarial = AdversarialFlows(data)

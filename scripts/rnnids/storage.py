@@ -17,7 +17,8 @@ from rnnids.errors import InputError
 
 FINGERPRINT_WHOLE = 64 << 20  # bytes; larger files are sampled at both ends
 # Opening is where HDF5 finds a damaged superblock, reading is where it finds a wrong checksum.
-COLUMN_OPTIONS = {"chunks": True, "compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+# LZF is in every build of h5py and takes 0.6 of the time of gzip at its fastest, for 1.2 times the bytes.
+COLUMN_OPTIONS = {"chunks": True, "compression": "lzf", "shuffle": True, "fletcher32": True}
 
 
 @contextlib.contextmanager
@@ -152,7 +153,7 @@ def read_hdf5(path):
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError) as error:  # h5py gives None for what it cannot open
         raise InputError(
             f"{path}: damaged, or not written by this workflow ({error}); delete it and run again"
         ) from error

@@ -1,0 +1,89 @@
+"""Flows in memory against a plain loop; batches that hold every flow once."""
+
+import detectors
+import numpy as np
+import pytest
+
+from rnnids.data import TEST, TRAIN, batches_by_length, concatenate, load_dataset
+from rnnids.errors import InputError
+from rnnids.features import encode_packets
+
+
+@pytest.fixture
+def data():
+    return detectors.flows(50, seed=2, longest=12)
+
+
+def packets_of(data, row):
+    """The packets of one flow, as columns."""
+    start, count = data.start[row], data.packet_count[row]
+    return {name: column[start : start + count] for name, column in data.packets.items()}
+
+
+def test_take_keeps_flows_whole(data):
+    rows = np.array([7, 3, 3, 49])
+    taken = data.take(rows)
+    assert taken.row.tolist() == rows.tolist()
+    for position, row in enumerate(rows):
+        for name, column in packets_of(taken, position).items():
+            assert np.array_equal(column, packets_of(data, row)[name])
+    taken.packets["length"][:] = 0
+    assert data.packets["length"].all()  # nothing is shared
+
+
+def test_padded_holds_every_packet(data):
+    rows = np.array([5, 0, 20])
+    batch = data.padded(rows)
+    assert batch.shape == (3, data.packet_count[rows].max(), 15)
+    for position, row in enumerate(rows):
+        flow = {name: column[row : row + 1] for name, column in data.flows.items()}
+        raw = encode_packets(flow, packets_of(data, row), data.packet_count[row : row + 1])
+        expected = ((raw - data.mean) / data.std).astype(np.float32)
+        assert np.array_equal(batch[position, : len(raw)], expected)
+        assert not batch[position, len(raw) :].any()
+
+
+def test_concatenate(data):
+    both = concatenate(data.take([1, 2]), data.take([9]))
+    assert both.row.tolist() == [1, 2, 9]
+    assert np.array_equal(both.padded(np.array([2])), data.padded(np.array([9])))
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+@pytest.mark.parametrize("limit", [5, 40, 10_000])
+def test_batches_hold_every_flow_once(data, seed, limit):
+    batches = batches_by_length(data.packet_count, limit, None if seed is None else np.random.default_rng(seed))
+    assert sorted(np.concatenate(batches)) == list(range(len(data)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * data.packet_count[batch].max() <= limit
+
+
+def test_batches_are_seeded_and_waste_little():
+    count = np.random.default_rng(0).geometric(0.1, 5000)
+    one, again, other = (batches_by_length(count, 512, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert all(map(np.array_equal, one, again))
+    assert not np.array_equal(one[0], other[0])
+    padded = sum(len(batch) * count[batch].max() for batch in one)
+    assert padded < 1.4 * count.sum()
+
+
+def test_load_a_split(tmp_path, data):
+    split = np.arange(len(data)) % 3 == 0
+    path = detectors.write_dataset(tmp_path / "d.h5", data, split)
+    test = load_dataset(path, TEST)
+    assert test.row.tolist() == np.flatnonzero(split).tolist()
+    assert np.array_equal(test.padded(np.array([1])), data.padded(np.array([3])))
+    assert len(load_dataset(path)) == len(test) + len(load_dataset(path, TRAIN)) == len(data)
+
+
+def test_wrong_files(tmp_path, data):
+    path = detectors.write_dataset(tmp_path / "d.h5", data, np.zeros(len(data)))
+    with pytest.raises(InputError, match="no flow in the test split"):
+        load_dataset(path, TEST)
+    with pytest.raises(InputError, match="no such file"):
+        load_dataset(tmp_path / "absent.h5")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.h5").write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        load_dataset(tmp_path / "flipped.h5")
