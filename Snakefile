@@ -49,7 +49,11 @@ rule all:
     input:
         rules.table1.input,
         rules.table2.input,
+        rules.table3.input,
         rules.fig2.input,
         rules.fig3.input,
+        rules.fig7.input,
+        rules.fig8.input,
+        rules.fig9.input,
         rules.fig10.input,
         rules.table_defences.input,
