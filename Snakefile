@@ -57,3 +57,4 @@ rule all:
         rules.fig9.input,
         rules.fig10.input,
         rules.table_defences.input,
+        rules.paper_comparison.input,

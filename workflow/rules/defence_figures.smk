@@ -1,6 +1,6 @@
 # The figure and the table of the defences (Sec. VI).
 #
-# In: ars_by_epoch.csv of the adversarial training; metrics.csv and ars.csv of each selected model and of that one.
+# In: ars_by_epoch.csv of the adversarial training; metrics.csv and ars.csv of each selected model.
 # Out: results/{dataset}/figures/fig10.{pdf,svg,png} and results/{dataset}/tables/table_defences.{csv,html}.
 
 
@@ -48,12 +48,9 @@ rule tabulate_defences:
     input:
         metrics=expand(
             "results/{{dataset}}/{model}/metrics.csv",
-            model=[*config["selected_models"], "adversarial_training", "flow_statistics"],
+            model=[*config["selected_models"], "flow_statistics"],
         ),
-        ars=expand(
-            "results/{{dataset}}/{model}/ars.csv",
-            model=[*config["selected_models"], "adversarial_training"],
-        ),
+        ars=expand("results/{{dataset}}/{model}/ars.csv", model=config["selected_models"]),
     output:
         csv="results/{dataset}/tables/table_defences.csv",
         html=report(
