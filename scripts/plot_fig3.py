@@ -57,7 +57,7 @@ def draw_ars(panel, types, places):
     plotting.distance_axis(panel.xaxis, [*types["ars"], *types["low_ars"], *types["high_ars"]], room=1.3)
     for place, row in zip(places, types.itertuples(), strict=True):
         draw_score(panel, place, row.ars, row.low_ars, row.high_ars)
-    panel.set(xlabel="ARS: L1 distance (z-scores, summed over packets)")
+    panel.set(xlabel="ARS: L1 distance in z-scores,\nsummed over packets")
     panel.set_yticks(places, [f"({plotting.flagged(flows)})" for flows in types["flows_ars"]])
 
 
