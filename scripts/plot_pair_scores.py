@@ -1,0 +1,110 @@
+"""Draw the scores of all pairs of features (Eq. 4): how much of what one knows the other knows as well.
+
+Input: pair_scores.csv (drop_features.py). At 1 the drops in accuracy add up; above, each feature replaces
+the other, so that only the loss of both hurts. Scores in grey rest on drops within the sampling noise;
+hatched ones are 0/0, and infinite ones x/0.
+"""
+
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.patches import Patch, Rectangle
+
+from rnnids import cli, plotting
+from rnnids.errors import InputError
+from rnnids.features import FEATURE_LABELS, FEATURES, NUM_FEATURES
+from rnnids.plotting import GREY, INFINITY, PALE
+from rnnids.storage import read_csv
+
+NUMBERS = ("drop_1", "drop_2", "drop_both", "score")
+STATUSES = ("ok", "undefined", "infinite", "noise")
+COLORS = "PuOr_r"
+DARK = "#666666"  # grey that is legible as text
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--pair-scores", required=True, help="scores of all pairs of features (CSV)")
+    plotting.add_output_arguments(parser)
+    return parser.parse_args()
+
+
+def colour_scale(scores):
+    """From 0 over 1, where the drops add up, to the highest score that counts."""
+    counted = scores["score"][scores["status"] == "ok"]
+    return TwoSlopeNorm(1, vmin=0, vmax=max(2, counted.max() if len(counted) else 2))
+
+
+def cell(row, norm):
+    """(face colour, hatch, text, text colour) of one pair."""
+    if row.status == "undefined":
+        return "white", "/////", "", DARK
+    if row.status == "infinite":
+        return "black", None, INFINITY, "white"
+    text = f"{row.score:.1f}" if row.score < 9.95 else f"{row.score:.0f}"
+    if row.status == "noise":
+        return PALE, None, text, DARK
+    red, green, blue, _ = color = colormaps[COLORS](norm(row.score))
+    return color, None, text, "black" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
+
+
+def draw_cells(panel, scores, norm):
+    """A square for each pair below the diagonal."""
+    for row in scores.itertuples():
+        first, second = sorted((FEATURES.index(row.feature_1), FEATURES.index(row.feature_2)))
+        face, hatch, text, color = cell(row, norm)
+        square = {"facecolor": face, "hatch": hatch, "hatchcolor": GREY, "edgecolor": "white", "linewidth": 0.8}
+        panel.add_patch(Rectangle((first - 0.5, second - 0.5), 1, 1, **square))
+        panel.text(first, second, text, ha="center", va="center", fontsize=6.5, color=color)
+
+
+def draw_legend(figure, panel, norm):
+    """The scale of the colours and the other kinds of cells, in the empty corner."""
+    bar = panel.inset_axes([0.5, 0.93, 0.5, 0.03])
+    figure.colorbar(ScalarMappable(norm, COLORS), cax=bar, orientation="horizontal")
+    ticks = [0, 0.5, 1, norm.vmax]
+    bar.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    bar.set_title("Score (1: the drops add up)", fontsize=7)
+    handles = [
+        Patch(facecolor="black", label=f"infinite ({INFINITY}): neither drops accuracy alone"),
+        Patch(facecolor=PALE, label="single drops within the sampling noise"),
+        Patch(facecolor="white", edgecolor=GREY, hatch="/////", label="undefined: no drop at all"),
+    ]
+    panel.legend(handles=handles, loc="upper right", bbox_to_anchor=(1.01, 0.87), handlelength=1.2, handleheight=1.2)
+
+
+def draw(scores):
+    """The figure of a table with one row per pair of features."""
+    figure = plotting.new_figure(5.2, 4.9)
+    panel = figure.subplots()
+    norm = colour_scale(scores)
+    draw_cells(panel, scores, norm)
+    panel.set(xlim=(-0.5, NUM_FEATURES - 1.5), ylim=(NUM_FEATURES - 0.5, 0.5), aspect="equal")
+    panel.set_xticks(range(NUM_FEATURES - 1), FEATURE_LABELS[:-1], rotation=90)
+    panel.set_yticks(range(1, NUM_FEATURES), FEATURE_LABELS[1:])
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+    draw_legend(figure, panel, norm)
+    return figure
+
+
+def read_scores(path):
+    """The table of scores.
+
+    Raises:
+        InputError: a feature or a status that the figure does not know.
+    """
+    scores = read_csv(path, ("feature_1", "feature_2", "status"), NUMBERS)
+    for column, known in (("feature_1", FEATURES), ("feature_2", FEATURES), ("status", STATUSES)):
+        if unknown := sorted(set(scores[column]) - set(known)):
+            raise InputError(f"{path}: column {column}: unknown {', '.join(unknown)}; expected {', '.join(known)}")
+    return scores
+
+
+def main():
+    args = arguments()
+    plotting.save(draw(read_scores(args.pair_scores)), args)
+
+
+if __name__ == "__main__":
+    cli.run(main)
