@@ -98,3 +98,23 @@ def study(tmp_path_factory, tiny_captures):
     shutil.copytree(tiny_captures, folder / "captures")
     (folder / "tiny.yaml").write_text(json.dumps(TINY))
     return folder
+
+
+@pytest.fixture
+def draw_files(tmp_path, monkeypatch):
+    """Runs a figure's script on data frames: draw_files(module, scores=frame) -> the bytes of its three files."""
+
+    def call(module, **tables):
+        words = []
+        for name, frames in tables.items():
+            words.append(f"--{name.replace('_', '-')}")
+            for place, frame in enumerate(frames if isinstance(frames, list) else [frames]):
+                words.append(tmp_path / f"{name}_{place}.csv")
+                frame.to_csv(words[-1], index=False)
+        files = {option: tmp_path / f"figure.{option}" for option in ("pdf", "svg", "png")}
+        words += ["--output", files["pdf"], "--svg", files["svg"], "--png", files["png"]]
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
+        module.main()
+        return {option: file.read_bytes() for option, file in files.items()}
+
+    return call

@@ -2,7 +2,6 @@
 
 import math
 import re
-import sys
 
 import numpy as np
 import pandas as pd
@@ -80,30 +79,12 @@ FIGURES = {
 }
 
 
-@pytest.fixture
-def program(tmp_path, monkeypatch):
-    """Runs a figure's script on data frames: program(module, scores=frame) -> the bytes of its three files."""
-
-    def call(module, **frames):
-        words = []
-        for name, frame in frames.items():
-            frame.to_csv(tmp_path / f"{name}.csv", index=False)
-            words += [f"--{name}", tmp_path / f"{name}.csv"]
-        files = {option: tmp_path / f"figure.{option}" for option in ("pdf", "svg", "png")}
-        words += ["--output", files["pdf"], "--svg", files["svg"], "--png", files["png"]]
-        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
-        module.main()
-        return {option: file.read_bytes() for option, file in files.items()}
-
-    return call
-
-
 @pytest.mark.parametrize("name", FIGURES)
-def test_equal_runs_make_equal_files_without_a_date(program, name):
+def test_equal_runs_make_equal_files_without_a_date(draw_files, name):
     module, tables = FIGURES[name]
     frames = {option: make() for option, make in tables.items()}
     frames = {option: frame[frame["attack"].isin(ATTACKS[:3])] for option, frame in frames.items()}
-    first, second = (program(module, **frames) for _ in range(2))
+    first, second = (draw_files(module, **frames) for _ in range(2))
     assert first == second
     assert first["pdf"].startswith(b"%PDF") and b"<svg" in first["svg"] and first["png"].startswith(b"\x89PNG")
     assert not re.search(rb"CreationDate|<dc:date|20\d\d-\d\d-\d\d", first["pdf"] + first["svg"])
