@@ -1,8 +1,9 @@
 """Merge the flows of captures into a labelled data set.
 
-Labels flows by a rule file (config/labels/README.md), drops flows with a negative interarrival time,
-keeps the first packets of each flow, splits into training and test flows (2:1 in the paper, Sec. II)
-and measures mean and standard deviation of the features over the packets of the training split.
+Labels flows by rules, a ground truth or per-flow CSV files (config/labels/README.md), drops flows
+with a negative interarrival time, keeps the first packets of each flow, splits into training and test
+flows (2:1 in the paper, Sec. II) and measures mean and standard deviation of the features over the
+packets of the training split.
 
 The data set is an HDF5 file in CSR layout: /flows one row a flow, /packets one row a packet, with the
 columns of the flow files and, per flow, its capture, attack and category (indices into the attributes
@@ -15,7 +16,7 @@ from rnnids import cli
 from rnnids.dataset import Settings, assemble, write_dataset
 from rnnids.dataset_report import attack_counts, dataset_report, label_report, warn_about_labels, warn_about_splits
 from rnnids.flow_files import read_captures
-from rnnids.label_rules import read_rules
+from rnnids.label_sources import LABEL_KINDS, read_labels
 from rnnids.labels import label_flows
 from rnnids.splits import SPLITS
 from rnnids.storage import atomic_path, provenance
@@ -24,7 +25,9 @@ from rnnids.storage import atomic_path, provenance
 def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("--flows", required=True, nargs="+", help="flow files (HDF5), one per capture")
-    parser.add_argument("--labels", required=True, help="rule file (CSV)")
+    parser.add_argument("--labels", required=True, nargs="+", help="label file (CSV); of kind flow_csv also several")
+    parser.add_argument("--label-kind", required=True, choices=LABEL_KINDS, help="what the label file is")
+    parser.add_argument("--time-zone", help="IANA name or offset of label times that have none, e.g. UTC-03:00")
     parser.add_argument("--split", required=True, choices=SPLITS, help="what is divided: see scripts/rnnids/splits.py")
     parser.add_argument("--test-fraction", required=True, type=float, help="for split flow and time")
     parser.add_argument("--test-captures", nargs="+", default=[], help="names, for split capture")
@@ -42,19 +45,20 @@ def arguments():
 def main():
     args = arguments()
     settings = Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
-    rules = read_rules(args.labels)
+    source = read_labels(args.label_kind, args.labels, args.time_zone)
     captures, flows = read_captures(args.flows)
     idle_timeout_ns = round(float(captures[0].attributes["idle_timeout"]) * 1e9)
-    labels = label_flows(flows, rules, idle_timeout_ns, args.follow_connections)
-    warn_about_labels(args.labels, rules, labels, flows)
-    dataset = assemble(captures, flows, rules, labels, settings)
+    matcher = source.matcher(flows)
+    labels = label_flows(flows, matcher, idle_timeout_ns, args.follow_connections)
+    warn_about_labels(source, labels, matcher, flows)
+    dataset = assemble(captures, flows, source.rules, labels, settings)
     counts = attack_counts(dataset)
     warn_about_splits(counts)
-    made_by = provenance("build_dataset.py", vars(args), [*args.flows, args.labels])
+    made_by = provenance("build_dataset.py", vars(args), [*args.flows, *args.labels])
     write_dataset(args.output, captures, dataset, args.max_packets, made_by)
     for path, table in (
-        (args.report, dataset_report(captures, flows, labels, dataset)),
-        (args.label_report, label_report(rules, labels)),
+        (args.report, dataset_report(captures, flows, source, labels, dataset)),
+        (args.label_report, label_report(source, labels)),
         (args.counts, counts),
     ):
         with atomic_path(path) as temporary:

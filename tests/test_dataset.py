@@ -57,7 +57,12 @@ def build(tmp_path, monkeypatch):
 
     def call(flows, folder="out", **options):
         paths = {name: tmp_path / folder / file for name, file in OUTPUTS.items()}
-        command = DEFAULTS | {"flows": flows, "labels": rules, "follow_connections": True} | paths | options
+        command = (
+            DEFAULTS
+            | {"flows": flows, "labels": rules, "label_kind": "rules", "follow_connections": True}
+            | paths
+            | options
+        )
         run(monkeypatch, build_dataset, **command)
         return tmp_path / folder
 

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from generated_flows import COLUMNS, NOON, SECOND, make_flows, random_flows, random_rules, reference_labels
 
+from rnnids import labels as library
 from rnnids.errors import InputError
-from rnnids.label_rules import parse_time, read_rules
-from rnnids.labels import clock_offset, hours_between, label_flows
+from rnnids.label_rules import read_rules
+from rnnids.labels import clock_offset, hours_between
+from rnnids.rule_matching import RuleMatcher
+from rnnids.time_zones import parse_time, parse_zone, to_utc
 
 IDLE = 300 * SECOND
 RULE = "2017-07-05T12:00:00Z,2017-07-05T12:10:00Z,172.16.0.1/32,192.168.10.50/32,80,tcp,false,DoS Hulk,DoS"
@@ -28,6 +31,10 @@ def rule_file(tmp_path):
         return path
 
     return write
+
+
+def label_flows(flows, rules, idle_timeout_ns, follow_connections):
+    return library.label_flows(flows, RuleMatcher(rules, flows), idle_timeout_ns, follow_connections)
 
 
 def label(path, rows, follow=True):
@@ -128,9 +135,9 @@ def test_an_ipv4_network_means_no_ipv6_address_and_the_other_way_round(rule_file
 def test_a_rule_file_in_local_time_is_found_out(rule_file):
     rules = read_rules(rule_file(RULE.replace("T12:", "T09:")))  # UTC-3 written as if it were UTC
     flows = make_flows([(second, 1, *ATTACK) for second in range(60)])
-    assert clock_offset(flows, rules) == (180, 60)
+    assert clock_offset(RuleMatcher(rules, flows)) == (180, 60)
     assert hours_between(flows, rules) == pytest.approx(3 - 1 / 6)
-    assert clock_offset(make_flows([(1, 1, *REPLY)]), rules) == (0, 0)
+    assert clock_offset(RuleMatcher(rules, make_flows([(1, 1, *REPLY)]))) == (0, 0)
 
 
 def test_shipped_rule_files_are_valid(request):
@@ -164,6 +171,29 @@ def test_times_are_exact_and_offsets_count():
     assert parse_time("2017-07-05T12:48:54.539220001Z") == pd.Timestamp("2017-07-05T12:48:54.539220001Z").value
     assert parse_time("2017-07-05T09:00:00-03:00") == parse_time("2017-07-05 12:00:00z") == NOON
     assert parse_time("1969-12-31T23:59:59.5Z") == -SECOND // 2
+
+
+def test_times_without_offset_need_a_time_zone(rule_file):
+    local = RULE.replace("T12:00:00Z", "T09:00:00").replace("T12:10:00Z", "T09:10:00")
+    for zone in ("UTC-03:00", "UTC-0300", "America/Halifax"):
+        assert read_rules(rule_file(local), parse_zone(zone)) == read_rules(rule_file(RULE))
+    assert read_rules(rule_file(RULE), parse_zone("UTC-03:00")) == read_rules(rule_file(RULE))  # an offset counts
+    with pytest.raises(InputError, match="UTC offset"):
+        read_rules(rule_file(local), parse_zone(None))
+
+
+def test_hours_that_clocks_skip_or_repeat_are_read_alike_one_by_one_and_together():
+    zone = parse_zone("America/Halifax")
+    texts = ["2017-03-12T02:30:00", "2017-11-05T01:30:00", "2017-07-05T09:00:00", "2017-12-05T09:00:00"]
+    together = to_utc(pd.DatetimeIndex(texts).as_unit("ns").asi8, zone)
+    assert [parse_time(text, zone) for text in texts[1:]] == together[1:].tolist()
+    assert together[1] == parse_time("2017-11-05T04:30:00Z")
+
+
+@pytest.mark.parametrize("text", ["", "Atlantis", "UTC+25:00", "-03:00", "-3", "../etc/passwd"])
+def test_a_time_zone_that_is_none_is_refused(text):
+    with pytest.raises(InputError, match=r"--time-zone: .* is no time zone; write a name like"):
+        parse_zone(text)
 
 
 def test_rules_hold_what_the_line_says(rule_file):

@@ -16,8 +16,8 @@ LAYERS = [
     "tables distributed",
     "packets archives label_rules rule_matching data checkpoints model metrics plotting",
     "pcap repair flow_table flow_files label_tables splits constraints inference interventions sequences step_panels",
-    "spill dataset dataset_report ground_truth training attacks importance mutual_information dependence",
-    "flows attack_files explanation_options robustness",
+    "spill dataset dataset_report ground_truth flow_csv training attacks importance mutual_information dependence",
+    "label_sources flows attack_files explanation_options robustness",
     "adversarial",
 ]
 RANKS = {module: rank for rank, row in enumerate(LAYERS) for module in row.split()}

@@ -10,12 +10,14 @@ from rnnids.data import BENIGN, TEST, TRAIN
 from rnnids.labels import clock_offset, hours_between
 
 
-def label_report(rules, labels):
-    """One row per rule: flows that it matched, of all flows read.
+def label_report(source, labels):
+    """One row per rule, or per group of rows of a label file: flows that it matched, of all flows read.
 
     `swapped`: those of them that the victim began; `also_matched_by_others`: those that other rules match too
-    (the last rule wins); `continuations`: flows without a rule that got this one's label as continuations.
+    (the last rule wins); `continuations`: flows without a rule that got this one's label as continuations;
+    `rows`, `rows_without_flows`: lines of the label file behind it, and those of them that match no flow.
     """
+    rules = source.rules
     return pd.DataFrame(
         {
             "rule": [rule.line for rule in rules],
@@ -29,6 +31,8 @@ def label_report(rules, labels):
             "swapped": labels.swapped,
             "also_matched_by_others": labels.shared,
             "continuations": labels.continued,
+            "rows": source.rows,
+            "rows_without_flows": labels.unmatched,
         }
     )
 
@@ -55,7 +59,7 @@ def attack_counts(dataset):
     )
 
 
-def dataset_report(captures, flows, labels, dataset):
+def dataset_report(captures, flows, source, labels, dataset):
     """Counts of everything read, skipped, dropped, cut, labelled and split: columns section, item, count."""
     kept, dropped = dataset.flows, dataset.dropped
     cut = kept["full_packet_count"] - kept["packet_count"]
@@ -72,6 +76,7 @@ def dataset_report(captures, flows, labels, dataset):
         ("dropped", "packets_of_dropped_flows", flows["packet_count"][dropped].sum()),
         ("cut", "flows_cut", np.count_nonzero(cut)),
         ("cut", "packets_cut", cut.sum()),
+        *(("skipped_label_rows", reason, count) for reason, count in sorted(source.skipped.items())),
         ("labels", "flows_matched_by_a_rule", np.count_nonzero(labels.matches)),
         ("labels", "flows_matched_by_several_rules", np.count_nonzero(labels.matches > 1)),
         ("labels", "continuations", labels.continuation.sum()),
@@ -84,27 +89,32 @@ def dataset_report(captures, flows, labels, dataset):
     return pd.DataFrame(rows, columns=["section", "item", "count"])
 
 
-def warn_about_labels(path, rules, labels, flows):
-    """Log the rules of file `path` that matched no flow, and flows that several match."""
+def warn_about_labels(source, labels, matcher, flows):
+    """Log what of a LabelSource says nothing, the rules that match no flow, and flows that several match."""
+    for reason, count in source.skipped.items():
+        log.info("%s: %s rows left out: %s", source.name, f"{count:,}", reason)
     if not labels.matched.any():
-        log.warning("warning: %s: no rule matches any flow; %s", path, _why_none_matches(rules, flows))
+        log.warning("warning: %s: no rule matches any flow; %s", source.name, _why_none_matches(source, matcher, flows))
         return
-    for rule, matched in zip(rules, labels.matched, strict=True):
-        if not matched:
-            log.warning("warning: %s:%d: the rule for %s matches no flow", path, rule.line, rule.attack)
+    for rule, rows, unmatched in zip(source.rules, source.rows, labels.unmatched, strict=True):
+        if rows == unmatched == 1:
+            log.warning("warning: %s:%d: the rule for %s matches no flow", source.name, rule.line, rule.attack)
+        elif unmatched:
+            which = f"{unmatched:,} of {rows:,} rows of {rule.attack}"
+            log.warning("warning: %s: %s match no flow", source.name, which)
     several = np.count_nonzero(labels.matches > 1)
     if several:
-        log.warning("warning: %s: %s flows match several rules; the last one labels them", path, f"{several:,}")
+        log.warning("warning: %s: %s flows match several rules; the last one labels them", source.name, f"{several:,}")
 
 
-def _why_none_matches(rules, flows):
-    minutes, count = clock_offset(flows, rules)
+def _why_none_matches(source, matcher, flows):
+    minutes, count = clock_offset(matcher)
     if count:
         return (
             f"{count:,} flows would match if the windows were moved by {minutes / 60:+g} hours:"
-            " is the time zone of the rules right?"
+            " is the time zone of the labels right?"
         )
-    hours = hours_between(flows, rules)
+    hours = hours_between(flows, source.rules)
     if hours:
         return f"all flows start {abs(hours):.3g} hours {'after' if hours > 0 else 'before'} all windows"
     return "the times overlap: check addresses, ports and protocols"

@@ -3,16 +3,13 @@
 import csv
 import difflib
 import ipaddress
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from rnnids.errors import InputError
+from rnnids.time_zones import parse_time
 
 BENIGN_NAME = "Benign"  # of the attack and of the category; a rule may give it to make an exception
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
-TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)", re.IGNORECASE)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,10 @@ class Rule:
     category: str
 
 
-def read_rules(path):
+def read_rules(path, zone=None):
     """Read a rule file into a list of :class:`Rule`, in the order of the file.
+
+    Times without UTC offset are those of the time zone `zone`, a tzinfo.
 
     Raises:
         InputError: with the line at fault: columns, times, networks, ports, protocols, flags or names
@@ -51,7 +50,7 @@ def read_rules(path):
     rules, categories = [], {BENIGN_NAME: BENIGN_NAME}
     for line, cells in _read_lines(path):
         try:
-            rule = Rule(line, *_parse_cells(cells))
+            rule = Rule(line, *_parse_cells(cells, zone))
             _check_rule(rule, categories)
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}") from error
@@ -96,11 +95,11 @@ def _check_header(path, header):
         raise InputError(f"{path}:1: missing column {', '.join(missing)}; the columns are {', '.join(PARSERS)}")
 
 
-def _parse_cells(cells):
+def _parse_cells(cells, zone):
     values = []
     for column, parse in PARSERS.items():
         try:
-            values.append(parse(cells[column]))
+            values.append(parse(cells[column], zone) if parse is parse_time else parse(cells[column]))
         except ValueError as error:
             raise ValueError(f"{column} {cells[column]!r}: {error}") from error
     return values
@@ -117,26 +116,6 @@ def _check_rule(rule, categories):
         raise ValueError(
             f"an attack cannot have category {BENIGN_NAME!r}; name another, or make the attack {BENIGN_NAME!r}"
         )
-
-
-def parse_time(text):
-    """Nanoseconds since 1970 UTC of an ISO 8601 time with UTC offset.
-
-    Raises:
-        ValueError: no such time, or no offset.
-    """
-    match = TIME.fullmatch(text)
-    if not match:
-        raise ValueError("not an ISO 8601 time with UTC offset; write it like 2017-07-05T12:48:54.539220Z")
-    whole, fraction, zone = match.groups()
-    try:
-        time = datetime.fromisoformat(whole + zone.upper())
-    except ValueError as error:
-        raise ValueError(f"{error}; write the time like 2017-07-05T12:48:54.539220Z") from error
-    if not 1900 < time.year < 2200:  # nanoseconds of other times do not fit into 64 bits
-        raise ValueError("not a time of a capture; correct the year")
-    # In integers: a float of seconds since 1970 is good to 0.2 microseconds only.
-    return (time - EPOCH) // timedelta(seconds=1) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 
 
 def _parse_network(text):

@@ -22,6 +22,7 @@ class Labels:
         continuation: (N,) bool, no rule matches, but the flow continues a labelled one.
         matched, swapped, shared, continued: (R,) flows that each rule matches, those of them that it
             matches with the ends swapped, that other rules match as well, and their continuations.
+        unmatched: (R,) rows of the label file behind each rule that match no flow.
     """
 
     rule: np.ndarray
@@ -32,34 +33,31 @@ class Labels:
     swapped: np.ndarray
     shared: np.ndarray
     continued: np.ndarray
+    unmatched: np.ndarray
 
 
-def label_flows(flows, rules, idle_timeout_ns, follow_connections):
+def label_flows(flows, matcher, idle_timeout_ns, follow_connections):
     """Label flows by rules, of which the last one that matches wins.
 
-    A flow matches if it starts inside the rule's window, ends included, and goes from `source` to
-    `destination` and its port; with `bidirectional_initiator` also if it goes the other way, in which
-    case the attacker is the responder. With `follow_connections`, what goes on after RST or FIN gets
-    the label of its connection: a flow without label whose 5-tuple, in either direction, is that of
-    the flow before it in the same capture, which ended at most `idle_timeout_ns` earlier. The
-    attacker stays the same end, also where the victim begins the continuation.
+    With `follow_connections`, what goes on after RST or FIN gets the label of its connection: a flow
+    without label whose 5-tuple, in either direction, is that of the flow before it in the same
+    capture, which ended at most `idle_timeout_ns` earlier. The attacker stays the same end, also where
+    the victim begins the continuation.
 
     Args:
         flows: columns of N flows: capture, start_ns, duration_ns, source_address,
             destination_address, source_port, destination_port, protocol.
-        rules: list of Rule.
+        matcher: RuleMatcher, GroundTruthMatcher or FlowTableMatcher of these flows.
     """
-    ends = endpoints(flows)
-    order = np.argsort(flows["start_ns"], kind="stable")
-    hits = [match_rule(rule, flows, ends, order) for rule in rules]
-    count = len(order)
+    hits, unmatched = matcher.match(), matcher.unmatched()
+    count = len(flows["start_ns"])
     rule, matches = np.full(count, NO_RULE, dtype=np.int32), np.zeros(count, dtype=np.int32)
     responds, continuation = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     for index, (rows, swapped) in enumerate(hits):
         rule[rows], responds[rows] = index, swapped
         matches[rows] += 1
     if follow_connections:
-        source, same_way = follow(flows, ends, matches > 0, idle_timeout_ns)
+        source, same_way = follow(flows, endpoints(flows), matches > 0, idle_timeout_ns)
         continuation = (source >= 0) & (matches == 0)
         source, same_way = source[continuation], same_way[continuation]
         rule[continuation] = rule[source]
@@ -72,7 +70,8 @@ def label_flows(flows, rules, idle_timeout_ns, follow_connections):
         matched=np.array([len(rows) for rows, _ in hits]),
         swapped=np.array([int(swapped.sum()) for _, swapped in hits]),
         shared=np.array([int((matches[rows] > 1).sum()) for rows, _ in hits]),
-        continued=np.bincount(rule[continuation], minlength=len(rules)),
+        continued=np.bincount(rule[continuation], minlength=len(hits)),
+        unmatched=unmatched,
     )
 
 
@@ -85,50 +84,6 @@ def endpoints(flows):
         )
         for end in ("source", "destination")
     }
-
-
-def match_rule(rule, flows, ends, order, offset_ns=0):
-    """Flows that one rule matches, its window moved by `offset_ns`.
-
-    Args:
-        ends: of :func:`endpoints`.
-        order: (N,) rows of the flows sorted by start.
-
-    Returns:
-        (rows, swapped): indices of the flows; bool, those that match only with the ends swapped.
-    """
-    start = flows["start_ns"]
-    first = np.searchsorted(start, rule.start_ns + offset_ns, side="left", sorter=order)
-    last = np.searchsorted(start, rule.end_ns + offset_ns, side="right", sorter=order)
-    rows = order[first:last]
-    if rule.protocol is not None:
-        rows = rows[flows["protocol"][rows] == rule.protocol]
-    forward = _goes(rule, rows, ends["source"], ends["destination"])
-    if not rule.bidirectional_initiator:
-        return rows[forward], np.zeros(np.count_nonzero(forward), dtype=bool)
-    either = forward | _goes(rule, rows, ends["destination"], ends["source"])
-    return rows[either], ~forward[either]
-
-
-def _goes(rule, rows, attacker, victim):
-    """(len(rows),) bool: the flows whose ends `attacker` and `victim` are those of the rule."""
-    matching = _inside(attacker[0][rows], rule.source) & _inside(victim[0][rows], rule.destination)
-    if rule.destination_port is not None:
-        matching &= victim[1][rows] == rule.destination_port
-    return matching
-
-
-def _inside(addresses, network):
-    """(N,) bool: the addresses, (N, 2) uint64, that lie in an ipaddress network."""
-    # Flow files hold IPv4 addresses as ::ffff:a.b.c.d, which no IPv6 network means, not even ::/0.
-    is_ipv4 = (addresses[:, 0] == 0) & (addresses[:, 1] >> np.uint64(32) == 0xFFFF)
-    inside = is_ipv4 == (network.version == 4)
-    base = int(network.network_address) + (0xFFFF << 32 if network.version == 4 else 0)
-    mask = (1 << 128) - 1 - int(network.hostmask)
-    for word, shift in enumerate((64, 0)):
-        part = np.uint64(mask >> shift & 0xFFFFFFFFFFFFFFFF)
-        inside &= addresses[:, word] & part == np.uint64(base >> shift & 0xFFFFFFFFFFFFFFFF)
-    return inside
 
 
 def follow(flows, ends, labelled, idle_timeout_ns):
@@ -170,16 +125,14 @@ def connection_keys(flows, ends):
     return [*low, *high, flows["protocol"], flows["capture"]], flipped
 
 
-def clock_offset(flows, rules):
+def clock_offset(matcher):
     """(minutes, flows): by how much all windows would have to move to match most flows, and how many.
 
-    For rule files in local time: half hours up to 14 hours are tried; (0, 0) if none helps.
+    For label files in local time: half hours up to 14 hours are tried; (0, 0) if none helps.
     """
-    ends, order = endpoints(flows), np.argsort(flows["start_ns"], kind="stable")
     best, most = 0, 0
     for minutes in CLOCK_OFFSETS:
-        offset = minutes * NANOSECONDS_PER_MINUTE
-        count = sum(len(match_rule(rule, flows, ends, order, offset)[0]) for rule in rules)
+        count = sum(len(rows) for rows, _ in matcher.match(minutes * NANOSECONDS_PER_MINUTE))
         if count > most:
             best, most = minutes, count
     return best, most

@@ -91,7 +91,7 @@ def missing_files(dataset):
     """Says which captures and label files of a data set are not there and where they come from; None if none is."""
     description = config["datasets"][dataset]
     files = (split_member(path)[0] for path in captures(dataset).values())
-    paths = [*dict.fromkeys(files), locate(description["labels"])]
+    paths = [*dict.fromkeys(files), *label_paths(dataset)]
     missing = [path for path in paths if not Path(path).exists()]
     if not missing:
         return None
@@ -127,7 +127,13 @@ def capture_file(wildcards):
     return brought(path, wildcards, "results/{dataset}/flows/{capture}.h5")
 
 
-def label_file(wildcards):
-    """The label rules or ground truth of a data set."""
-    path = locate(config["datasets"][wildcards.dataset]["labels"])
-    return brought(path, wildcards, "results/{dataset}/dataset.h5")
+def label_paths(dataset):
+    """The label files of a data set."""
+    paths = config["datasets"][dataset]["labels"]
+    return [locate(path) for path in ([paths] if isinstance(paths, str) else paths)]
+
+
+def label_files(wildcards):
+    """The label files of a data set, or nothing in a dry run where they are missing."""
+    found = [brought(path, wildcards, "results/{dataset}/dataset.h5") for path in label_paths(wildcards.dataset)]
+    return [path for path in found if path]

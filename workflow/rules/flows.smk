@@ -34,7 +34,7 @@ rule build_dataset:
         flows=lambda wildcards: expand(
             "results/{{dataset}}/flows/{capture}.h5", capture=captures(wildcards.dataset)
         ),
-        labels=label_file,
+        labels=label_files,
     output:
         dataset="results/{dataset}/dataset.h5",
         report="results/{dataset}/dataset_report.csv",

@@ -9,7 +9,15 @@ def extraction_options(dataset, capture):
 
 def dataset_options(dataset):
     """Options of build_dataset.py: the section `dataset`, with what the data set's own `options` say instead."""
-    return flags(config["dataset"], config["datasets"][dataset].get("options", {}), seed=config["seed"])
+    description = config["datasets"][dataset]
+    return flags(config["dataset"], description.get("options", {}), label_options(dataset), seed=config["seed"])
+
+
+def label_options(dataset):
+    """What the label files of a data set are: the section `labelling`, with what the data set says instead."""
+    return config["labelling"] | {
+        key: value for key, value in config["datasets"][dataset].items() if key in config["labelling"]
+    }
 
 
 def model_options(model):

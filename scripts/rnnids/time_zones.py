@@ -1,0 +1,65 @@
+"""Times of label files: ISO 8601 with a UTC offset, or local times of a named time zone."""
+
+import re
+import zoneinfo
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pandas as pd
+
+from rnnids.errors import InputError
+
+TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
+OFFSET = re.compile(r"UTC([+-])(\d\d):?(\d\d)")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_zone(text):
+    """A tzinfo of an IANA name or of an offset as in UTC-03:00; None of None.
+
+    Raises:
+        InputError: no such time zone.
+    """
+    if text is None:
+        return None
+    if match := OFFSET.fullmatch(text):
+        sign, hours, minutes = match.groups()
+        if int(hours) <= 14 and int(minutes) < 60:
+            return timezone(int(f"{sign}1") * timedelta(hours=int(hours), minutes=int(minutes)))
+    try:
+        return zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InputError(
+            f"--time-zone: {text!r} is no time zone; write a name like America/Halifax or an offset like UTC-03:00"
+        ) from error
+
+
+def parse_time(text, zone=None):
+    """Nanoseconds since 1970 UTC of an ISO 8601 time with UTC offset, or without one in a time zone.
+
+    Of an hour that comes twice when clocks are set back, the first is meant.
+
+    Raises:
+        ValueError: no such time, or neither offset nor time zone.
+    """
+    match = TIME.fullmatch(text)
+    if not match or (match[3] is None and zone is None):
+        raise ValueError("not an ISO 8601 time with UTC offset; write it like 2017-07-05T12:48:54.539220Z")
+    whole, fraction, offset = match.groups()
+    try:
+        time = datetime.fromisoformat(whole + (offset or "").upper())
+    except ValueError as error:
+        raise ValueError(f"{error}; write the time like 2017-07-05T12:48:54.539220Z") from error
+    if not 1900 < time.year < 2200:  # nanoseconds of other times do not fit into 64 bits
+        raise ValueError("not a time of a capture; correct the year")
+    if offset is None:
+        time = time.replace(tzinfo=zone)
+    # In integers: a float of seconds since 1970 is good to 0.2 microseconds only.
+    return (time.astimezone(UTC) - EPOCH) // timedelta(seconds=1) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+
+
+def to_utc(local_ns, zone):
+    """Nanoseconds since 1970 UTC of (N,) local nanoseconds, as :func:`parse_time` takes them."""
+    local = pd.DatetimeIndex(np.asarray(local_ns).view("datetime64[ns]"))
+    first = np.ones(len(local), dtype=bool)  # daylight saving time, of two
+    return local.tz_localize(zone, ambiguous=first, nonexistent="shift_forward").as_unit("ns").asi8
