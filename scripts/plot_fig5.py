@@ -5,7 +5,7 @@ the predictions stacked on each other; the accuracy on attack flows is the area 
 """
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LinearLocator
 
 from rnnids import cli, plotting
 from rnnids.plotting import PALE, RED
@@ -30,9 +30,11 @@ def draw_distribution(panel, rows):
     attack = density * np.repeat(rows["p_attack_given_x"], 2)
     panel.fill_between(edges, attack, density, color=PALE, linewidth=0, label="predicted benign")
     panel.fill_between(edges, 0, attack, color=RED, linewidth=0, label="predicted attack")
-    panel.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.02 * density.max()), xlabel="Feature value $x$")
+    panel.margins(0)
     for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_locator(MaxNLocator(2))
+        axis.set_major_locator(LinearLocator(3))
+        axis.set_major_formatter("{x:.2g}")
+    panel.set_xlabel("Feature value $x$")
     accuracy, information = rows["accuracy"].iloc[0], rows["mutual_information"].iloc[0]
     panel.set_title(f"Accuracy {100 * accuracy:.0f} %\nMutual information {information:.2f} bits", fontsize=7)
 
