@@ -55,7 +55,7 @@ def read_flow_csv(paths, zone):
         InputError: not such a file, no time zone, no row that can match a flow.
     """
     if zone is None:
-        raise InputError("--time-zone: the times of a flow CSV are local: say where, like America/Halifax or UTC-03:00")
+        raise InputError("--time-zone: times of a flow CSV are local; say where, like America/Halifax or UTC-03:00")
     tables, skipped = [], {}
     for path in paths:
         columns, reasons = _read_file(path, zone)

@@ -1,0 +1,192 @@
+"""Per-flow CSV files as labels: times as people write them, and the row that is nearest to a flow."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from generated_flows import SECOND, address_texts, make_flows, random_flows
+
+import extract_flows
+from rnnids.errors import InputError
+from rnnids.flow_csv import TOLERANCE_NS, FlowCsvMatcher, parse_times, read_flow_csv
+from rnnids.flow_files import read_captures
+from rnnids.label_sources import read_labels
+from rnnids.labels import clock_offset, label_flows
+from rnnids.time_zones import parse_zone
+
+SHARED = Path(__file__).parents[1].parent / "shared/data"
+HEADER = "Flow ID, Source IP, Source Port, Destination IP, Destination Port, Protocol, Timestamp, Flow Duration, Label"
+HALIFAX = parse_zone("America/Halifax")
+ENDS = ("172.16.0.1", 1025, "192.168.10.50", 80)
+LABELS = ["BENIGN", "DoS Hulk", "Bot"]
+
+
+def line(time, label="Bot", ends=ENDS, protocol=6):
+    return f"id,{','.join(map(str, ends))},{protocol},{time},12,{label}"
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    """Writes a flow CSV: csv_file(line, line ..., text=..., name=...)."""
+
+    def write(*lines, text=None, name="flows.csv"):
+        content = "\n".join([HEADER, *lines, ""]) if text is None else text
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path / name
+
+    return write
+
+
+def label(path, flows):
+    rows = read_flow_csv([path], HALIFAX)
+    labels = label_flows(flows, FlowCsvMatcher(rows, flows), 0, False)
+    names = [rows.groups[index].attack if index >= 0 else None for index in labels.rule]
+    return list(zip(names, labels.attacker_responds.tolist(), strict=True))
+
+
+def reference(flows, path, resolution):
+    """Flow by flow: all (label, attacker responds) of the rows nearest to a flow, {(None, False)} without a row."""
+    table = pd.read_csv(path, skipinitialspace=True)
+    local = pd.to_datetime(table["Timestamp"], dayfirst=True, format="mixed")
+    begin = local.dt.tz_localize("America/Halifax").dt.tz_convert("UTC").dt.tz_localize(None)
+    table["begin"] = begin.dt.as_unit("ns").astype("int64")
+    found = []
+    for i in range(len(flows["start_ns"])):
+        addresses = [str(address_texts(flows[f"{end}_address"][i : i + 1])[0]) for end in ("source", "destination")]
+        ports = [int(flows[f"{end}_port"][i]) for end in ("source", "destination")]
+        if flows["protocol"][i] in (1, 58):
+            ports = [0, 0]
+        nearest, least = {(None, False)}, TOLERANCE_NS
+        for row in table[table["Protocol"] == flows["protocol"][i]].itertuples(index=False):
+            ends = [(row[1], row[2]), (row[3], row[4])]
+            for responds in (False, True):
+                if ends[:: 1 - 2 * responds] != list(zip(addresses, ports, strict=True)):
+                    continue
+                start = int(flows["start_ns"][i])
+                gap = max(row.begin - start, start - (row.begin + resolution - 1), 0)
+                if gap < least or (gap == least and nearest == {(None, False)}):
+                    nearest, least = set(), gap
+                if gap == least:
+                    nearest.add(("Benign" if row.Label == "BENIGN" else row.Label, responds))
+        found.append(nearest)
+    return found
+
+
+@pytest.mark.parametrize(("form", "resolution"), [("%d/%m/%Y %H:%M:%S", SECOND), ("%d/%m/%Y %H:%M", 60 * SECOND)])
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_are_those_of_the_reference(csv_file, seed, form, resolution):
+    rng = np.random.default_rng(seed)
+    flows, of_rows = random_flows(rng, 300), random_flows(rng, 150)
+    ends = [address_texts(of_rows[f"{end}_address"]) for end in ("source", "destination")]
+    lines = []
+    for i, begin in enumerate(of_rows["start_ns"] + rng.integers(0, SECOND, 150)):
+        time = pd.Timestamp(begin, tz="UTC").tz_convert("America/Halifax").strftime(form)
+        protocol = of_rows["protocol"][i]
+        ports = [0, 0] if protocol in (1, 58) else [of_rows["source_port"][i], of_rows["destination_port"][i]]
+        lines.append(line(time, rng.choice(LABELS), (ends[0][i], ports[0], ends[1][i], ports[1]), protocol))
+    path = csv_file(*lines)
+    found = label(path, flows)
+    expected = reference(flows, path, resolution)
+    assert all(one in allowed for one, allowed in zip(found, expected, strict=True))
+    assert {name for name, _ in found} == {None, "Benign", "DoS Hulk", "Bot"}
+
+
+def test_an_attack_goes_before_a_benign_row_of_the_same_time(csv_file):
+    flows = make_flows([(0, 1, *ENDS, 6)])
+    rows = [line("05/07/2017 09:00:00", label) for label in ("BENIGN", "Bot", "BENIGN")]
+    assert label(csv_file(*rows), flows) == [("Bot", False)]
+
+
+def test_a_twelve_hour_clock_is_matched_at_either_time(csv_file):
+    afternoon = make_flows([(seconds, 1, *ENDS, 6) for seconds in (5 * 3600 + 20, 12 * 3600, 13 * 3600)])
+    twelve = [line("5/7/2017 2:00"), line("5/7/2017 9:00", "BENIGN")]  # 14:00 at Halifax is 17:00 UTC
+    assert label(csv_file(*twelve), afternoon) == [("Bot", False), ("Benign", False), (None, False)]
+    full = [*twelve, line("5/7/2017 13:30", "BENIGN")]
+    assert label(csv_file(*full), afternoon) == [(None, False)] * 3
+    both = read_flow_csv([csv_file(*twelve)], HALIFAX)
+    assert FlowCsvMatcher(both, afternoon).unmatched().tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "resolution", "twelve"),
+    [
+        ("03/07/2017 09:08:11", "2017-07-03T09:08:11", SECOND, True),
+        ("3/7/2017 9:08", "2017-07-03T09:08:00", 60 * SECOND, True),
+        ("03/07/2017 01:08:11 PM", "2017-07-03T13:08:11", SECOND, False),
+        ("2017-07-03 13:08:11", "2017-07-03T13:08:11", SECOND, False),
+        ("2017-07-03 13:08:11.25", "2017-07-03T13:08:11.25", 1000, False),
+    ],
+)
+def test_times_are_read_as_written(text, expected, resolution, twelve):
+    times, found, twelve_hours = parse_times(pd.Series([text, "never"]))
+    assert times.tolist() == [pd.Timestamp(expected).value, np.iinfo(np.int64).min]
+    assert (found, twelve_hours) == (resolution, twelve)
+
+
+def test_a_wrong_time_zone_is_found_out(csv_file):
+    flows = make_flows([(second, 1, *ENDS, 6) for second in range(0, 60, 10)])
+    rows = read_flow_csv([csv_file(line("05/07/2017 09:00:00"), line("05/07/2017 20:00:00"))], parse_zone("UTC"))
+    assert clock_offset(FlowCsvMatcher(rows, flows)) == (180, 6)
+
+
+def test_what_was_done_to_the_file_changes_nothing(csv_file):
+    flows = make_flows([(0, 1, *ENDS, 6), (600, 1, *ENDS, 6)])
+    rows = f"{line('05/07/2017 09:00:00', 'Web Attack - XSS')}\n{line('05/07/2017 09:10:00')}\n"
+    expected = [("Web Attack - XSS", False), ("Bot", False)]
+    for content in (
+        rows,
+        rows.replace(" - ", " \u2013 "),
+        rows.replace(" - ", " \ufffd "),
+        rows.replace("\n", "\r\n"),
+        rows + "," * 8 + "\n",
+        rows + line("noon") + "\n" + line("05/07/2017 09:00:00", protocol=0) + "\n",
+    ):
+        assert label(csv_file(text=f"{HEADER}\n{content}"), flows) == expected
+    for encoding in ("utf-8-sig", "cp1252"):  # the Thursday file of CIC-IDS-2017 is in the latter
+        text = f"{HEADER}\n{rows}".replace(" - ", " \u2013 ").encode(encoding)
+        assert label(csv_file(text=text), flows) == expected
+
+
+def test_several_files_count_together(csv_file):
+    flows = make_flows([(0, 1, *ENDS, 6), (86400, 1, *ENDS, 6)])
+    paths = [csv_file(line("05/07/2017 09:00:00"), name="a.csv"), csv_file(line("6/7/2017 9:00", "Hulk"), name="b.csv")]
+    source = read_labels("flow_csv", paths, "America/Halifax")
+    labels = label_flows(flows, source.matcher(flows), 0, False)
+    assert [source.rules[index].attack for index in labels.rule] == ["Bot", "Hulk"]
+    for kind in ("rules", "ground_truth"):
+        with pytest.raises(InputError, match="come from one file"):
+            read_labels(kind, paths, None)
+
+
+def test_missing_time_zone_and_useless_files_are_refused(csv_file):
+    path = csv_file(line("05/07/2017 09:00:00"))
+    with pytest.raises(InputError, match=r"--time-zone: times of a flow CSV are local"):
+        read_flow_csv([path], None)
+    with pytest.raises(InputError, match=r"no row can match a flow \(no time: 1\)"):
+        read_flow_csv([csv_file(line("noon"))], HALIFAX)
+    with pytest.raises(InputError, match="missing column Label"):
+        read_flow_csv([csv_file(text=path.read_text().replace("Label", "Class"))], HALIFAX)
+    with pytest.raises(InputError, match="counts seconds since 1970 UTC"):
+        read_labels("ground_truth", [path], "UTC")
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="pieces of CIC-IDS-2017 are not here")
+def test_the_published_csv_meets_the_published_capture(tmp_path, monkeypatch):
+    """Monday of CIC-IDS-2017: what one host sent, and rows of the CSV of the same minutes."""
+    output = tmp_path / "monday.h5"
+    words = ["--pcap", SHARED / "public/cic2017-mon_benign.pcap.gz", "--output", output]
+    words += ["--idle-timeout", 300, "--active-timeout", 1800, "--duplicate-window", 0.01, "--reorder-window", 1]
+    monkeypatch.setattr(sys, "argv", ["extract_flows.py", *map(str, words)])
+    extract_flows.main()
+    _, flows = read_captures([output])
+    sample = SHARED / "labels/cic_ids_2017_flow_csv_sample.csv"
+    rows = read_flow_csv([sample], HALIFAX)
+    assert rows.skipped == {"protocol of no flow": 1}
+    matched = sum(len(hits) for hits, _ in FlowCsvMatcher(rows, flows).match())
+    inside = np.count_nonzero(rows.columns["start_ns"] <= flows["start_ns"].max())  # the CSV goes on for longer
+    assert matched > 0.8 * inside > 50
+    elsewhere = read_flow_csv([sample], parse_zone("UTC"))
+    assert clock_offset(FlowCsvMatcher(elsewhere, flows))[0] == 180
