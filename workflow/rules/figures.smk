@@ -23,6 +23,12 @@ rule paper_comparison:
         expand("results/{dataset}/tables/paper_comparison.html", dataset=config["selected_datasets"]),
 
 
+rule fig1:
+    """Fig. 1: detection of attack flows, unmodified and under each attack."""
+    input:
+        expand("results/{dataset}/figures/fig1.pdf", dataset=config["selected_datasets"]),
+
+
 rule fig2:
     """Fig. 2: success ratio and distance of the CW attack over kappa."""
     input:
@@ -133,6 +139,33 @@ rule tabulate_comparison:
         " --text {input.paper[3]:q} --counts {input.counts:q} --metrics {input.metrics:q}"
         " --importance {input.importance:q} --pair-scores {input.pair_scores:q} --comparison {input.comparison:q}"
         " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+
+
+rule plot_fig1:
+    """Fig. 1 of one data set."""
+    input:
+        comparison="results/{dataset}/baseline/attacks/comparison.csv",
+    output:
+        pdf="results/{dataset}/figures/fig1.pdf",
+        svg=report(
+            "results/{dataset}/figures/fig1.svg",
+            caption="../report/fig1.rst",
+            category="Attacks and robustness",
+            labels={"data set": "{dataset}", "shows": "Fig. 1: detection under attack"},
+        ),
+        png="results/{dataset}/figures/fig1.png",
+    log:
+        "results/{dataset}/logs/plot_fig1.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig1.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    params:
+        script=script("plot_fig1.py"),
+        code=code("plot_fig1.py"),
+    shell:
+        "python {params.script:q} --comparison {input.comparison:q} --output {output.pdf:q} --svg {output.svg:q}"
+        " --png {output.png:q} 2> {log:q}"
 
 
 rule plot_fig2:
