@@ -9,7 +9,7 @@ from rnnids.errors import InputError
 from rnnids.plotting import ALL, BLACK, GREEN, ORANGE, RED
 from rnnids.storage import read_csv
 
-METHODS = {  # from the weakest to the strongest attack, as they stand below each other
+METHODS = {  # as they stand below each other; the attacks from the paper's weakest to its strongest
     "unmodified": {"color": BLACK, "marker": "|", "markersize": 6, "markeredgewidth": 1.5, "label": "unmodified"},
     "fgsm": {"color": GREEN, "marker": "^", "label": "FGSM"},
     "pgd": {"color": ORANGE, "marker": "D", "markersize": 3, "label": "PGD"},
@@ -62,7 +62,7 @@ def draw(comparison):
     flows = comparison.groupby("attack")["flows"].max()
     names = [f"{'All attack flows' if name == ALL else name} ({plotting.flagged(flows[name])})" for name in attacks]
     panel.set_yticks(list(places.values()), names)
-    panel.tick_params(axis="y", length=0)
+    panel.tick_params(axis="y", length=0, pad=5)  # away from markers at 0
     panel.set(xlim=(0, 100), ylim=(places[attacks[-1]] + 0.55, -0.55), xlabel="Detected flows in %")
     panel.grid(axis="x")
     figure.legend(loc="outside upper right", ncols=len(methods), columnspacing=1, handletextpad=0.2)
