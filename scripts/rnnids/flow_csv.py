@@ -13,7 +13,7 @@ import pandas as pd
 from rnnids.errors import InputError
 from rnnids.interval_join import key_numbers, neighbours, overlaps
 from rnnids.label_rules import BENIGN_NAME
-from rnnids.label_tables import LabelGroup, LabelRows, keep_rows, parse_ends, read_table, tuple_columns
+from rnnids.label_tables import LabelGroup, LabelRows, describe, keep_rows, parse_ends, read_table, tuple_columns
 from rnnids.time_zones import to_utc
 
 COLUMNS = {  # of the file: here
@@ -72,7 +72,9 @@ def _read_file(path, zone):
     local, resolution, twelve_hours = parse_times(frame["time"])
     rows, skipped = keep_rows(columns, [*faults, ("no time", local == np.iinfo(np.int64).min)])
     if not len(rows):
-        raise InputError(f"{path}: no row can match a flow ({skipped}); times are written as 03/07/2017 09:08:11")
+        raise InputError(
+            f"{path}: no row can match a flow ({describe(skipped)}); times are written as 03/07/2017 09:08:11"
+        )
     columns = {name: column[rows] for name, column in columns.items()}
     columns["label"] = _label_names(frame["label"].iloc[rows])
     columns["row"] = rows + 2

@@ -11,7 +11,16 @@ import numpy as np
 
 from rnnids.errors import InputError
 from rnnids.interval_join import key_numbers, overlaps
-from rnnids.label_tables import LabelGroup, LabelRows, keep_rows, parse_ends, parse_numbers, read_table, tuple_columns
+from rnnids.label_tables import (
+    LabelGroup,
+    LabelRows,
+    describe,
+    keep_rows,
+    parse_ends,
+    parse_numbers,
+    read_table,
+    tuple_columns,
+)
 
 COLUMNS = {  # of the file: here
     "Start time": "start",
@@ -64,14 +73,10 @@ def read_ground_truth(path):
     repeated = frame.assign(category=names).duplicated().to_numpy()
     rows, skipped = keep_rows(columns, [*faults, ("repeats another row", repeated)])
     if not len(rows):
-        raise InputError(f"{path}: no row can match a flow ({_reasons(skipped)}); is it the ground truth?")
+        raise InputError(f"{path}: no row can match a flow ({describe(skipped)}); is it the ground truth?")
     _refuse_unknown(path, frame["category"].iloc[rows])
     columns = {name: column[rows] for name, column in columns.items()}
     return _grouped(columns, names.iloc[rows], skipped)
-
-
-def _reasons(skipped):
-    return ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
 
 
 def _refuse_unknown(path, texts):

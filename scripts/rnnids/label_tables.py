@@ -173,6 +173,11 @@ def keep_rows(columns, faults):
     return np.flatnonzero(kept), skipped
 
 
+def describe(skipped):
+    """{reason: rows} in words."""
+    return ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
+
+
 def tuple_columns(columns, swapped=False):
     """The 5-tuple with direction as a list of columns; ICMP, which has no ports, with ports 0."""
     ends = endpoints(columns)

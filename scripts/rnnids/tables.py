@@ -21,18 +21,27 @@ def html_table(columns, rows, title, caption, text_columns):
     Returns:
         the page as a string.
     """
+    table = _table(columns, rows, f"<b>{html.escape(title)}.</b> {html.escape(caption)}", text_columns)
+    return html_page(title, [table])
+
+
+def captioned_table(columns, rows, caption, text_columns):
+    """A table for :func:`html_page`; arguments as those of :func:`html_table`."""
+    return _table(columns, rows, html.escape(caption), text_columns)
+
+
+def html_page(title, parts):
+    """An HTML page of parts that are HTML already."""
+    head = f'<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>'
+    return "\n".join([head, f"<style>\n{STYLE}\n</style>", *parts, "</html>\n"])
+
+
+def _table(columns, rows, caption, text_columns):
     classes = [' class="text"' if column in text_columns else "" for column in columns]
 
     def line(tag, cells):
         styled = zip(classes, cells, strict=True)
         return f"<tr>{''.join(f'<{tag}{style}>{html.escape(str(cell))}</{tag}>' for style, cell in styled)}</tr>"
 
-    parts = [
-        f'<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>',
-        f"<style>\n{STYLE}\n</style>\n<table>",
-        f"<caption><b>{html.escape(title)}.</b> {html.escape(caption)}</caption>",
-        line("th", columns),
-        *(line("td", row) for row in rows),
-        "</table>\n</html>\n",
-    ]
-    return "\n".join(parts)
+    head = f"<table>\n<caption>{caption}</caption>"
+    return "\n".join([head, line("th", columns), *(line("td", row) for row in rows), "</table>"])

@@ -57,3 +57,42 @@ rule build_dataset:
         "python {params.script:q} --flows {input.flows:q} --labels {input.labels:q} --output {output.dataset:q}"
         " --report {output.report:q} --label-report {output.label_report:q} --counts {output.counts:q}"
         " {params.options} 2> {log:q}"
+
+
+rule label_audit:
+    """Label audit: flows per rule, unlabelled neighbours of attacks, duplicates across training and test."""
+    input:
+        expand("results/{dataset}/tables/label_audit.html", dataset=config["selected_datasets"]),
+
+
+rule audit_labels:
+    """What in the labels of a data set deserves a look."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        label_report="results/{dataset}/label_report.csv",
+        report="results/{dataset}/dataset_report.csv",
+    output:
+        csv="results/{dataset}/label_audit.csv",
+        html=report(
+            "results/{dataset}/tables/label_audit.html",
+            caption="../report/label_audit.rst",
+            category="Data and detection",
+            labels={"data set": "{dataset}", "shows": "Label audit"},
+        ),
+    log:
+        "results/{dataset}/logs/audit_labels.log",
+    benchmark:
+        "results/{dataset}/benchmarks/audit_labels.tsv"
+    conda:
+        "../../envs/flows.yaml"
+    resources:
+        runtime=growing(60),
+        mem_mb=growing(4000),
+    params:
+        script=script("audit_labels.py"),
+        code=code("audit_labels.py"),
+        options=lambda wildcards: audit_options(wildcards.dataset),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --label-report {input.label_report:q}"
+        " --report {input.report:q} --name {wildcards.dataset} --output {output.csv:q} --html {output.html:q}"
+        " {params.options} 2> {log:q}"

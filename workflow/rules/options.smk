@@ -10,7 +10,9 @@ def extraction_options(dataset, capture):
 def dataset_options(dataset):
     """Options of build_dataset.py: the section `dataset`, with what the data set's own `options` say instead."""
     description = config["datasets"][dataset]
-    return flags(config["dataset"], description.get("options", {}), label_options(dataset), seed=config["seed"])
+    return flags(
+        config["dataset"], description.get("options", {}), label_options(dataset), seed=config["seed"]
+    )
 
 
 def label_options(dataset):
@@ -18,6 +20,12 @@ def label_options(dataset):
     return config["labelling"] | {
         key: value for key, value in config["datasets"][dataset].items() if key in config["labelling"]
     }
+
+
+def audit_options(dataset):
+    """Options of audit_labels.py: its section, and how the data set is split at random."""
+    own = config["dataset"] | config["datasets"][dataset].get("options", {})
+    return flags(config["label_audit"], test_fraction=own["test_fraction"], seed=config["seed"])
 
 
 def model_options(model):

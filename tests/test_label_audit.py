@@ -1,0 +1,186 @@
+"""The label audit: unlabelled neighbours of attacks, and flows of the test split that training has seen."""
+
+import sys
+from collections import defaultdict
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from generated_flows import (
+    COLUMNS,
+    NOON,
+    SECOND,
+    address_texts,
+    make_flows,
+    random_flows,
+    random_packets,
+    write_flow_file,
+)
+
+import audit_labels
+import build_dataset
+from rnnids import twins
+from rnnids.label_audit import read_flows, twins_by_split, unlabelled_neighbours
+from rnnids.splits import split_by_flow, split_by_time
+
+SCAN = "2017-07-05T12:00:00Z,2017-07-05T12:30:00Z,172.16.0.1/32,192.168.10.50/32,,,true,Scan,PortScan"
+IDLE = "2017-07-09T12:00:00Z,2017-07-09T12:30:00Z,172.16.0.1/32,192.168.10.5/32,,,true,Late,DoS"
+BUILD = "--label-kind rules --split time --test-fraction 0.333333 --seed 0 --max-packets 6 --both-directions Botnet"
+
+
+def run(monkeypatch, script, words):
+    monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, words)])
+    script.main()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A data set of two captures, with flows that resemble each other in parts, and its reports."""
+    folder, rng = tmp_path_factory.mktemp("audit"), np.random.default_rng(3)
+    for name in ("mon", "tue"):
+        flows = random_flows(rng, 400)
+        count, packets = random_packets(rng, flows, longest=9)
+        packets["length"] = rng.choice([40, 41, 1500], len(packets["length"]), p=[0.6, 0.1, 0.3]).astype(np.uint32)
+        packets["flags"][:], packets["direction"][:] = 16, 0
+        packets["iat_ns"][:] = 0
+        write_flow_file(folder / f"{name}.h5", flows, count, packets)
+    (folder / "rules.csv").write_text("\n".join([COLUMNS, SCAN, IDLE, ""]))
+    outputs = {"output": "dataset.h5", "report": "report.csv", "label-report": "labels.csv", "counts": "counts.csv"}
+    words = ["--flows", folder / "mon.h5", folder / "tue.h5", "--labels", folder / "rules.csv", *BUILD.split()]
+    for option, name in outputs.items():
+        words += [f"--{option}", folder / name]
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, build_dataset, words)
+    return folder
+
+
+def descriptions(path, prefix, step):
+    """What near duplicates share, flow by flow."""
+    with h5py.File(path) as file:
+        flows = {name: column[:] for name, column in file["flows"].items()}
+        packets = {name: file["packets"][name][:] for name in ("length", "direction", "flags")}
+    found = []
+    for i, first in enumerate(flows["offset"]):
+        rows = slice(first, first + min(flows["packet_count"][i], prefix))
+        columns = (packets["length"][rows] // step, packets["direction"][rows], packets["flags"][rows])
+        service = int(flows["destination_port"][i]), int(flows["protocol"][i])
+        found.append((service, tuple(tuple(column.tolist()) for column in columns)))
+    return found
+
+
+@pytest.mark.parametrize("chunk", [7, 1 << 20])
+def test_signatures_are_equal_for_equal_flows_alone(built, monkeypatch, chunk):
+    monkeypatch.setattr(twins, "CHUNK", chunk)
+    path = built / "dataset.h5"
+    flows, _ = read_flows(path)
+    for found, expected in zip(
+        twins.signatures(path, flows, 3), (descriptions(path, 99, 1), descriptions(path, 3, 32)), strict=True
+    ):
+        assert len(set(found.tolist())) == len(set(expected)) == len(set(zip(found.tolist(), expected, strict=True)))
+        assert len(set(expected)) < len(expected)
+
+
+def test_twins_are_those_of_a_naive_count(built):
+    path = built / "dataset.h5"
+    flows, attacks = read_flows(path)
+    table = twins_by_split(path, flows, attacks, 0.25, 5, 3).set_index(["split", "attack"])
+    exact, near = descriptions(path, 99, 1), descriptions(path, 3, 32)
+    count, capture = len(exact), flows["capture"]
+    splits = {
+        "as built": flows["split"],
+        "flow": split_by_flow(count, 0.25, 5),
+        "time": split_by_time(flows["start_ns"], capture, flows["attack"], 0.25),
+    }
+    for name, split in splits.items():
+        for column, looks in (("duplicates", exact), ("near_duplicates", near)):
+            training = {looks[i] for i in range(count) if split[i] == 0}
+            expected = defaultdict(int)
+            for i in np.flatnonzero(split == 1):
+                expected[attacks[flows["attack"][i]]] += looks[i] in training
+            assert {a: table.loc[(name, a), column] for a in ("Benign", "Scan")} == expected
+            assert table.loc[(name, "All"), column] == sum(expected.values()) > 0
+        assert table.loc[(name, "All"), "flows"] == (split == 1).sum()
+    places = defaultdict(set)
+    for i in range(count):
+        places[near[i]].add(capture[i])
+    assert table.loc[("capture", "All"), "near_duplicates"] == sum(len(places[look]) > 1 for look in near)
+    assert table.loc[("capture", "All"), "flows"] == count
+    classes = defaultdict(set)
+    for i in range(count):
+        classes[near[i]].add(flows["attack"][i] > 0)
+    assert table.loc[("capture", "All"), "contradictions"] == sum(len(classes[look]) > 1 for look in near) > 0
+
+
+def test_one_capture_cannot_be_split_by_capture(built):
+    path = built / "dataset.h5"
+    flows, attacks = read_flows(path)
+    flows["capture"][:] = 0
+    table = twins_by_split(path, flows, attacks, 0.25, 5, 3)
+    assert (table[table["split"] == "capture"][["flows", "duplicates", "near_duplicates"]] == 0).all(axis=None)
+
+
+@pytest.mark.parametrize("margin", [0, 30, 600])
+def test_neighbours_are_those_of_all_pairs(built, margin):
+    flows, attacks = read_flows(built / "dataset.h5")
+    rng = np.random.default_rng(0)
+    flows["manipulable"] = np.where(flows["attack"] > 0, rng.choice([1, 2, 3], len(flows["attack"])), 0)
+    flows["duration_ns"] //= 60
+    flows["attack"][rng.random(len(flows["attack"])) < 0.7] = 0
+    table = unlabelled_neighbours(flows, attacks, margin * SECOND).set_index("attack")
+    ends = list(zip(*(address_texts(flows[f"{end}_address"]) for end in ("source", "destination")), strict=True))
+    ports = list(zip(flows["source_port"].tolist(), flows["destination_port"].tolist(), strict=True))
+    start, end = flows["start_ns"], flows["start_ns"] + flows["duration_ns"]
+    near, same = [], []
+    for i in np.flatnonzero(flows["attack"] == 0):
+        for j in np.flatnonzero(flows["attack"]):
+            if start[i] > end[j] + margin * SECOND or end[i] < start[j] - margin * SECOND:
+                continue
+            way = -1 if flows["manipulable"][j] == 2 else 1
+            attacked = ends[j][::way], ports[j][::way][1]
+            for here in (1, -1):
+                if ends[i][::here] == attacked[0]:
+                    near.append(i)
+                    same += [i] * (ports[i][::here][1] == attacked[1])
+    assert table.loc["Scan", "flows"] == len(set(near)) > 0
+    assert table.loc["Scan", "same_port"] == len(set(same))
+    assert (table.loc["Scan", "first"], table.loc["Scan", "last"]) == (start[near].min(), start[near].max())
+    assert table.loc["Late"].tolist() == [0, 0, 0, 0]
+
+
+def test_a_window_that_is_too_short_shows(monkeypatch):
+    rows = [(second, 1, "172.16.0.1", 1000 + second, "192.168.10.50", 21, 6) for second in range(0, 3600, 60)]
+    flows = make_flows([*rows, (5, 1, "172.16.0.1", 9, "192.168.10.5", 21, 6)])
+    flows["attack"] = (flows["start_ns"] < NOON + 240 * SECOND).astype(int)
+    flows["attack"][-1] = 0
+    flows["manipulable"] = flows["attack"]
+    row = unlabelled_neighbours(flows, ["Benign", "FTP"], 600 * SECOND).iloc[0]
+    assert (row.flows, row.same_port, row.first) == (10, 10, NOON + 240 * SECOND)
+
+
+def test_the_page_and_the_numbers_say_the_same_and_nothing_changes_in_a_second_run(built, monkeypatch):
+    words = [
+        "--dataset",
+        built / "dataset.h5",
+        "--label-report",
+        built / "labels.csv",
+        "--report",
+        built / "report.csv",
+    ]
+    words += ["--test-fraction", "0.25", "--seed", "0", "--margin", "600", "--prefix-packets", "3", "--name", "tiny"]
+    for folder in ("one", "two"):
+        run(
+            monkeypatch,
+            audit_labels,
+            [*words, "--output", built / folder / "a.csv", "--html", built / folder / "a.html"],
+        )
+    for name in ("a.csv", "a.html"):
+        assert (built / "one" / name).read_bytes() == (built / "two" / name).read_bytes()
+    frame = pd.read_csv(built / "one/a.csv", dtype=str).set_index(["section", "subject", "measure"])["value"]
+    assert frame["rules", "3 / Late", "remark"] == "matches no flow"
+    assert ("rules", "2 / Scan", "remark") not in frame.index
+    rules = pd.read_csv(built / "labels.csv")
+    assert frame["rules", "2 / Scan", "flows"] == str(rules["flows"][0])
+    page = (built / "one/a.html").read_text()
+    assert page.count("<table>") == 4 and page.count("matches no flow") == 1
+    assert f">{int(frame['twins', 'flow / Benign', 'flows']):,}<" in page
