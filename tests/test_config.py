@@ -18,7 +18,7 @@ SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
 DEFAULT = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 PAPER = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
-CONDITIONAL = ["--member"]  # of an archive
+CONDITIONAL = ["--member", "--expected-bytes"]  # of an archive; in a description
 WILDCARDS = {
     "dataset": "lab",
     "capture": "session1_mon",
@@ -26,6 +26,7 @@ WILDCARDS = {
     "attack": "cw",
     "method": "pgd",
     "kappa": 1,
+    "variant": "",
 }
 
 

@@ -17,8 +17,9 @@ LAYERS = [
     "audit_page packets archives label_rules rule_matching data checkpoints model metrics plotting",
     "twins pcap repair flow_table flow_files label_tables splits constraints inference interventions",
     "sequences step_panels",
-    "spill dataset dataset_report ground_truth flow_csv training attacks importance mutual_information dependence",
-    "label_audit label_sources flows attack_files explanation_options robustness",
+    "capture_check label_audit spill dataset dataset_report ground_truth flow_csv",
+    "training attacks importance mutual_information dependence",
+    "label_sources flows attack_files explanation_options robustness",
     "adversarial",
 ]
 RANKS = {module: rank for rank, row in enumerate(LAYERS) for module in row.split()}

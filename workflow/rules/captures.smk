@@ -133,7 +133,15 @@ def label_paths(dataset):
     return [locate(path) for path in ([paths] if isinstance(paths, str) else paths)]
 
 
+def files_at_hand(dataset):
+    """The captures, archives and label files of a data set that are there."""
+    files = (split_member(path)[0] for path in captures(dataset).values())
+    return [path for path in dict.fromkeys([*files, *label_paths(dataset)]) if Path(path).exists()]
+
+
 def label_files(wildcards):
     """The label files of a data set, or nothing in a dry run where they are missing."""
-    found = [brought(path, wildcards, "results/{dataset}/dataset.h5") for path in label_paths(wildcards.dataset)]
+    found = [
+        brought(path, wildcards, "results/{dataset}/dataset.h5") for path in label_paths(wildcards.dataset)
+    ]
     return [path for path in found if path]

@@ -4,6 +4,38 @@
 # Out: results/{dataset}/flows/{capture}.h5, then results/{dataset}/dataset.h5 with its reports and counts.
 
 
+rule check_datasets:
+    """Whether the files of all selected data sets are there and whole, in a minute."""
+    input:
+        expand("results/{dataset}/file_check.csv", dataset=config["selected_datasets"]),
+
+
+rule check_dataset:
+    """Whether the files of one data set are there and whole."""
+    input:
+        lambda wildcards: files_at_hand(wildcards.dataset),  # what is missing is for the script to say
+    output:
+        csv="results/{dataset}/file_check.csv",
+    log:
+        "results/{dataset}/logs/check_dataset.log",
+    benchmark:
+        "results/{dataset}/benchmarks/check_dataset.tsv"
+    conda:
+        "../../envs/flows.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
+    params:
+        script=script("check_dataset.py"),
+        code=code("check_dataset.py"),
+        captures=lambda wildcards: list(captures(wildcards.dataset).values()),
+        labels=lambda wildcards: label_paths(wildcards.dataset),
+        options=lambda wildcards: check_options(wildcards.dataset),
+    shell:
+        "python {params.script:q} --captures {params.captures:q} --labels {params.labels:q} --output {output.csv:q}"
+        " {params.options} 2> {log:q}"
+
+
 rule extract_flows:
     """Flows of one capture (Sec. II)."""
     input:

@@ -22,6 +22,19 @@ def label_options(dataset):
     }
 
 
+def check_options(dataset):
+    """Options of check_dataset.py: what the label files are, and what is expected of the captures."""
+    description = config["datasets"][dataset]
+    expected = description.get("expected", {})
+    sizes = [f"{name}={size}" for name, size in expected.get("bytes", {}).items()]
+    return flags(
+        label_options(dataset),
+        source=description["source"],
+        expected_files=expected.get("files"),
+        expected_bytes=sizes,
+    )
+
+
 def audit_options(dataset):
     """Options of audit_labels.py: its section, and how the data set is split at random."""
     own = config["dataset"] | config["datasets"][dataset].get("options", {})
