@@ -11,6 +11,7 @@ import json
 import numpy as np
 
 from rnnids import cli, metrics
+from rnnids.cli import positive
 from rnnids.data import TEST, load_dataset
 from rnnids.inference import last_of_flow, packet_logits
 from rnnids.model import load_model, pick_device
@@ -26,9 +27,9 @@ def arguments():
     parser.add_argument("--metrics", required=True, help="output: metrics per packet and per flow (CSV)")
     parser.add_argument("--recall", required=True, help="output: recall per attack type (CSV)")
     parser.add_argument("--confusion", required=True, help="output: confusion counts (CSV)")
-    parser.add_argument("--bootstrap-samples", required=True, type=int, help="resamples of flows for the intervals")
+    parser.add_argument("--bootstrap-samples", required=True, type=positive(int), help="resamples behind the intervals")
     parser.add_argument("--seed", required=True, type=int, help="of the bootstrap")
-    parser.add_argument("--batch-packets", required=True, type=int, help="padded packets per batch, at most")
+    parser.add_argument("--batch-packets", required=True, type=positive(int), help="padded packets per batch, at most")
     parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
     return parser.parse_args()
 

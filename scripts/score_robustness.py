@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnids import cli
 from rnnids.attack_files import add_attack_arguments, load_targets, settings_of
+from rnnids.cli import positive
 from rnnids.robustness import ars_rows, search
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
 
@@ -20,10 +21,10 @@ OUTPUTS = ("output", "distances", "checkpoint")  # arguments that do not change 
 def arguments():
     parser = cli.parser(__doc__)
     add_attack_arguments(parser)
-    parser.add_argument("--kappa-start", required=True, type=cli.positive(float), help="kappa of the first round")
-    parser.add_argument("--kappa-step", required=True, type=cli.positive(float), help="added to kappa each round")
-    parser.add_argument("--max-rounds", required=True, type=cli.positive(int), help="rounds before giving up")
-    parser.add_argument("--bootstrap-samples", required=True, type=int, help="resamples of flows for the intervals")
+    parser.add_argument("--kappa-start", required=True, type=positive(float), help="kappa of the first round")
+    parser.add_argument("--kappa-step", required=True, type=positive(float), help="added to kappa each round")
+    parser.add_argument("--max-rounds", required=True, type=positive(int), help="rounds before giving up")
+    parser.add_argument("--bootstrap-samples", required=True, type=positive(int), help="resamples behind the intervals")
     parser.add_argument("--model-name", required=True, help="name in the column `model`")
     parser.add_argument("--output", required=True, help="output: score per attack type (CSV)")
     parser.add_argument("--distances", required=True, help="output: distance of each flow (HDF5)")

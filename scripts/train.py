@@ -11,6 +11,7 @@ from dataclasses import asdict
 import torch
 
 from rnnids import cli, distributed, training
+from rnnids.cli import positive
 from rnnids.data import TRAIN, load_dataset
 from rnnids.model import SUPPRESS, Detector, pick_device, save_model
 from rnnids.storage import write_csv
@@ -23,14 +24,14 @@ def arguments():
     parser.add_argument("--last", required=True, help="output: weights of the last epoch (safetensors)")
     parser.add_argument("--curve", required=True, help="output: learning curve (CSV)")
     parser.add_argument("--checkpoint", required=True, help="kept after every epoch, removed at the end")
-    parser.add_argument("--hidden-size", required=True, type=int, help="units per LSTM layer")
-    parser.add_argument("--num-layers", required=True, type=int, help="LSTM layers")
+    parser.add_argument("--hidden-size", required=True, type=positive(int), help="units per LSTM layer")
+    parser.add_argument("--num-layers", required=True, type=positive(int), help="LSTM layers")
     parser.add_argument("--suppress", required=True, choices=SUPPRESS, help="packets whose length and IAT are left out")
     parser.add_argument("--feature-dropout", action="store_true", help="train with feature dropout (Sec. V-A3)")
-    parser.add_argument("--epochs", required=True, type=int, help="passes over the training flows")
-    parser.add_argument("--learning-rate", required=True, type=float, help="Adam's, before its decay to 0")
-    parser.add_argument("--batch-packets", required=True, type=int, help="padded packets per batch, at most")
-    parser.add_argument("--validation-fraction", required=True, type=float, help="of the training flows")
+    parser.add_argument("--epochs", required=True, type=positive(int), help="passes over the training flows")
+    parser.add_argument("--learning-rate", required=True, type=positive(float), help="Adam's, before its decay to 0")
+    parser.add_argument("--batch-packets", required=True, type=positive(int), help="padded packets per batch, at most")
+    parser.add_argument("--validation-fraction", required=True, type=positive(float), help="of the training flows")
     parser.add_argument("--precision", required=True, choices=("auto", "float32"), help="auto: bf16 on a GPU")
     parser.add_argument("--seed", required=True, type=int, help="of everything random")
     parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")

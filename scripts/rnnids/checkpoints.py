@@ -36,12 +36,13 @@ def load_checkpoint(path, run):
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
+            state = json.loads(metadata.get("state", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         log.warning("the checkpoint %s is damaged (%s): starting anew", path, error)
         return None
-    if metadata["run"] != run:
+    if metadata.get("run") != run:
         log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
         return None
     log.info("resuming from %s", path)
@@ -49,7 +50,7 @@ def load_checkpoint(path, run):
     for name, value in tensors.items():
         group, _, member = name.partition("/")
         groups.setdefault(group, {})[member] = value
-    return groups, json.loads(metadata["state"])
+    return groups, state
 
 
 def optimiser_tensors(optimiser):

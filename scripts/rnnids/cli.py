@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import signal
 import sys
 import time
@@ -22,12 +23,12 @@ def parser(description):
 
 
 def positive(kind):
-    """An argparse type: `kind` (int or float), above 0."""
+    """An argparse type: `kind` (int or float), above 0 and finite."""
 
     def convert(text):
         value = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
         return value
 
     convert.__name__ = f"positive {kind.__name__}"

@@ -4,6 +4,7 @@ A data set stays in its raw integer columns (15 bytes a packet, so 50 million pa
 a gigabyte); floats are made for one batch at a time.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 
@@ -57,6 +58,13 @@ class FlowData:
     def is_attack(self):
         """(N,) bool."""
         return self.flows["attack"] != BENIGN
+
+    def digest(self):
+        """Text that differs whenever flows, packets, labels or normalisation do."""
+        digest = hashlib.sha256()
+        for column in (*self.flows.values(), *self.packets.values(), self.row, self.mean, self.std):
+            digest.update(np.ascontiguousarray(column))
+        return digest.hexdigest()
 
     def take(self, rows):
         """The flows `rows` (indices or a mask) in that order, sharing nothing with this data set."""

@@ -73,7 +73,7 @@ def metric_rows(level, is_attack, logits, packet_count, samples, rng):
         samples: bootstrap resamples.
 
     Returns:
-        list of dicts level, metric, value, low, high (the areas have no interval).
+        list of dicts level, metric, value, low, high (the areas have no interval, and no value for one class).
     """
     label = np.repeat(is_attack, packet_count)
     cells = confusion_cells(label, logits)
@@ -82,10 +82,12 @@ def metric_rows(level, is_attack, logits, packet_count, samples, rng):
     resampled = scores(*bootstrap_counts(per_flow, samples, rng).T)
     rows = []
     for metric in METRICS:
-        low, high = np.nanquantile(resampled[metric], INTERVAL)
+        defined = resampled[metric][~np.isnan(resampled[metric])]
+        low, high = np.quantile(defined, INTERVAL) if len(defined) else (np.nan, np.nan)
         rows.append({"level": level, "metric": metric, "value": float(value[metric]), "low": low, "high": high})
     for metric, area in (("roc_auc", roc_auc_score), ("average_precision", average_precision_score)):
-        rows.append({"level": level, "metric": metric, "value": area(label, logits), "low": None, "high": None})
+        size = area(label, logits) if label.any() and not label.all() else np.nan
+        rows.append({"level": level, "metric": metric, "value": size, "low": None, "high": None})
     return rows
 
 

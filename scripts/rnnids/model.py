@@ -127,10 +127,9 @@ def load_model(path, data=None, device="cpu"):
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         model = Detector(**description["architecture"])
         model.load_state_dict(weights)
-    except (OSError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        mean, std = description["mean"], description["std"]
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
-    if data is not None and not (
-        np.array_equal(data.mean, description["mean"]) and np.array_equal(data.std, description["std"])
-    ):
+    if data is not None and not (np.array_equal(data.mean, mean) and np.array_equal(data.std, std)):
         raise InputError(f"{path}: trained on another data set (its normalisation differs); train it on this one")
     return model.requires_grad_(False).to(device)

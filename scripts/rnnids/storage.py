@@ -153,7 +153,8 @@ def read_hdf5(path):
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError, TypeError) as error:  # h5py gives None for what it cannot open
+    # h5py gives None for what it cannot open; texts in attributes have no checksum.
+    except (OSError, KeyError, RuntimeError, TypeError, json.JSONDecodeError) as error:
         raise InputError(
             f"{path}: damaged, or not written by this workflow ({error}); delete it and run again"
         ) from error

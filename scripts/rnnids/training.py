@@ -49,6 +49,8 @@ def hold_out(data, fraction, seed):
     """Divide training flows at random into (fitted, validation); both keep every flow once."""
     chosen = np.random.default_rng([seed, len(data)]).permutation(len(data))
     held_out = max(1, round(fraction * len(data)))
+    if held_out >= len(data):
+        raise InputError(f"training split: validation_fraction {fraction} of {len(data)} flows leaves none to fit")
     return data.take(np.sort(chosen[held_out:])), data.take(np.sort(chosen[:held_out]))
 
 
@@ -66,7 +68,7 @@ def fit(model, data, settings, checkpoint, device="cpu", group=ALONE):
         `model` itself holds the weights of the last epoch.
 
     Raises:
-        InputError: the training split holds one class only.
+        InputError: the training split holds one class only, too few flows are left to fit, or the loss diverges.
     """
     if data.is_attack.all() or not data.is_attack.any():
         kind = "attack" if data.is_attack.any() else "benign"
@@ -85,6 +87,8 @@ def fit(model, data, settings, checkpoint, device="cpu", group=ALONE):
     for epoch in range(len(curve), settings.epochs):
         loss = train_epoch(model, optimiser, fitted, settings, epoch, device, group)
         validation_loss, accuracy = validate(model, validation, settings, device)
+        if not math.isfinite(loss + validation_loss):
+            raise InputError(f"epoch {epoch + 1}: training diverges; lower learning_rate {settings.learning_rate}")
         if not curve or validation_loss < min(row["validation_loss"] for row in curve):
             best = {name: value.detach().clone() for name, value in model.state_dict().items()}
         curve.append(dict(zip(CURVE, (epoch, loss, validation_loss, accuracy), strict=True)))
@@ -164,4 +168,4 @@ def validate(model, data, settings, device):
 
 def _digest(model, data, settings):
     """Text that differs whenever a checkpoint must not be resumed."""
-    return json.dumps([model.architecture, asdict(settings), len(data), data.mean.tolist(), data.std.tolist()])
+    return json.dumps([model.architecture, asdict(settings), data.digest()])
