@@ -110,7 +110,7 @@ def fit(model, data, test, schedule, checkpoint, device="cpu"):
     model.to(device).requires_grad_(True)
     optimiser = torch.optim.Adam(model.parameters(), lr=schedule.training.learning_rate)
     adversarial = AdversarialFlows(data)
-    run = json.dumps([asdict(schedule), model.architecture, len(data), data.mean.tolist(), data.std.tolist()])
+    run = json.dumps([asdict(schedule), model.architecture, data.digest()])
     if found := load_checkpoint(checkpoint, run):
         groups, (curve, scores, adversarial.visited) = found
         model.load_state_dict(groups["model"])
