@@ -1,6 +1,7 @@
 """The feasible set: what project() gives is feasible, stays put, and is the nearest there is."""
 
 import itertools
+from dataclasses import replace
 
 import detectors
 import numpy as np
@@ -16,7 +17,21 @@ MTU = 1500
 
 @pytest.fixture
 def data():
-    return detectors.flows(60, seed=3)
+    """Flows at every limit: longer than the MTU, off the clock's grid, silent for longer than the idle
+    timeout, cut after their first packets, and older than the active timeout."""
+    flows = detectors.flows(80, seed=3, longest=30)
+    rng = np.random.default_rng(3)
+    iat_ns = flows.packets["iat_ns"] + 500 * (flows.packets["iat_ns"] > 0)
+    iat_ns[rng.random(len(iat_ns)) < 0.02] = 400 * 10**9
+    iat_ns[flows.start] = 0
+    after_the_cut = rng.choice([0, 10**9, 10**12, 3 * 10**12], len(flows))
+    duration_ns = np.add.reduceat(iat_ns, flows.start) + after_the_cut
+    length = rng.integers(40, 3000, len(iat_ns))
+    return replace(
+        flows,
+        flows=flows.flows | {"duration_ns": duration_ns},
+        packets=flows.packets | {"iat_ns": iat_ns, "length": length},
+    )
 
 
 @pytest.fixture
@@ -31,19 +46,57 @@ def wild(feasible, seed):
     return feasible.original + noise * torch.tensor([2000.0, 3e11])
 
 
+def durations(data, iat):
+    """(N,) ns that flows last with other interarrival times (N, T), and without."""
+    return data.flows["duration_ns"] + iat.sum(axis=1) - np.add.reduceat(data.packets["iat_ns"], data.start)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_projection_is_feasible(data, feasible, seed):
-    values = constraints.project(wild(feasible, seed), feasible)
-    mask = constraints.is_packet(data.packet_count)
-    length, iat = values[..., LENGTH].numpy(), values[..., IAT].numpy()
+    values = constraints.project(wild(feasible, seed), feasible).numpy()
+    length, iat = values[..., LENGTH], values[..., IAT]
     original = feasible.original.numpy()
-    assert (values.numpy() >= original).all()
+    assert (values >= original).all()
     assert (length == np.rint(length)).all()
     assert (length <= np.maximum(original[..., LENGTH], MTU)).all()
-    assert (iat % data.clock_resolution_ns == original[..., IAT] % data.clock_resolution_ns).all()
-    assert (iat < 1e9 * data.idle_timeout).all()
+    assert ((iat - original[..., IAT]) % data.clock_resolution_ns == 0).all()
+    assert ((iat < 1e9 * data.idle_timeout) | (iat == original[..., IAT])).all()
     assert (iat[:, 0] == 0).all()
-    assert ((iat * mask).sum(axis=1) < 1e9 * data.active_timeout).all()
+    longer = (iat > original[..., IAT]).any(axis=1)
+    assert (durations(data, iat)[longer] < 1e9 * data.active_timeout).all()
+    assert not longer[data.flows["duration_ns"] >= 1e9 * data.active_timeout].any()
+
+
+def test_a_flow_can_last_until_just_before_the_active_timeout(data, feasible):
+    iat = constraints.project(feasible.original + 1e12, feasible)[..., IAT].numpy()
+    room = 1e9 * data.active_timeout - data.flows["duration_ns"]
+    wanted = (feasible.upper - feasible.original)[..., IAT].sum(dim=1).numpy()
+    bound = (room > 0) & (wanted > room)
+    assert bound.sum() > 5
+    left = 1e9 * data.active_timeout - durations(data, iat)[bound]
+    assert (left > 0).all()
+    assert (left <= data.clock_resolution_ns * (data.packet_count[bound] + 1)).all()  # each is rounded down
+    grown = (feasible.original + 1e12).numpy()[..., IAT] > 0  # all others reach their own limits
+    others = (room > 0) & ~bound
+    upper = feasible.upper.numpy()[..., IAT]
+    assert (upper - iat < data.clock_resolution_ns)[others[:, None] & grown].all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_flow_too_long_gives_up_the_same_time_everywhere(data, feasible, seed):
+    """The optimality condition of the projection onto a box cut by a half-space."""
+    wanted = torch.minimum(torch.maximum(wild(feasible, seed), feasible.original), feasible.upper)[..., IAT]
+    got = constraints.project(wild(feasible, seed), feasible)[..., IAT]
+    original = feasible.original[..., IAT]
+    given_up, tick, cut = wanted - got, data.clock_resolution_ns, 0
+    for flow in range(len(data)):
+        if (wanted - original)[flow].sum() <= feasible.slack[flow]:
+            assert (given_up[flow].abs() < tick).all()
+            continue
+        shift, grows = given_up[flow].max(), got[flow] > original[flow]
+        assert (given_up[flow][grows] > shift - 2 * tick).all()
+        cut += int(grows.any())
+    assert cut > 2
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -52,7 +105,9 @@ def test_projection_is_idempotent(feasible, seed):
     assert torch.equal(constraints.project(once, feasible), once)
 
 
-def test_only_the_attackers_packets_change(data, feasible):
+def test_only_the_attackers_packets_change(data):
+    data.packets["length"][:] = 100  # so that all may grow
+    feasible = constraints.feasible_set(data, np.arange(len(data)), MTU)
     values = constraints.project(feasible.original + 1e12, feasible)
     changed = (values > feasible.original).any(dim=-1).numpy()
     for flow, (start, count) in enumerate(zip(data.start, data.packet_count, strict=True)):
