@@ -34,36 +34,33 @@ def random_ground_truth(rng, count, span=3600):
 
 
 def reference_ground_truth(flows, path):
-    """Label flow by flow with pandas.
+    """Label flow by flow, row by row.
 
     Returns:
         list of (category or None, attacker is the responder, categories that match).
     """
-    table = pd.read_csv(path, keep_default_na=False)
-    table["category"] = table["Attack category"].str.strip().str.lower().replace({"backdoor": "backdoors"})
-    table["protocol"] = table["Protocol"].str.lower()
-    source, destination = (table[f"{end} IP"].str.strip() for end in ("Source", "Destination"))
+    rows = {}
+    for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
+        category = row["Attack category"].strip().lower().replace("backdoors", "backdoor")
+        ends = tuple((row[f"{end} IP"].strip(), int(row[f"{end} Port"])) for end in ("Source", "Destination"))
+        window = (row["Start time"] - 60) * SECOND, (row["Last time"] + 60) * SECOND
+        rows.setdefault((row["Protocol"].lower(), ends), []).append((window, category))
+    addresses = [address_texts(flows[f"{end}_address"]) for end in ("source", "destination")]
     labels = []
     for i in range(len(flows["start_ns"])):
         protocol = PROTOCOL_NAMES[int(flows["protocol"][i])]
-        ends = [
-            (str(address_texts(flows[f"{end}_address"][i : i + 1])[0]), int(flows[f"{end}_port"][i]))
-            for end in ("source", "destination")
-        ]
-        if "icmp" in protocol:
-            ends = [(address, 0) for address, _ in ends]
+        ports = [0 if "icmp" in protocol else int(flows[f"{end}_port"][i]) for end in ("source", "destination")]
+        ends = tuple((str(each[i]), port) for each, port in zip(addresses, ports, strict=True))
         begin = int(flows["start_ns"][i])
         end = begin + int(flows["duration_ns"][i])
-        in_time = (end > (table["Start time"] - 60) * SECOND) & (begin < (table["Last time"] + 60) * SECOND)
         hits = {}
-        for responds, (a, b) in enumerate((ends, ends[::-1])):
-            same = (source == a[0]) & (table["Source Port"] == a[1])
-            same &= (destination == b[0]) & (table["Destination Port"] == b[1]) & (table["protocol"] == protocol)
-            for category in table["category"][same & in_time]:
-                hits.setdefault(category, responds)
-        named = [name for name in PRIORITY if name.lower() in hits]
-        best = named[0] if named else None
-        labels.append((best, bool(named) and bool(hits[best.lower()]), len(named)))
+        for responds, way in enumerate((ends, ends[::-1])):
+            for (first, last), category in rows.get((protocol, way), []):
+                if end > first and begin < last:
+                    hits.setdefault(category, bool(responds))
+        named = [name for name in PRIORITY if name.lower().replace("backdoors", "backdoor") in hits]
+        responds = hits[named[0].lower().replace("backdoors", "backdoor")] if named else False
+        labels.append((named[0] if named else None, responds, len(named)))
     return labels
 
 

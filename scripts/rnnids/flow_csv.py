@@ -138,18 +138,15 @@ class FlowCsvMatcher:
         self.key = row_key[self.row]
         self.time = np.concatenate([begin, rows.columns["other_ns"][again]])
         self.length = length[self.row]
-        self._drop_repeated()
+        self.kept = self._without_repetition()
 
-    def _drop_repeated(self):
-        """Of rows with one 5-tuple and time keep one, an attack if there is one."""
+    def _without_repetition(self):
+        """Of the entries with one 5-tuple and time one, an attack if there is one."""
         is_attack = np.array([group.attack != BENIGN_NAME for group in self.rows.groups])
         order = np.lexsort((~is_attack[self.rows.group[self.row]], self.time, self.key))
         new = np.ones(len(order), dtype=bool)
         new[1:] = (np.diff(self.key[order]) != 0) | (np.diff(self.time[order]) != 0)
-        kept = order[new]
-        self.row, self.key, self.time, self.length = (
-            column[kept] for column in (self.row, self.key, self.time, self.length)
-        )
+        return order[new]
 
     def match(self, offset_ns=0):
         """Flows of each label, the rows moved by `offset_ns`.
@@ -168,9 +165,10 @@ class FlowCsvMatcher:
     def _nearest(self, key, start):
         """(entry, gap in ns) of the row nearest to each flow; a gap of the greatest int64 means none."""
         none = np.iinfo(np.int64).max
-        before, after = neighbours(key, start, self.key, self.time)
-        late = np.where(before >= 0, np.maximum(start - self.time[before] - self.length[before], 0), none)
-        early = np.where(after >= 0, self.time[after] - start, none)
+        found = neighbours(key, start, self.key[self.kept], self.time[self.kept])
+        before, after = (self.kept[place] for place in found)
+        late = np.where(found[0] >= 0, np.maximum(start - self.time[before] - self.length[before], 0), none)
+        early = np.where(found[1] >= 0, self.time[after] - start, none)
         return np.where(early < late, after, before), np.minimum(early, late)
 
     def unmatched(self):
