@@ -48,6 +48,7 @@ rule all:
     default_target: True
     input:
         rules.table1.input,
+        rules.label_audit.input,
         rules.table2.input,
         rules.table3.input,
         rules.fig1.input,

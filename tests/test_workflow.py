@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY, snakemake
 
 MODELS = ("baseline", "feature_dropout", "adversarial_training")
-TABLES = ("table1", "table2", "table3", "table_defences", "paper_comparison")
+TABLES = ("table1", "label_audit", "table2", "table3", "table_defences", "paper_comparison")
 FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig6", "fig7", "fig8", "fig9", "fig10", "pair_scores")
 RESULTS = [
     "flows/session3_wed.h5",
