@@ -1,5 +1,7 @@
 """Flows in memory against a plain loop; batches that hold every flow once."""
 
+from dataclasses import replace
+
 import detectors
 import numpy as np
 import pytest
@@ -29,6 +31,12 @@ def test_take_keeps_flows_whole(data):
             assert np.array_equal(column, packets_of(data, row)[name])
     taken.packets["length"][:] = 0
     assert data.packets["length"].all()  # nothing is shared
+
+
+def test_take_by_mask(data):
+    chosen = np.arange(len(data)) % 7 == 2
+    assert data.take(chosen).row.tolist() == np.flatnonzero(chosen).tolist()
+    assert len(data.take(np.zeros(len(data), dtype=bool))) == 0
 
 
 def test_padded_holds_every_packet(data):
@@ -67,6 +75,25 @@ def test_batches_are_seeded_and_waste_little():
     assert padded < 1.4 * count.sum()
 
 
+def test_batches_change_their_company_and_their_order():
+    count = np.arange(1, 2001)  # no two alike, so sorting alone would always make the same batches
+    one, other = (batches_by_length(count, 2500, np.random.default_rng(seed)) for seed in (0, 1))
+    assert {frozenset(batch) for batch in one} != {frozenset(batch) for batch in other}
+    longest = np.array([count[batch].max() for batch in one])
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.2
+
+
+def test_digest_tells_labels_flows_and_packets_apart(data):
+    digest = data.digest()
+    assert digest == detectors.flows(50, seed=2, longest=12).digest()
+    for columns, name in ((data.flows, "attack"), (data.packets, "length"), (data.packets, "iat_ns")):
+        columns[name][3] += 1
+        assert data.digest() != digest
+        columns[name][3] -= 1
+    assert data.take(np.arange(49)).digest() != digest
+    assert data.digest() == digest
+
+
 def test_load_a_split(tmp_path, data):
     split = np.arange(len(data)) % 3 == 0
     path = detectors.write_dataset(tmp_path / "d.h5", data, split)
@@ -87,3 +114,23 @@ def test_wrong_files(tmp_path, data):
     (tmp_path / "flipped.h5").write_bytes(content)
     with pytest.raises(InputError, match="damaged"):
         load_dataset(tmp_path / "flipped.h5")
+
+
+def test_any_flipped_bit_is_found_or_harmless(tmp_path, data):
+    """But for the letters of names, which HDF5 keeps without a checksum."""
+    path = detectors.write_dataset(tmp_path / "d.h5", data, np.zeros(len(data)))
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    names = content.find(b'["Benign"')
+    harmless = 0
+    for place in [names, names + 8, *rng.integers(0, len(content), 60)]:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = load_dataset(path)
+        except InputError:
+            continue
+        harmless += 1
+        assert loaded.digest() == replace(data, flows=loaded.flows).digest()
+        assert all(np.array_equal(loaded.flows[name], column) for name, column in data.flows.items())
+    assert harmless < 50
