@@ -1,5 +1,6 @@
 """Training: the right loss, and the same end however often it is interrupted."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -39,7 +40,7 @@ def test_loss_is_that_of_every_packet():
     for row in rows:
         logits = model(torch.from_numpy(data.padded(np.array([row]))))[0]
         expected += functional.softplus(-logits if data.is_attack[row] else logits).sum().item()
-    assert float(training.summed_loss(model, data, rows, "float32", CPU)) == pytest.approx(expected, rel=1e-5)
+    assert training.summed_loss(model, data, rows, "float32", CPU).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
@@ -70,6 +71,91 @@ def test_checkpoint_of_other_settings_is_left_alone(tmp_path):
     assert all(torch.equal(other[name], anew[name]) for name in anew)
 
 
+def test_checkpoint_of_other_labels_is_left_alone(tmp_path):
+    """Rules that label otherwise leave lengths and normalisation as they are."""
+    data = detectors.flows()
+    relabelled = replace(data, flows=data.flows | {"attack": 1 - np.minimum(data.flows["attack"], 1)})
+    weights = []
+    for checkpoint, flows in (("a", data), ("a", relabelled), ("b", relabelled)):
+        model = new_model()
+        training.fit(model, flows, SETTINGS, tmp_path / checkpoint)
+        weights.append(torch.cat([value.ravel() for value in model.state_dict().values()]))
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[1], weights[2])
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 100])
+def test_checkpoint_that_is_none_is_left_alone(tmp_path, content):
+    (tmp_path / "checkpoint").write_bytes(content)
+    settings = replace(SETTINGS, epochs=1)
+    assert fit(tmp_path / "checkpoint", settings)[2] == fit(tmp_path / "new", settings)[2]
+
+
+def test_diverging_training_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "summed_loss", lambda model, *_: next(model.parameters()).sum() * math.nan)
+    with pytest.raises(InputError, match="diverges"):
+        fit(tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_learning_rate_falls_to_0_along_a_cosine():
+    optimiser = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    rates = []
+    for done in (0, 1, 2, 3, 4):
+        training.set_learning_rate(optimiser, replace(SETTINGS, epochs=4, learning_rate=0.5), done)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.5, 0.25 + 0.25 * math.sqrt(0.5), 0.25, 0.25 - 0.25 * math.sqrt(0.5), 0])
+
+
+def test_every_step_has_its_own_rate_and_batch_mean(monkeypatch):
+    """Each batch's gradient is that of its mean loss per packet, and the rate falls within an epoch."""
+    seen = []
+    data, model = detectors.flows(), new_model()
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    step, monitored = optimiser.step, training.summed_loss
+
+    def loss(model, data, rows, *rest):
+        seen.append(rows)
+        return monitored(model, data, rows, *rest)
+
+    def checked_step():
+        rows = seen[-1]
+        expected = torch.autograd.grad(monitored(model, data, rows, "float32", CPU), model.readout.weight)[0]
+        got = model.readout.weight.grad
+        assert torch.allclose(got, expected / int(data.packet_count[rows].sum()), atol=1e-6)
+        rates.append(optimiser.param_groups[0]["lr"])
+        step()
+
+    rates = []
+    monkeypatch.setattr(training, "summed_loss", loss)
+    monkeypatch.setattr(training, "CLIP_NORM", math.inf)
+    optimiser.step = checked_step
+    training.train_epoch(model, optimiser, data, replace(SETTINGS, learning_rate=0.01), 1, CPU)
+    assert sorted(np.concatenate(seen)) == list(range(len(data)))
+    assert len(set(rates)) == len(seen) > 2
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_feature_dropout_suppresses_one_feature_of_a_flow_on_average(monkeypatch):
+    shares, wanted = [], training.summed_loss
+
+    def loss(*arguments):
+        assert arguments[-1].shape == (len(arguments[2]), 15)
+        shares.append(arguments[-1].float())
+        return wanted(*arguments)
+
+    monkeypatch.setattr(training, "summed_loss", loss)
+    model = new_model(feature_dropout=True)
+    optimiser = torch.optim.Adam(model.parameters())
+    for epoch in range(3):
+        training.train_epoch(model, optimiser, detectors.flows(400), SETTINGS, epoch, CPU)
+    drawn = torch.cat(shares)
+    assert len(drawn) == 1200
+    assert float(drawn.sum(dim=1).mean()) == pytest.approx(1, abs=0.15)  # 15 features, each with 1/15
+    assert (drawn.mean(dim=0) > 0.03).all()
+    assert not torch.equal(drawn[:400], drawn[400:800])
+
+
 def test_best_weights_have_the_smallest_validation_loss(tmp_path):
     model = new_model()
     _, best, curve = fit(tmp_path / "checkpoint", replace(SETTINGS, learning_rate=0.3, epochs=6), model)
@@ -77,6 +163,11 @@ def test_best_weights_have_the_smallest_validation_loss(tmp_path):
     model.load_state_dict(best)
     loss, _ = training.validate(model, validation, SETTINGS, CPU)
     assert loss == pytest.approx(min(row["validation_loss"] for row in curve), rel=1e-5)
+
+
+def test_something_is_left_to_fit():
+    with pytest.raises(InputError, match="leaves none to fit"):
+        training.hold_out(detectors.flows(10), 1.0, 0)
 
 
 def test_hold_out_divides():
@@ -136,10 +227,3 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path, dataset):
     curves = [pd.read_csv(tmp_path / name / "c.csv") for name in ("one", "two")]
     np.testing.assert_allclose(*curves, rtol=1e-4)
     assert not (tmp_path / "two" / "k").exists()
-
-
-def test_command_line_names_a_missing_file(tmp_path):
-    finished = command(tmp_path / "one", tmp_path / "absent.h5")
-    assert finished.returncode == 2
-    assert "absent.h5: no such file" in finished.stderr
-    assert "Traceback" not in finished.stderr
