@@ -21,10 +21,10 @@ def data():
     timeout, cut after their first packets, and older than the active timeout."""
     flows = detectors.flows(80, seed=3, longest=30)
     rng = np.random.default_rng(3)
-    iat_ns = flows.packets["iat_ns"] + 500 * (flows.packets["iat_ns"] > 0)
+    iat_ns = flows.packets["iat_ns"] + 500 * rng.integers(0, 2, len(flows.packets["iat_ns"]))
     iat_ns[rng.random(len(iat_ns)) < 0.02] = 400 * 10**9
     iat_ns[flows.start] = 0
-    after_the_cut = rng.choice([0, 10**9, 10**12, 3 * 10**12], len(flows))
+    after_the_cut = rng.choice([0, 10**12, 17 * 10**11, 3 * 10**12], len(flows))
     duration_ns = np.add.reduceat(iat_ns, flows.start) + after_the_cut
     length = rng.integers(40, 3000, len(iat_ns))
     return replace(
