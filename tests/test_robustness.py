@@ -54,11 +54,19 @@ def test_interval():
     assert all(map(math.isnan, bootstrap_interval(np.array([]), 5, rng)))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_ends_of_an_interval_are_scores_even_beside_infinity(seed):
+    distances, rng = np.array([1.0, 2.0, math.inf, math.inf]), np.random.default_rng(seed)
+    scores = sorted(adversarial_robustness_score(rng.choice(distances, 4)) for _ in range(5))
+    assert bootstrap_interval(distances, 5, np.random.default_rng(seed)) == (scores[0], scores[-1])
+
+
 @pytest.mark.parametrize(
     ("distances", "unsuccessful", "stop"),
     [
         ([1, 2, math.inf, math.inf], [math.inf, math.inf, 5, 5], True),
         ([1, 2, math.inf, math.inf], [math.inf, math.inf, 1.5, 5], False),  # one is nearer and not adversarial
+        ([1, 2, math.inf, math.inf], [math.inf, math.inf, 2, 5], True),  # as near is not nearer
         ([1, math.inf, math.inf], [math.inf, 5, 5], False),  # fewer than half
         ([1, 2, 3], [math.inf] * 3, True),
     ],
