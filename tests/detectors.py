@@ -2,7 +2,11 @@
 
 import functools
 import json
+import runpy
+import signal
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import explained
 import numpy as np
@@ -56,6 +60,23 @@ def trained():
     for epoch in range(SETTINGS.epochs):
         training.train_epoch(model, optimiser, data, SETTINGS, epoch, torch.device("cpu"))
     return model.requires_grad_(False), data
+
+
+def run_script(name, **options):
+    """Run scripts/NAME.py in this process, where torch is loaded already; its exit code."""
+    words = [
+        f"--{option.replace('_', '-')}" + ("" if value is True else f"={value}") for option, value in options.items()
+    ]
+    argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
+    sys.argv = [name, *words]
+    try:
+        runpy.run_path(str(Path(__file__).parents[1] / "scripts" / name), run_name="__main__")
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        sys.argv = argv
+        signal.signal(signal.SIGTERM, handler)
+    return 0
 
 
 def write_dataset(path, data, split):
