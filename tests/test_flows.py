@@ -17,6 +17,8 @@ from reference_flows import build_flows, read_pcap
 from rnnids import flow_table, flows, spill
 from rnnids.errors import InputError
 from rnnids.flows import extract
+from rnnids.pcap import open_capture
+from rnnids.repair import Remedies, Repair
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -195,6 +197,14 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["capture.pcap"]
 
 
+def test_a_capture_that_fits_into_memory_needs_no_scratch_file(tmp_path, monkeypatch):
+    path = write(tmp_path, pcap(list(random_traffic(np.random.default_rng(0), 500))))
+    monkeypatch.setattr(spill.tempfile, "mkstemp", None)
+    with spill.scratch(tmp_path / "flows.h5") as bucket, open_capture(path) as capture:
+        flows.read_flows(capture, flows.FlowBuilder(bucket, 300, 1800), Repair(Remedies()))
+        assert sum(count.sum() for *_, count in spill.in_order(bucket)) == 500
+
+
 @pytest.mark.parametrize("timeouts", [(0, 1800), (300, -1), (float("nan"), 1800), (300, float("inf"))])
 def test_time_outs_must_be_positive(timeouts, tmp_path):
     with pytest.raises(InputError, match=r"_timeout: .* cannot be used"):
@@ -216,7 +226,9 @@ def test_small_table_and_small_buckets_change_nothing(tmp_path, monkeypatch):
 
 MEASURE = """
 import resource, sys
+from rnnids import spill
 from rnnids.flows import extract
+spill.BUCKET = 1 << 19  # both captures are larger
 extract(sys.argv[1], sys.argv[2], 300, 1800, "x", "{}")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -12,6 +12,7 @@ import json
 import os
 
 import numpy as np
+from numba import njit
 
 from rnnids.cli import Progress, log
 from rnnids.errors import InputError
@@ -91,6 +92,18 @@ class FlowBuilder:
         self.counters["rows"] = self.counters["ended"] = 0
 
 
+@njit(cache=True, nogil=True)
+def steps_back(times, before):
+    """How often a time is below the one before it, and by how much at most; `before` stands before the first."""
+    count, largest = 0, 0
+    for time in times:
+        if time < before:
+            count += 1
+            largest = max(largest, before - time)
+        before = time
+    return count, largest
+
+
 class Clock:
     """Watches the time stamps of a capture for steps back."""
 
@@ -101,10 +114,8 @@ class Clock:
         """Take the next (n,) times in nanoseconds."""
         if not len(times):
             return
-        first = times[0] if self.latest is None else self.latest
-        steps = np.diff(times, prepend=first)
-        self.steps += int((steps < 0).sum())
-        self.largest = max(self.largest, -int(steps.min()))
+        steps, largest = steps_back(times, times[0] if self.latest is None else self.latest)
+        self.steps, self.largest = self.steps + steps, max(self.largest, largest)
         self.latest = times[-1]
 
     def warnings(self):
@@ -178,12 +189,13 @@ def write_flows(file, bucket):
     create_columns(file, "flows", FLOW_COLUMNS, bucket.flows.count)
     create_columns(file, "packets", PACKET_COLUMNS, bucket.packets.count)
     flow, row = 0, 0
+    groups = [dict(file[name].items()) for name in ("flows", "packets")]  # open, so that HDF5 keeps the last chunk
     with Progress("writing", total=bucket.packets.count, unit="packets") as progress:
         for flows, packets, packet_count in in_order(bucket):
             for name, values in flow_columns(flows, packet_count, row).items():
-                file["flows"][name][flow : flow + len(flows)] = values
+                groups[0][name][flow : flow + len(flows)] = values
             for name in PACKET_COLUMNS:
-                file["packets"][name][row : row + len(packets)] = packets["iat" if name == "iat_ns" else name]
+                groups[1][name][row : row + len(packets)] = packets["iat" if name == "iat_ns" else name]
             flow, row = flow + len(flows), row + len(packets)
             progress.update(len(packets))
 

@@ -14,26 +14,45 @@ from numba import njit
 
 from rnnids.flow_table import FLOW, ROW
 
-CHUNK = 1 << 18  # rows read or written at a time
-BUCKET = 1 << 20  # packets sorted in memory at a time
+CHUNK = 1 << 16  # rows read or written at a time
+BUCKET = 1 << 21  # packets sorted in memory at a time, 64 MiB; captures up to this size need no scratch file
 SAMPLES = 1 << 14  # keys kept to choose where to split
 FANOUT = 64  # buckets of one split
 KEY = np.dtype([("start", "i8"), ("id", "i8")])
 
 
 class Spill:
-    """An append-only file of rows with a ``start`` and an ``id``, and a regular sample of these keys."""
+    """An append-only list of rows with a ``start`` and an ``id``, and a regular sample of these keys.
 
-    def __init__(self, directory, dtype):
-        handle, self.path = tempfile.mkstemp(dir=directory)
-        os.close(handle)
+    The last `room` rows stay in memory, those before lie in a file.
+    """
+
+    def __init__(self, directory, dtype, room):
+        self.directory, self.path = directory, None
         self.dtype, self.count = dtype, 0
+        self.latest, self.fill = np.empty(room, dtype), 0  # memory is taken as it is written to
         self.sample, self.stride = np.empty(0, KEY), 1
 
     def append(self, rows):
-        """Write `rows`, an array of the file's dtype."""
+        """Add `rows`, an array of this dtype."""
+        if self.fill + len(rows) > len(self.latest):
+            self._write(self.latest[: self.fill])
+            self.fill = 0
+        if len(rows) > len(self.latest):
+            self._write(rows)
+        else:
+            self.latest[self.fill : self.fill + len(rows)] = rows
+            self.fill += len(rows)
+        self._sample(rows)
+
+    def _write(self, rows):
+        if self.path is None:
+            handle, self.path = tempfile.mkstemp(dir=self.directory)
+            os.close(handle)
         with open(self.path, "ab") as file:
             file.write(rows.view(np.uint8))  # tofile would not say why it fails
+
+    def _sample(self, rows):
         taken = rows[-self.count % self.stride :: self.stride]
         keys = np.empty(len(taken), KEY)
         keys["start"], keys["id"] = taken["start"], taken["id"]
@@ -43,29 +62,36 @@ class Spill:
             self.sample, self.stride = self.sample[::2], 2 * self.stride
 
     def chunks(self):
-        """Yield the rows in order, ``CHUNK`` at a time."""
-        with open(self.path, "rb") as file:
-            while len(rows := np.fromfile(file, self.dtype, CHUNK)):
-                yield rows
+        """Yield the rows in order, at most ``CHUNK`` at a time."""
+        if self.path is not None:
+            with open(self.path, "rb") as file:
+                while len(rows := np.fromfile(file, self.dtype, CHUNK)):
+                    yield rows
+        for first in range(0, self.fill, CHUNK):
+            yield self.latest[first : min(first + CHUNK, self.fill)]
 
     def read(self):
         """All rows as one array."""
-        return np.fromfile(self.path, self.dtype)
+        if self.path is None:
+            return self.latest[: self.fill]
+        return np.concatenate([np.fromfile(self.path, self.dtype), self.latest[: self.fill]])
 
     def remove(self):
-        """Delete the file."""
-        os.unlink(self.path)
+        """Delete the file and let the memory go."""
+        if self.path is not None:
+            os.unlink(self.path)
+        self.latest, self.fill = np.empty(0, self.dtype), 0
 
 
 class Bucket:
-    """Flows and all of their packets, on disk."""
+    """Flows and all of their packets, `room` packets in memory and the rest on disk."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, room):
         self.directory = directory
-        self.flows, self.packets = Spill(directory, FLOW), Spill(directory, ROW)
+        self.flows, self.packets = Spill(directory, FLOW, room // 8), Spill(directory, ROW, room)
 
     def remove(self):
-        """Delete both files."""
+        """Delete both."""
         self.flows.remove()
         self.packets.remove()
 
@@ -75,7 +101,7 @@ def scratch(output):
     """A bucket in a scratch directory beside `output` that is removed whatever happens."""
     prefix = f".{os.path.basename(output)}.scratch-"
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(output)), prefix=prefix) as directory:
-        yield Bucket(directory)
+        yield Bucket(directory, BUCKET)
 
 
 def splitters(sample, buckets):
@@ -185,7 +211,7 @@ def in_order(bucket):
     else:
         wanted = min(FANOUT, -(-2 * bucket.packets.count // BUCKET))
         keys = splitters(bucket.packets.sample, max(2, wanted))
-        parts = [Bucket(bucket.directory) for _ in range(len(keys) + 1)]
+        parts = [Bucket(bucket.directory, BUCKET // FANOUT) for _ in range(len(keys) + 1)]
         distribute(bucket.flows, keys, [part.flows for part in parts])
         distribute(bucket.packets, keys, [part.packets for part in parts])
         for part in parts:
