@@ -34,7 +34,7 @@ def evaluate(folder, **inputs):
 
 
 def attack(folder, name="cw.h5", **options):
-    return detectors.run_script("attack_cw.py", **ATTACK, **({"kappa": 2.5} | options), output=folder / name)
+    return detectors.run_script("attack_cw.py", **ATTACK | {"kappa": 2.5} | options, output=folder / name)
 
 
 def score(folder, **inputs):
@@ -122,6 +122,16 @@ def test_adversarial_flows_are_as_reported(results, data, inputs):
     growth = [adversarial.packets[name].astype(float) - original.packets[name] for name in ("length", "iat_ns")]
     change = growth[0] / data.std[3] + growth[1] / 1e6 / data.std[4]
     np.testing.assert_allclose(np.add.reduceat(change, original.start), columns["l1"], atol=1e-9)
+    assert columns["offset"].tolist() == original.start.tolist()
+
+
+def test_success_at_0_and_at_delta_are_told_apart(tmp_path, inputs):
+    assert attack(tmp_path, **inputs, delta=-3, keep="last") == 0
+    with h5py.File(tmp_path / "cw.h5") as file:
+        logit, success, at_delta = (file[f"flows/{name}"][:] for name in ("logit", "success", "success_delta"))
+    assert (success == (logit <= 0)).all()
+    assert (at_delta == (logit <= -3)).all()
+    assert success.sum() > at_delta.sum()
 
 
 def test_summary_is_that_of_the_flows(results, data):
