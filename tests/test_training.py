@@ -134,6 +134,7 @@ def test_every_step_has_its_own_rate_and_batch_mean(monkeypatch):
     assert sorted(np.concatenate(seen)) == list(range(len(data)))
     assert len(set(rates)) == len(seen) > 2
     assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(0.01 * 0.5 * (1 + math.cos(math.pi / 4)))  # after one of four epochs
 
 
 def test_feature_dropout_suppresses_one_feature_of_a_flow_on_average(monkeypatch):
