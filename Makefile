@@ -1,6 +1,7 @@
 # make          set up .venv, run the workflow on the shipped captures, write results/report.html
 # make test     set up .venv and run all tests
 # make lint     style of Python and Snakemake files
+# make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md
 # make clean    remove results (the environment stays; `make distclean` removes it too)
 #
 # Needs Python 3.11 or later, make and git. CORES=4 limits the cores, CONFIG=my.yaml adds a configuration.
@@ -11,7 +12,7 @@ CONFIG ?=
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: results setup test lint clean distclean
+.PHONY: results setup test lint bench-growth clean distclean
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -39,6 +40,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+bench-growth: setup
+	$(BIN)/python benchmarks/growth.py --sizes 1 2 5 10 20 --csv docs/scale.csv --page docs/scale.md
 
 clean:
 	rm -rf results .snakemake
