@@ -277,6 +277,23 @@ def test_rules_in_local_time_are_recognised(build, tmp_path, caplog):
     assert "no rule matches any flow; 6 flows would match if the windows were moved by +3 hours" in caplog.text
 
 
+def test_rules_in_local_time_are_recognised_beside_one_that_matches_at_any_time(build, tmp_path, caplog):
+    sources = {"a": "172.16.0.1", "b": "172.16.0.20", "c": "172.16.0.21"}
+    flows = [small_file(tmp_path / f"{name}.h5", range(9), source) for name, source in sources.items()]
+    general = SCAN.replace("T12:30", "T23:30").replace("T12:00", "T01:00").replace("172.16.0.1/32", "172.16.0.20/32")
+    windows = [SCAN.replace("T12:", "T09:").replace("Scan,", f"Scan {number},") for number in range(4)]
+    rules = tmp_path / "own.csv"
+    rules.write_text("\n".join([COLUMNS, general, *windows]))
+    with caplog.at_level(logging.WARNING):
+        build(flows, labels=rules)
+    assert "only 1 of 5 rows match flows; 5 would if the windows were moved by +3 hours" in caplog.text
+    caplog.clear()
+    rules.write_text("\n".join([COLUMNS, general, *windows]).replace("T09:", "T12:"))
+    with caplog.at_level(logging.WARNING):
+        build(flows, labels=rules)
+    assert "time zone" not in caplog.text
+
+
 def test_rules_of_another_day_are_recognised(build, tmp_path, caplog):
     rules = tmp_path / "own.csv"
     rules.write_text(f"{COLUMNS}\n{SCAN.replace('2017-07-05', '2017-07-09')}\n")

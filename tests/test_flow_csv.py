@@ -128,7 +128,7 @@ def test_times_are_read_as_written(text, expected, resolution, twelve):
 def test_a_wrong_time_zone_is_found_out(csv_file):
     flows = make_flows([(second, 1, *ENDS, 6) for second in range(0, 60, 10)])
     rows = read_flow_csv([csv_file(line("05/07/2017 09:00:00"), line("05/07/2017 20:00:00"))], parse_zone("UTC"))
-    assert clock_offset(FlowCsvMatcher(rows, flows)) == (180, 6)
+    assert clock_offset(FlowCsvMatcher(rows, flows)) == (180, 6, 1)
 
 
 def test_what_was_done_to_the_file_changes_nothing(csv_file):

@@ -147,7 +147,7 @@ def test_an_absent_file_is_named(tmp_path):
 def test_a_clock_that_is_off_is_found_out(truth_file):
     flows = make_flows([(second, 1, *ENDS, 6) for second in range(0, 60, 10)])
     shifted = ground_truth_row(START - 5400, START - 5398, "Exploits", "tcp", *ENDS)
-    assert clock_offset(GroundTruthMatcher(read_ground_truth(truth_file(shifted)), flows)) == (90, 6)
+    assert clock_offset(GroundTruthMatcher(read_ground_truth(truth_file(shifted)), flows)) == (90, 6, 0)
 
 
 def test_captures_of_ipv6_alone_match_nothing_that_is_ipv4(truth_file):

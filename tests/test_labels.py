@@ -135,9 +135,9 @@ def test_an_ipv4_network_means_no_ipv6_address_and_the_other_way_round(rule_file
 def test_a_rule_file_in_local_time_is_found_out(rule_file):
     rules = read_rules(rule_file(RULE.replace("T12:", "T09:")))  # UTC-3 written as if it were UTC
     flows = make_flows([(second, 1, *ATTACK) for second in range(60)])
-    assert clock_offset(RuleMatcher(rules, flows)) == (180, 60)
+    assert clock_offset(RuleMatcher(rules, flows)) == (180, 60, 0)
     assert hours_between(flows, rules) == pytest.approx(3 - 1 / 6)
-    assert clock_offset(RuleMatcher(rules, make_flows([(1, 1, *REPLY)]))) == (0, 0)
+    assert clock_offset(RuleMatcher(rules, make_flows([(1, 1, *REPLY)]))) == (0, 0, 1)
 
 
 def test_shipped_rule_files_are_valid(request):

@@ -96,6 +96,7 @@ def warn_about_labels(source, labels, matcher, flows):
     if not labels.matched.any():
         log.warning("warning: %s: no rule matches any flow; %s", source.name, _why_none_matches(source, matcher, flows))
         return
+    _warn_about_the_clock(source, labels, matcher)
     for rule, rows, unmatched in zip(source.rules, source.rows, labels.unmatched, strict=True):
         if rows == unmatched == 1:
             log.warning("warning: %s:%d: the rule for %s matches no flow", source.name, rule.line, rule.attack)
@@ -107,8 +108,22 @@ def warn_about_labels(source, labels, matcher, flows):
         log.warning("warning: %s: %s flows match several rules; the last one labels them", source.name, f"{several:,}")
 
 
+def _warn_about_the_clock(source, labels, matcher):
+    """A rule without much of a condition matches some flows at any time of day; the others tell."""
+    rows, idle = sum(source.rows), int(labels.unmatched.sum())
+    if 2 * idle <= rows:
+        return
+    minutes, _, left = clock_offset(matcher)
+    if rows - left >= 2 * (rows - idle):
+        log.warning(
+            "warning: %s: only %s of %s rows match flows; %s would if the windows were moved by %+g hours:"
+            " is the time zone of the labels right?",
+            *(source.name, f"{rows - idle:,}", f"{rows:,}", f"{rows - left:,}", minutes / 60),
+        )
+
+
 def _why_none_matches(source, matcher, flows):
-    minutes, count = clock_offset(matcher)
+    minutes, count, _ = clock_offset(matcher)
     if count:
         return (
             f"{count:,} flows would match if the windows were moved by {minutes / 60:+g} hours:"

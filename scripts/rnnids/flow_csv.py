@@ -171,11 +171,12 @@ class FlowCsvMatcher:
         early = np.where(found[1] >= 0, self.time[after] - start, none)
         return np.where(early < late, after, before), np.minimum(early, late)
 
-    def unmatched(self):
-        """(groups,) rows of each label that are near no flow."""
+    def unmatched(self, offset_ns=0):
+        """(groups,) rows of each label that are near no flow, the rows moved by `offset_ns`."""
         flows = np.concatenate(self.keys), *[np.tile(self.start, 2)] * 2
         found = np.zeros(len(self.rows.group), dtype=bool)
-        window = self.time - TOLERANCE_NS - 1, self.time + self.length + TOLERANCE_NS + 1
+        time = self.time + offset_ns
+        window = time - TOLERANCE_NS - 1, time + self.length + TOLERANCE_NS + 1
         near = overlaps(self.key, *window, *flows)
         found[self.row[near]] = True
         return np.bincount(self.rows.group[~found], minlength=len(self.rows.groups))

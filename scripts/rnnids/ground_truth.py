@@ -129,10 +129,10 @@ class GroundTruthMatcher:
             hits.append((self.candidates[found], ~forward[found]))
         return hits
 
-    def unmatched(self):
-        """(groups,) rows of each category that match no flow."""
+    def unmatched(self, offset_ns=0):
+        """(groups,) rows of each category that match no flow, the windows moved by `offset_ns`."""
         lives = np.concatenate(self.keys), np.tile(self.start, 2), np.tile(self.end, 2)
         columns = self.rows.columns
-        windows = columns["start_ns"] - TOLERANCE_NS, columns["end_ns"] + TOLERANCE_NS
+        windows = columns["start_ns"] + (offset_ns - TOLERANCE_NS), columns["end_ns"] + (offset_ns + TOLERANCE_NS)
         found = overlaps(self.row_key, *windows, *lives)
         return np.bincount(self.rows.group[~found], minlength=len(self.rows.groups))

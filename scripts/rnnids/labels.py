@@ -1,5 +1,6 @@
 """Labels of flows: which rule matches which flow, who the attacker is, and what continues an attack."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,16 +127,23 @@ def connection_keys(flows, ends):
 
 
 def clock_offset(matcher):
-    """(minutes, flows): by how much all windows would have to move to match most flows, and how many.
+    """By how much all windows would have to move so that most rows of the label file match a flow.
 
-    For label files in local time: half hours up to 14 hours are tried; (0, 0) if none helps.
+    For label files in local time: half hours up to 14 hours are tried, no move at all first; of moves that
+    match as many rows the one that matches most flows counts.
+
+    Returns:
+        (minutes, flows, rows): the move; flows that match then, one of several rules counting for each;
+        rows that match none then.
     """
-    best, most = 0, 0
-    for minutes in CLOCK_OFFSETS:
-        count = sum(len(rows) for rows, _ in matcher.match(minutes * NANOSECONDS_PER_MINUTE))
-        if count > most:
-            best, most = minutes, count
-    return best, most
+    best, score = 0, (math.inf, 0)
+    for minutes in (0, *CLOCK_OFFSETS):
+        offset_ns = minutes * NANOSECONDS_PER_MINUTE
+        flows = sum(len(rows) for rows, _ in matcher.match(offset_ns))
+        found = int(matcher.unmatched(offset_ns).sum()), -flows
+        if found < score:
+            best, score = minutes, found
+    return best, -score[1], score[0]
 
 
 def hours_between(flows, rules):

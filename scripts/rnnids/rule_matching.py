@@ -26,9 +26,9 @@ class RuleMatcher:
         """
         return [match_rule(rule, self.flows, self.ends, self.order, offset_ns) for rule in self.rules]
 
-    def unmatched(self):
+    def unmatched(self, offset_ns=0):
         """(R,) rows of the label file behind each rule that match no flow: here 0 or 1."""
-        return np.array([int(len(rows) == 0) for rows, _ in self.match()])
+        return np.array([int(len(rows) == 0) for rows, _ in self.match(offset_ns)])
 
 
 def match_rule(rule, flows, ends, order, offset_ns=0):
