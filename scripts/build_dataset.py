@@ -14,7 +14,14 @@ left out or labelled is counted in the reports. The order of the flow files does
 
 from rnnids import cli
 from rnnids.dataset import Settings, assemble, write_dataset
-from rnnids.dataset_report import attack_counts, dataset_report, label_report, warn_about_labels, warn_about_splits
+from rnnids.dataset_report import (
+    attack_counts,
+    dataset_report,
+    label_report,
+    warn_about_labels,
+    warn_about_overlaps,
+    warn_about_splits,
+)
 from rnnids.flow_files import read_captures
 from rnnids.label_sources import LABEL_KINDS, read_labels
 from rnnids.labels import label_flows
@@ -47,6 +54,7 @@ def main():
     settings = Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
     source = read_labels(args.label_kind, args.labels, args.time_zone)
     captures, flows = read_captures(args.flows)
+    warn_about_overlaps(captures, flows)
     idle_timeout_ns = round(float(captures[0].attributes["idle_timeout"]) * 1e9)
     matcher = source.matcher(flows)
     labels = label_flows(flows, matcher, idle_timeout_ns, args.follow_connections)

@@ -22,6 +22,8 @@ def arguments():
     parser.add_argument("--time-zone", help="IANA name or offset of label times that have none, e.g. UTC-03:00")
     parser.add_argument("--expected-files", type=int, help="how many captures there are")
     parser.add_argument("--expected-bytes", nargs="+", default=[], help="sizes of captures: name.pcap=bytes ...")
+    parser.add_argument("--expected-smallest", type=int, default=0, help="bytes that every capture has at least")
+    parser.add_argument("--expected-truncated", nargs="+", default=[], help="captures published cut within a packet")
     parser.add_argument("--source", required=True, help="where the files come from, for messages")
     parser.add_argument("--output", required=True, help="output: what was found (CSV)")
     return parser.parse_args()
@@ -49,6 +51,12 @@ def expected_size(path, sizes):
     return next((sizes[name] for name in names_of(path) if name in sizes), None)
 
 
+def check_one(path, sizes, args):
+    """Finding of one capture, given what is expected of it."""
+    may_be_cut = not set(args.expected_truncated).isdisjoint(names_of(path))
+    return check_capture(path, expected_size(path, sizes), args.expected_smallest, may_be_cut)
+
+
 def check_labels(kind, paths, time_zone):
     """Finding of the label files."""
     try:
@@ -62,9 +70,14 @@ def check_labels(kind, paths, time_zone):
 def check_all(args):
     """Findings of all files, and faults of the list of files."""
     sizes = parse_sizes(args.expected_bytes)
-    found = [check_capture(path, expected_size(path, sizes)) for path in args.captures]
+    found = [check_one(path, sizes, args) for path in args.captures]
     known = {name for path in args.captures for name in names_of(path)}
-    faults = [f"expected.bytes: no capture is called {name!r}" for name in sizes if name not in known]
+    faults = [
+        f"expected.{key}: no capture is called {name!r}; take it out or correct it"
+        for key, names in (("bytes", sizes), ("truncated", args.expected_truncated))
+        for name in names
+        if name not in known
+    ]
     if args.expected_files not in (None, len(found)):
         faults.append(f"{len(found)} captures, expected {args.expected_files}; get the others, or correct `captures`")
     return [*found, check_labels(args.label_kind, args.labels, args.time_zone)], faults

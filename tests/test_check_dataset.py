@@ -102,6 +102,19 @@ def test_a_size_that_is_expected_excuses_a_cut_and_another_is_a_fault(contents, 
     assert f"{size:,} bytes, expected {size + 5:,}; fetch it again" in check_capture(str(path), size + 5).fault
 
 
+def test_what_is_published_cut_passes_by_its_name_and_what_is_too_small_does_not(check, tmp_path, contents):
+    (tmp_path / "fri.pcap").write_bytes(contents["little"][:-5])
+    check("--expected-truncated", "fri.pcap")
+    assert "ends inside a record" in pd.read_csv(tmp_path / "check.csv").set_index("file").loc["fri.pcap", "holds"]
+    with pytest.raises(InputError, match=r"fri\.pcap: byte .* or, if it is published so, name it in `expected\.trunc"):
+        check("--expected-truncated", "thu.pcap")
+    size = len(contents["little"])
+    with pytest.raises(InputError, match=rf"fri\.pcap: {size - 5:,} bytes, expected {size:,} or more; fetch it again"):
+        check("--expected-truncated", "fri.pcap", "--expected-smallest", size)
+    with pytest.raises(InputError, match=r"expected\.truncated: no capture is called 'sat\.pcap'"):
+        check("--expected-truncated", "fri.pcap", "sat.pcap")
+
+
 @pytest.mark.parametrize("content", [b"", b"This is a letter.", b"\xd4\xc3\xb2\xa1" + bytes(20)])
 def test_what_holds_no_packets_is_a_fault(tmp_path, content):
     (tmp_path / "a.pcap").write_bytes(content)

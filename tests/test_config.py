@@ -18,7 +18,12 @@ SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
 DEFAULT = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 PAPER = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
-CONDITIONAL = ["--member", "--expected-bytes"]  # of an archive; in a description
+CONDITIONAL = [
+    "--member",
+    "--expected-bytes",
+    "--expected-smallest",
+    "--expected-truncated",
+]  # of an archive; in a description
 WILDCARDS = {
     "dataset": "lab",
     "capture": "session1_mon",

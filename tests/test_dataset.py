@@ -1,9 +1,11 @@
 """From flow files to a data set: what is kept, cut, split, normalised, counted and refused."""
 
+import itertools
 import json
 import logging
 import math
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import h5py
@@ -27,6 +29,7 @@ from rnnids.data import TEST, TRAIN, load_dataset
 from rnnids.dataset import Moments
 from rnnids.errors import InputError
 from rnnids.features import encode_packets
+from rnnids.labels import in_several_captures
 from rnnids.splits import split_by_flow, split_by_time
 
 REPOSITORY = Path(__file__).parents[1]
@@ -292,6 +295,51 @@ def test_rules_in_local_time_are_recognised_beside_one_that_matches_at_any_time(
     with caplog.at_level(logging.WARNING):
         build(flows, labels=rules)
     assert "time zone" not in caplog.text
+
+
+def test_overlapping_captures_are_recognised(build, tmp_path, caplog):
+    """The second capture has the first one's last flows once more, in the other direction."""
+    first, again = small_file(tmp_path / "a.h5", range(0, 60, 10)), small_file(tmp_path / "b.h5", [40, 50, 60, 70])
+    with h5py.File(again, "r+") as file:
+        file["flows/source_port"][:] = 1004 + np.arange(4)
+        for end in ("address", "port"):
+            one, other = file[f"flows/source_{end}"][:], file[f"flows/destination_{end}"][:]
+            file[f"flows/source_{end}"][:], file[f"flows/destination_{end}"][:] = other, one
+    other = small_file(tmp_path / "c.h5", range(0, 60, 10), "172.16.0.21")
+    with caplog.at_level(logging.WARNING):
+        folder = build([first, again, other])
+    assert "a, b: 4 flows are in more than one capture" in caplog.text
+    assert counts_of(folder / "report.csv")["flows_in_several_captures"] == 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_flows_in_several_captures_are_among_those_of_all_pairs(seed):
+    rng = np.random.default_rng(seed)
+    free, rows, captures = defaultdict(int), [], []
+    for start in np.sort(rng.integers(0, 3600, 80)):
+        port, capture, duration = int(rng.choice([1025, 1026])), int(rng.integers(3)), int(rng.integers(0, 90))
+        if start > free[port, capture]:  # within a capture, flows of one 5-tuple come one after the other
+            free[port, capture] = start + duration
+            ends = [("172.16.0.1", port), ("192.168.10.50", 80)][:: rng.choice([1, -1])]
+            rows.append((start, duration, *ends[0], *ends[1], 6))
+            captures.append(capture)
+    flows = make_flows(rows)
+    flows["capture"] = np.array(captures, dtype=np.uint16)
+    expected = np.zeros(len(rows), dtype=bool)
+    for i, j in itertools.permutations(range(len(rows)), 2):
+        same = captures[i] != captures[j] and {rows[i][3], rows[i][5]} == {rows[j][3], rows[j][5]}
+        expected[i] |= same and rows[i][0] <= sum(rows[j][:2]) and rows[j][0] <= sum(rows[i][:2])
+    found = in_several_captures(flows)
+    assert not (found & ~expected).any() and 0 < expected.sum() < len(rows)
+    assert found.sum() > expected.sum() / 2
+
+
+def test_captures_one_after_the_other_share_no_flows(build, tmp_path, caplog):
+    files = [small_file(tmp_path / f"{name}.h5", range(begin, begin + 9)) for name, begin in (("a", 0), ("b", 30))]
+    files.append(small_file(tmp_path / "c.h5", range(100, 120), "172.16.0.21"))
+    with caplog.at_level(logging.WARNING):
+        build(files)
+    assert "more than one capture" not in caplog.text
 
 
 def test_rules_of_another_day_are_recognised(build, tmp_path, caplog):

@@ -38,12 +38,14 @@ def split_member(path):
     return found.groups() if found else (path, None)
 
 
-def check_capture(path, expected_bytes=None):
+def check_capture(path, expected_bytes=None, smallest=0, may_be_cut=False):
     """Finding of one capture, a path or archive.zip!member.
 
     Args:
         expected_bytes: its size, for a member unpacked. A capture of just this size may end within a
             record: some are published like that.
+        smallest: bytes that it has at least.
+        may_be_cut: it is one of those published cut.
     """
     file, member = split_member(path)
     name = os.path.basename(member or file)
@@ -55,8 +57,11 @@ def check_capture(path, expected_bytes=None):
         return Finding(name, None, "", str(error))
     if expected_bytes is not None and size != expected_bytes:
         return Finding(name, size, holds, f"{path}: {size:,} bytes, expected {expected_bytes:,}; fetch it again")
-    if damage and expected_bytes is None:
-        return Finding(name, size, holds, f"{path}: {damage}; fetch it again, or give its size in `expected`")
+    if size < smallest:
+        return Finding(name, size, holds, f"{path}: {size:,} bytes, expected {smallest:,} or more; fetch it again")
+    if damage and expected_bytes is None and not may_be_cut:
+        remedy = "fetch it again, or, if it is published so, name it in `expected.truncated`"
+        return Finding(name, size, holds, f"{path}: {damage}; {remedy}")
     return Finding(name, size, f"{holds}; {damage}, as published" if damage else holds, "")
 
 

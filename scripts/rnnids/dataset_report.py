@@ -7,7 +7,9 @@ import pandas as pd
 
 from rnnids.cli import log
 from rnnids.data import BENIGN, TEST, TRAIN
-from rnnids.labels import clock_offset, hours_between
+from rnnids.labels import clock_offset, hours_between, in_several_captures
+
+SHOWN = 4  # names of captures in a message
 
 
 def label_report(source, labels):
@@ -70,6 +72,7 @@ def dataset_report(captures, flows, source, labels, dataset):
         ("read", "packets_of_captures", sum(int(capture.attributes["packets_read"]) for capture in captures)),
         ("read", "flows", len(dropped)),
         ("read", "packets_in_flows", sum(capture.packets for capture in captures)),
+        ("read", "flows_in_several_captures", in_several_captures(flows).sum()),
         *(("flows_of_capture", capture.name, count) for capture, count in zip(captures, per_capture, strict=True)),
         *(("skipped_packets", reason, count) for reason, count in sorted(skipped.items())),
         ("dropped", "flows_with_negative_interarrival_time", dropped.sum()),
@@ -87,6 +90,19 @@ def dataset_report(captures, flows, source, labels, dataset):
         rows.append(("split", f"{name}_flows", of_split.sum()))
         rows.append(("split", f"{name}_packets", kept["packet_count"][of_split].sum()))
     return pd.DataFrame(rows, columns=["section", "item", "count"])
+
+
+def warn_about_overlaps(captures, flows):
+    """Log the flows that several captures hold: the test split would repeat what the training split has."""
+    twice = in_several_captures(flows)
+    if twice.any():
+        names = [captures[index].name for index in np.unique(flows["capture"][twice])]
+        shown = ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+        log.warning(
+            "warning: %s: %s flows are in more than one capture (same ends at the same time);"
+            " give each packet once, or leave one of the captures out",
+            *(shown, f"{np.count_nonzero(twice):,}"),
+        )
 
 
 def warn_about_labels(source, labels, matcher, flows):

@@ -109,6 +109,40 @@ def follow(flows, ends, labelled, idle_timeout_ns):
     return source, flipped == flipped[source]
 
 
+def in_several_captures(flows):
+    """Which of N flows another capture holds as well: the same 5-tuple, in either direction, at the same time.
+
+    Returns:
+        (N,) bool. A connection that goes on in the next capture is not meant: its two flows do not overlap.
+        Of several flows within the life of one of another capture, only the first is sure to be found.
+    """
+    found = np.zeros(len(flows["start_ns"]), dtype=bool)
+    rows = _where_captures_overlap(flows)
+    flows = {name: column[rows] for name, column in flows.items()}
+    (*key, capture), _ = connection_keys(flows, endpoints(flows))
+    order = np.lexsort((flows["start_ns"], *key))
+    end = (flows["start_ns"] + flows["duration_ns"])[order]
+    alike = (np.diff(capture[order].astype(np.int64)) != 0) & (flows["start_ns"][order[1:]] <= end[:-1])
+    for column in key:
+        alike &= column[order[1:]] == column[order[:-1]]
+    found[rows[order[1:][alike]]] = found[rows[order[:-1][alike]]] = True
+    return found
+
+
+def _where_captures_overlap(flows):
+    """Rows of the flows that start while another capture has flows too."""
+    names, capture = np.unique(flows["capture"], return_inverse=True)
+    if not len(names):
+        return np.zeros(0, dtype=np.int64)
+    first, last = np.full(len(names), np.iinfo(np.int64).max), np.full(len(names), np.iinfo(np.int64).min)
+    np.minimum.at(first, capture, flows["start_ns"])
+    np.maximum.at(last, capture, flows["start_ns"])
+    # Of the captures that have begun before a flow starts, those that have not ended.
+    begun = np.searchsorted(np.sort(first), flows["start_ns"], side="right")
+    ended = np.searchsorted(np.sort(last), flows["start_ns"], side="left")
+    return np.flatnonzero(begun - ended > 1)
+
+
 def connection_keys(flows, ends):
     """5-tuples without direction: (list of (N,) columns, (N,) bool: the two ends were exchanged)."""
     (source, source_port), (destination, destination_port) = ends["source"], ends["destination"]

@@ -32,6 +32,8 @@ def check_options(dataset):
         source=description["source"],
         expected_files=expected.get("files"),
         expected_bytes=sizes,
+        expected_smallest=expected.get("smallest"),
+        expected_truncated=expected.get("truncated"),
     )
 
 
