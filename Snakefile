@@ -31,6 +31,8 @@ wildcard_constraints:
     capture="[^/]+",
     attack="cw|cw_published",
     method="pgd|fgsm",
+    result=r"cw(_published)?/kappa_[0-9.]+|pgd|fgsm",
+    chunk="[1-9][0-9]*",
     kappa=r"[0-9]+(\.[0-9]+)?",
 
 

@@ -22,7 +22,7 @@ TINY = {
     "datasets": {"tiny": {"captures": ["captures/*.pcap"], "labels": "config/labels/lab.csv", "source": "the tests"}},
     "training": {"hidden_size": 8, "num_layers": 1, "epochs": 3, "batch_packets": 2048},
     "evaluation": {"bootstrap_samples": 20},
-    "attacks": {"kappas": [0.5, 2], "cw": {"iterations": 3}, "selection": {"max_flows": 5}},
+    "attacks": {"kappas": [0.5, 2], "cw": {"iterations": 3}, "selection": {"max_flows": 5, "chunks": 2}},
     "ars": {"max_rounds": 2, "bootstrap_samples": 20},
     "adversarial_training": {"epochs": 2, "score_flows": 5, "bootstrap_samples": 20},
     "flow_statistics": {"hidden_layers": [8], "epochs": 3, "bootstrap_samples": 20},

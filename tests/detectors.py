@@ -64,9 +64,13 @@ def trained():
 
 def run_script(name, **options):
     """Run scripts/NAME.py in this process, where torch is loaded already; its exit code."""
-    words = [
-        f"--{option.replace('_', '-')}" + ("" if value is True else f"={value}") for option, value in options.items()
-    ]
+    words = []
+    for option, value in options.items():
+        flag = f"--{option.replace('_', '-')}"
+        if isinstance(value, tuple):
+            words += [flag, *map(str, value)]
+        else:
+            words.append(flag if value is True else f"{flag}={value}")
     argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
     sys.argv = [name, *words]
     try:

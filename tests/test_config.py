@@ -31,6 +31,8 @@ WILDCARDS = {
     "attack": "cw",
     "method": "pgd",
     "kappa": 1,
+    "result": "pgd",
+    "chunk": 1,
     "variant": "",
 }
 

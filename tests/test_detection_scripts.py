@@ -11,14 +11,14 @@ from rnnids.attack_files import read_adversarial_flows
 from rnnids.data import TEST, load_dataset
 from rnnids.inference import last_of_flow, packet_logits
 from rnnids.model import load_model
-from rnnids.robustness import adversarial_robustness_score
+from rnnids.scores import adversarial_robustness_score
 
 TRAINING = {"hidden_size": 12, "num_layers": 1, "suppress": "none", "epochs": 12, "learning_rate": 0.03, "seed": 0}
 TRAINING |= {"batch_packets": 256, "validation_fraction": 0.1, "precision": "float32", "device": "cpu"}
 EVALUATION = {"model_name": "tiny", "bootstrap_samples": 50, "seed": 0, "batch_packets": 256, "device": "cpu"}
 ATTACK = {"delta": -0.2, "learning_rate": 0.1, "iterations": 10, "objective": "all_packets", "keep": "best"}
-ATTACK |= {"mtu": 1500, "seed": 0, "batch_packets": 256, "device": "cpu"}
-SEARCH = {"kappa_start": 0.5, "kappa_step": 2, "max_rounds": 2, "bootstrap_samples": 50, "model_name": "tiny"}
+ATTACK |= {"mtu": 1500, "seed": 0, "batch_packets": 256, "device": "cpu", "chunk": 1, "chunks": 1}
+SEARCH = {"kappa_start": 0.5, "kappa_step": 2, "max_rounds": 2}
 ARS_COLUMNS = "model attack category flows already_benign success_ratio ars low high ars_detected kappa rounds stopped"
 FLOW_COLUMNS = "row attack original_logit logit l1 linf last_l1 iteration already_benign success success_delta"
 
@@ -37,9 +37,18 @@ def attack(folder, name="cw.h5", **options):
     return detectors.run_script("attack_cw.py", **ATTACK | {"kappa": 2.5} | options, output=folder / name)
 
 
-def score(folder, **inputs):
-    outputs = paths(folder, output="ars.csv", distances="ars.h5", checkpoint="ars.checkpoint")
-    return detectors.run_script("score_robustness.py", **ATTACK, **SEARCH, **inputs, **outputs)
+def minimise(folder, name="ars.h5", **options):
+    outputs = paths(folder, output=name, checkpoint="ars.checkpoint")
+    return detectors.run_script("minimise_distances.py", **ATTACK | SEARCH | options, **outputs)
+
+
+def score(folder, *distances):
+    words = {"model_name": "tiny", "bootstrap_samples": 20, "seed": 0, "output": folder / "ars.csv"}
+    return detectors.run_script("score_robustness.py", **words, distances=distances)
+
+
+def gather(folder, *chunks):
+    return detectors.run_script("gather_attack.py", chunks=chunks, output=folder / "gathered.h5")
 
 
 def summarise(folder):
@@ -54,7 +63,8 @@ def run_all(folder):
     outputs = paths(folder, "weights.safetensors", "last.safetensors", "curve.csv", "checkpoint")
     trained = detectors.run_script("train.py", dataset=dataset, **TRAINING, **outputs)
     inputs = {"dataset": dataset, "weights": folder / "weights.safetensors"}
-    codes = [trained, evaluate(folder, **inputs), attack(folder, **inputs), summarise(folder), score(folder, **inputs)]
+    codes = [trained, evaluate(folder, **inputs), attack(folder, **inputs), summarise(folder)]
+    codes += [minimise(folder, **inputs), score(folder, folder / "ars.h5")]
     return inputs, codes
 
 
@@ -62,7 +72,7 @@ def run_all(folder):
 def results(tmp_path_factory):
     """Folder with the files of all scripts."""
     folder = tmp_path_factory.mktemp("results")
-    assert run_all(folder)[1] == [0] * 5
+    assert run_all(folder)[1] == [0] * 6
     return folder
 
 
@@ -149,12 +159,42 @@ def test_scores_are_those_of_the_distances(results, data):
     scores = pd.read_csv(results / "ars.csv")
     assert scores.columns.tolist() == ARS_COLUMNS.split()
     with h5py.File(results / "ars.h5") as file:
-        attack_type, l1 = file["attack"][:], file["l1"][:]
+        attack_type, l1 = file["flows/attack"][:], file["flows/l1"][:]
     for row in scores.itertuples():
         distances = l1[attack_type == data.attacks.index(row.attack)]
         assert row.ars == pytest.approx(adversarial_robustness_score(distances))
         assert row.flows == len(distances)
         assert row.low <= row.ars <= row.high
+
+
+def test_chunks_hold_together_what_one_job_finds(results, inputs, tmp_path):
+    names = [f"chunk_{chunk}.h5" for chunk in (1, 2, 3)]
+    for chunk, name in enumerate(names, start=1):
+        assert attack(tmp_path, name, **inputs, chunks=3, chunk=chunk) == 0
+    assert gather(tmp_path, *(tmp_path / name for name in names)) == 0
+    with h5py.File(results / "cw.h5") as whole, h5py.File(tmp_path / "gathered.h5") as gathered:
+        assert {name: gathered.attrs[name] for name in ("method", "delta", "kappa", "attacks")} == {
+            name: whole.attrs[name] for name in ("method", "delta", "kappa", "attacks")
+        }
+        for group in ("flows", "packets"):
+            assert set(whole[group]) == set(gathered[group])
+            for name, column in whole[group].items():
+                np.testing.assert_allclose(gathered[group][name][:], column[:], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_the_score_does_not_depend_on_the_chunks(results, inputs, tmp_path):
+    for chunk in (1, 2):
+        assert minimise(tmp_path, f"{chunk}.h5", **inputs, chunks=2, chunk=chunk) == 0
+    assert score(tmp_path, tmp_path / "1.h5", tmp_path / "2.h5") == 0
+    whole, divided = pd.read_csv(results / "ars.csv"), pd.read_csv(tmp_path / "ars.csv")
+    pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
+
+
+def test_chunks_of_different_attacks_are_not_put_together(results, inputs, tmp_path, capfd):
+    assert attack(tmp_path, "other.h5", **inputs, kappa=1) == 0
+    assert gather(tmp_path, results / "cw.h5", tmp_path / "other.h5") == 2
+    assert "other.h5: made by another attack than" in capfd.readouterr().err
+    assert not (tmp_path / "gathered.h5").exists()
 
 
 def test_two_runs_give_the_same_tables(results, tmp_path):
@@ -181,7 +221,7 @@ def test_one_class_to_test(tmp_path, inputs, data, kind):
     undefined = {"youden_j", "roc_auc", "average_precision"} | ({"recall"} if kind == "benign" else set())
     assert set(metrics["flow"].index[metrics["flow"].isna()]) == undefined
     assert attack(tmp_path, **one) == summarise(tmp_path) == 0
-    assert score(tmp_path, **one) == 0
+    assert minimise(tmp_path, **one) == score(tmp_path, tmp_path / "ars.h5") == 0
     with h5py.File(tmp_path / "cw.h5") as file:
         assert (len(file["flows/row"]) > 0) == (kind == "attack")
 

@@ -12,10 +12,10 @@ SCRIPTS = REPOSITORY / "scripts"
 # The library from bottom to top: a module imports only from rows above its own.
 LAYERS = [
     "errors features",
-    "cli storage links records streams labels time_zones interval_join entropy selection flow_statistics",
+    "cli storage links records streams labels time_zones interval_join entropy targets selection flow_statistics",
     "tables distributed",
     "audit_page packets archives label_rules rule_matching data checkpoints model metrics plotting",
-    "twins pcap repair flow_table flow_files label_tables splits constraints inference interventions",
+    "scores twins pcap repair flow_table flow_files label_tables splits constraints inference interventions",
     "sequences step_panels",
     "capture_check label_audit spill dataset dataset_report ground_truth flow_csv",
     "training attacks importance mutual_information dependence",

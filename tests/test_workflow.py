@@ -31,10 +31,12 @@ RESULTS = [
 DETECTION = {"extract_flows": 2, "build_dataset": 1, "train": 1, "evaluate": 1}
 # What an attack feeds: besides its own figures the adversarial training, and what shows that model.
 ATTACKS = {
-    "attack_cw": 3,  # two kappas, and the one that bounds the other attacks
+    "attack_cw": 6,  # two kappas, and the one that bounds the other attacks, in two chunks each
     "summarise_attacks": 1,
-    "attack_bounded": 2,
+    "attack_bounded": 4,
+    "gather_attack": 5,
     "compare_attacks": 1,
+    "minimise_distances": 6,
     "ars": 3,
     "train_adversarially": 1,
     "evaluate": 1,
@@ -113,7 +115,7 @@ def test_a_new_delta_reruns_the_attacks_and_what_they_feed(checkout, done):
 
 
 def test_a_new_kappa_adds_one_attack(checkout, done):
-    expected = {"attack_cw": 1, "summarise_attacks": 1, "plot_fig2": 1, "all": 1}
+    expected = {"attack_cw": 2, "gather_attack": 1, "summarise_attacks": 1, "plot_fig2": 1, "all": 1}
     assert plan(checkout, done, attacks={"kappas": [0.5, 2, 3]}) == expected
 
 
@@ -130,7 +132,14 @@ def test_an_edited_script_reruns_its_own_rule(checkout, done, edited):
 def test_another_model_leaves_the_others_alone(checkout, done):
     change = {"models": {"wide": {"hidden_size": 9}}, "selected_models": [*MODELS, "wide"]}
     tables = {"tabulate_table2": 1, "tabulate_comparison": 1, "tabulate_defences": 1}
-    assert plan(checkout, done, **change) == {"train": 1, "evaluate": 1, "ars": 1, **tables, "all": 1}
+    assert plan(checkout, done, **change) == {
+        "train": 1,
+        "evaluate": 1,
+        "minimise_distances": 2,
+        "ars": 1,
+        **tables,
+        "all": 1,
+    }
 
 
 def test_a_moved_checkout_reruns_nothing_but_what_reads_its_files(checkout, done, tmp_path):
@@ -143,7 +152,9 @@ def test_a_moved_checkout_reruns_nothing_but_what_reads_its_files(checkout, done
 def test_one_figure_needs_no_more_than_it_shows(checkout, study, tmp_path, target):
     shutil.copytree(study / "captures", tmp_path / "captures")
     (tmp_path / "tiny.yaml").write_text(json.dumps(TINY))
-    expected = DETECTION | {"ars": 1, "plot_fig3": 1} | ({"fig3": 1} if target == "fig3" else {})
+    expected = (
+        DETECTION | {"minimise_distances": 2, "ars": 1, "plot_fig3": 1} | ({"fig3": 1} if target == "fig3" else {})
+    )
     assert plan(checkout, tmp_path, target) == expected
 
 

@@ -13,12 +13,14 @@ import torch
 
 from rnnids import training
 from rnnids.attacks import Settings as AttackSettings
-from rnnids.attacks import carlini_wagner, make_batch, select_flows
+from rnnids.attacks import carlini_wagner, make_batch
 from rnnids.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.cli import Progress, log
 from rnnids.constraints import IAT, LENGTH, packet_values
 from rnnids.data import batches_by_length, concatenate, is_packet
-from rnnids.robustness import ars_rows, search
+from rnnids.robustness import search
+from rnnids.scores import ars_rows
+from rnnids.targets import select_flows
 
 CURVE = ("epoch", "train_loss", "training_passes", "attack_passes", "fooled")
 
@@ -145,5 +147,7 @@ def score(model, test, schedule, epoch):
     state = search(model, test, rows, schedule.score_attack, list(schedule.score_kappas), schedule.batch_packets)
     rng = np.random.default_rng(schedule.training.seed)
     columns = ("attack", "category", "flows", "ars", "low", "high", "success_ratio")
-    found = ars_rows(state, test, schedule.samples, rng)
+    found = ars_rows(state.attack, test.flows["category"][rows], state.distances, schedule.samples, rng)
+    for row in found:
+        row |= {"attack": test.attacks[row["attack"]], "category": test.categories[row["category"]]}
     return [{"epoch": epoch} | {name: row[name] for name in columns} for row in found]

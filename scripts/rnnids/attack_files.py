@@ -13,12 +13,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from rnnids.attacks import KEEP, OBJECTIVES, Settings, select_flows
+from rnnids.attacks import KEEP, OBJECTIVES, Settings
 from rnnids.cli import log, positive
 from rnnids.data import TEST, load_dataset
 from rnnids.errors import InputError
 from rnnids.model import load_model, pick_device
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, read_hdf5
+from rnnids.targets import chunk_of_rows, select_flows
 
 
 def add_attack_arguments(parser):
@@ -32,6 +33,8 @@ def add_attack_arguments(parser):
     parser.add_argument("--keep", required=True, choices=KEEP, help="iterate that is kept")
     parser.add_argument("--mtu", required=True, type=positive(int), help="longest packet that padding can make, bytes")
     parser.add_argument("--max-flows", type=positive(int), help="attack flows per type, at most; all if not given")
+    parser.add_argument("--chunk", required=True, type=positive(int), help="part of the flows to take, from 1")
+    parser.add_argument("--chunks", required=True, type=positive(int), help="parts that the flows are divided into")
     parser.add_argument("--seed", required=True, type=int, help="of the choice of flows")
     parser.add_argument("--batch-packets", required=True, type=positive(int), help="padded packets per batch, at most")
     parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
@@ -42,14 +45,18 @@ def settings_of(args):
     return Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
 
 
-def load_targets(args):
-    """(model, test split, rows of the flows to attack); warns when there is nothing to attack."""
+def load_targets(args, whole_types=False):
+    """(model, test split, rows of the flows of this chunk to attack); warns when there is nothing to attack.
+
+    Args:
+        whole_types: whether all flows of an attack type have to be in one chunk.
+    """
     data = load_dataset(args.dataset, TEST)
     model = load_model(args.weights, data, pick_device(args.device))
     rows = select_flows(data, args.max_flows, args.seed)
     if not len(rows):
         log.warning("%s: no attack flow in the test split, so there is nothing to attack", args.dataset)
-    return model, data, rows
+    return model, data, rows[chunk_of_rows(data, rows, args.chunks, whole_types) == args.chunk]
 
 
 def write_attack(path, method, args, data, rows, result):

@@ -272,17 +272,3 @@ def attack_flows(model, data, rows, attack, settings, batch_packets, label):
                 result["length"][index], result["iat_ns"][index] = length, iat
             progress.update(len(chosen))
     return result
-
-
-def select_flows(data, max_flows, seed):
-    """Rows of the attack flows to be attacked, at most `max_flows` of each type (None: all).
-
-    The choice depends on the seed and the attack type alone, so every attack sees the same flows.
-    """
-    rows = []
-    for attack in np.unique(data.flows["attack"][data.is_attack]):
-        of_type = np.flatnonzero(data.flows["attack"] == attack)
-        if max_flows is not None and len(of_type) > max_flows:
-            of_type = np.sort(np.random.default_rng([seed, int(attack)]).choice(of_type, max_flows, replace=False))
-        rows.append(of_type)
-    return np.concatenate(rows) if rows else np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The Adversarial Robustness Score (ARS, Eq. 3) and the search that finds it (Sec. IV).
+"""The search of rising kappa for the distances behind the Adversarial Robustness Score (Sec. IV).
 
 The search raises kappa round after round and keeps each flow's nearest success over all rounds. An
 ARS found so is an upper bound of the true one: a better attack can only lower it.
@@ -13,34 +13,8 @@ from rnnids.attacks import attack_flows, carlini_wagner
 from rnnids.checkpoints import load_checkpoint, save_checkpoint
 from rnnids.cli import log
 from rnnids.inference import last_of_flow, packet_logits
-from rnnids.metrics import INTERVAL
 
 HALF_FOUND, MAX_ROUNDS = "half_found", "max_rounds"
-
-
-def adversarial_robustness_score(distances):
-    """Eq. 3: the mean of the ceil(N/2) smallest distances.
-
-    Args:
-        distances: (N,) z-score L1 distances, infinite where the attack failed.
-
-    Returns:
-        float; infinite if fewer than ceil(N/2) flows were fooled, NaN for N = 0.
-    """
-    distances = np.asarray(distances, dtype=float)
-    if not len(distances):
-        return math.nan
-    return float(np.sort(distances)[: math.ceil(len(distances) / 2)].mean())
-
-
-def bootstrap_interval(distances, samples, rng):
-    """95 % interval of the ARS over resampled flows; either end may be infinite, NaN for N = 0."""
-    if not len(distances):
-        return math.nan, math.nan
-    resampled = [adversarial_robustness_score(rng.choice(distances, len(distances))) for _ in range(samples)]
-    # Interpolating between a finite and an infinite value is undefined, so take existing values.
-    low = np.quantile(resampled, INTERVAL[0], method="lower")
-    return float(low), float(np.quantile(resampled, INTERVAL[1], method="higher"))
 
 
 def half_found(distances, unsuccessful):
@@ -152,29 +126,3 @@ def _search_round(state, model, data, rows, kappa, round_number, max_rounds, set
         state.kappa[attack] = kappa
         state.conclude(attack, unsuccessful[state.attack == attack], round_number, max_rounds)
     log.info("%s: %d of %d flows fooled, %d types go on", label, fooled.sum(), len(fooled), len(state.open_types()))
-
-
-def ars_rows(state, data, samples, rng):
-    """Rows of ars.csv, one per attack type."""
-    rows = []
-    for attack in np.unique(state.attack).tolist():
-        distances = state.distances[state.attack == attack]
-        low, high = bootstrap_interval(distances, samples, rng)
-        category = data.categories[data.flows["category"][data.flows["attack"] == attack][0]]
-        rows.append(
-            {
-                "attack": data.attacks[attack],
-                "category": category,
-                "flows": len(distances),
-                "already_benign": int((distances == 0).sum()),
-                "success_ratio": float(np.isfinite(distances).mean()),
-                "ars": adversarial_robustness_score(distances),
-                "low": low,
-                "high": high,
-                "ars_detected": adversarial_robustness_score(distances[distances > 0]),
-                "kappa": state.kappa[attack],
-                "rounds": state.rounds[attack],
-                "stopped": state.stopped[attack],
-            }
-        )
-    return rows

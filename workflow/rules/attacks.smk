@@ -2,7 +2,7 @@
 #
 # In: results/{dataset}/dataset.h5 and results/{dataset}/{model}/weights.safetensors
 # Out: results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}.h5 with their summary.csv, attacks/{method}.h5 of the
-# bounded attacks with comparison.csv, and ars.csv.
+# bounded attacks with comparison.csv, and ars.csv. Each attack is made in chunks of flows, files in a folder of its name.
 
 
 rule attack_cw:
@@ -11,11 +11,11 @@ rule attack_cw:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
     output:
-        attacks="results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}.h5",
+        attacks="results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}/chunk_{chunk}.h5",
     log:
-        "results/{dataset}/logs/{model}/attack_{attack}/kappa_{kappa}.log",
+        "results/{dataset}/logs/{model}/attack_{attack}/kappa_{kappa}/chunk_{chunk}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/attack_{attack}/kappa_{kappa}.tsv"
+        "results/{dataset}/benchmarks/{model}/attack_{attack}/kappa_{kappa}/chunk_{chunk}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -28,7 +28,29 @@ rule attack_cw:
         options=lambda wildcards: attack_options("cw", wildcards.attack),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --kappa {wildcards.kappa}"
-        " --output {output.attacks:q} {params.options} 2> {log:q}"
+        " --chunk {wildcards.chunk} --output {output.attacks:q} {params.options} 2> {log:q}"
+
+
+rule gather_attack:
+    """All flows of one attack, from the chunks in which they were attacked."""
+    input:
+        chunks=chunks("results/{dataset}/{model}/attacks/{result}/chunk_{chunk}.h5"),
+    output:
+        attacks="results/{dataset}/{model}/attacks/{result}.h5",
+    log:
+        "results/{dataset}/logs/{model}/gather_attack/{result}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/gather_attack/{result}.tsv"
+    conda:
+        "../../envs/flows.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(4000),
+    params:
+        script=script("gather_attack.py"),
+        code=code("gather_attack.py"),
+    shell:
+        "python {params.script:q} --chunks {input.chunks:q} --output {output.attacks:q} 2> {log:q}"
 
 
 rule summarise_attacks:
@@ -64,11 +86,11 @@ rule attack_bounded:
         weights="results/{dataset}/{model}/weights.safetensors",
         reference=reference_attack(),
     output:
-        attacks="results/{dataset}/{model}/attacks/{method}.h5",
+        attacks="results/{dataset}/{model}/attacks/{method}/chunk_{chunk}.h5",
     log:
-        "results/{dataset}/logs/{model}/attack_bounded/{method}.log",
+        "results/{dataset}/logs/{model}/attack_bounded/{method}/chunk_{chunk}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/attack_bounded/{method}.tsv"
+        "results/{dataset}/benchmarks/{model}/attack_bounded/{method}/chunk_{chunk}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -81,7 +103,7 @@ rule attack_bounded:
         options=attack_options("cw", "bounded"),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --method {wildcards.method}"
-        " --reference {input.reference:q} --output {output.attacks:q} {params.options} 2> {log:q}"
+        " --chunk {wildcards.chunk} --reference {input.reference:q} --output {output.attacks:q} {params.options} 2> {log:q}"
 
 
 rule compare_attacks:
@@ -111,18 +133,17 @@ rule compare_attacks:
         " --output {output.comparison:q} 2> {log:q}"
 
 
-rule ars:
-    """Adversarial Robustness Score per attack type, by attacks of rising kappa (Sec. IV, Eq. 3)."""
+rule minimise_distances:
+    """How near to each flow an adversarial one lies, by attacks of rising kappa (Sec. IV)."""
     input:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
     output:
-        ars="results/{dataset}/{model}/ars.csv",
-        distances="results/{dataset}/{model}/ars_distances.h5",
+        distances="results/{dataset}/{model}/ars/chunk_{chunk}.h5",
     log:
-        "results/{dataset}/logs/{model}/ars.log",
+        "results/{dataset}/logs/{model}/minimise_distances/chunk_{chunk}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/ars.tsv"
+        "results/{dataset}/benchmarks/{model}/minimise_distances/chunk_{chunk}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -130,11 +151,34 @@ rule ars:
         runtime=growing(1440),
         mem_mb=growing(16000),
     params:
+        script=script("minimise_distances.py"),
+        code=code("minimise_distances.py"),
+        checkpoint="results/{dataset}/{model}/ars/.chunk_{chunk}.checkpoint",
+        options=ars_options(),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --chunk {wildcards.chunk}"
+        " --output {output.distances:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
+
+
+rule ars:
+    """Adversarial Robustness Score per attack type (Sec. IV, Eq. 3)."""
+    input:
+        distances=chunks("results/{dataset}/{model}/ars/chunk_{chunk}.h5"),
+    output:
+        ars="results/{dataset}/{model}/ars.csv",
+    log:
+        "results/{dataset}/logs/{model}/ars.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/ars.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(60),
+        mem_mb=growing(4000),
+    params:
         script=script("score_robustness.py"),
         code=code("score_robustness.py"),
-        checkpoint="results/{dataset}/{model}/.ars.checkpoint",
-        options=f"{attack_options('cw')} {flags(config['ars'])}",
+        options=flags(bootstrap_samples=config["ars"]["bootstrap_samples"], seed=config["seed"]),
     shell:
-        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --output {output.ars:q}"
-        " --distances {output.distances:q} --checkpoint {params.checkpoint:q} --model-name {wildcards.model}"
-        " {params.options} 2> {log:q}"
+        "python {params.script:q} --distances {input.distances:q} --model-name {wildcards.model}"
+        " --output {output.ars:q} {params.options} 2> {log:q}"

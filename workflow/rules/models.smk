@@ -22,16 +22,17 @@ rule train:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
     resources:
-        gpu=1,
+        gpu=config["training_gpus"],
         runtime=growing(1440),
         mem_mb=growing(16000),
     params:
         script=script("train.py"),
         code=code("train.py"),
         checkpoint="results/{dataset}/{model}/.train.checkpoint",
+        launcher=training_launcher(),
         options=lambda wildcards: model_options(wildcards.model),
     shell:
-        "python {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} --last {output.last:q}"
+        "{params.launcher} {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} --last {output.last:q}"
         " --curve {output.curve:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
 
 

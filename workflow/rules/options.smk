@@ -66,6 +66,23 @@ def reference_attack():
     return f"results/{{dataset}}/{{model}}/attacks/cw/kappa_{kappa:g}.h5"
 
 
+def chunks(pattern):
+    """The files of all chunks that attacks are divided into; `pattern` with the wildcard {chunk}."""
+    return expand(pattern, chunk=range(1, config["attacks"]["selection"]["chunks"] + 1), allow_missing=True)
+
+
+def training_launcher():
+    """What starts a training: Python, or torchrun with a process for each GPU."""
+    gpus = config["training_gpus"]
+    return "python" if gpus == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {gpus}"
+
+
+def ars_options():
+    """Options of minimise_distances.py: the attack and how its kappa rises."""
+    search = {key: value for key, value in config["ars"].items() if key != "bootstrap_samples"}
+    return f"{attack_options('cw')} {flags(search)}"
+
+
 def adversarial_training_options():
     """Options of train_adversarially.py: its section, how to train, and the attack of its scores."""
     attacks, training = config["attacks"], config["training"]

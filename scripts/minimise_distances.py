@@ -1,0 +1,56 @@
+"""Distance of the nearest adversarial flow to each attack flow, by CW attacks of rising kappa (Sec. IV).
+
+The attack flows of the test split count (or at most `--max-flows` of each type); those that are
+benign unmodified have distance 0, those that no attack fooled an infinite one. The search resumes
+after the last finished round. Chunks keep an attack type together, since its search ends as a whole.
+"""
+
+import json
+import os
+
+from rnnids import cli
+from rnnids.attack_files import add_attack_arguments, load_targets, settings_of
+from rnnids.cli import positive
+from rnnids.robustness import HALF_FOUND, search
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
+
+OUTPUTS = ("output", "checkpoint")  # arguments that do not change the result
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    add_attack_arguments(parser)
+    parser.add_argument("--kappa-start", required=True, type=positive(float), help="kappa of the first round")
+    parser.add_argument("--kappa-step", required=True, type=positive(float), help="added to kappa each round")
+    parser.add_argument("--max-rounds", required=True, type=positive(int), help="rounds before giving up")
+    parser.add_argument("--output", required=True, help="output: distance of each flow (HDF5)")
+    parser.add_argument("--checkpoint", required=True, help="kept after every round, removed at the end")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    model, data, rows = load_targets(args, whole_types=True)
+    kappas = [args.kappa_start + args.kappa_step * step for step in range(args.max_rounds)]
+    settled = {name: value for name, value in vars(args).items() if name not in OUTPUTS}
+    run = provenance("minimise_distances.py", settled, [args.dataset, args.weights])
+    state = search(model, data, rows, settings_of(args), kappas, args.batch_packets, args.checkpoint, run)
+    columns = {
+        "row": data.row[rows],
+        "attack": state.attack,
+        "category": data.flows["category"][rows],
+        "l1": state.distances,
+        "kappa": [state.kappa[attack] for attack in state.attack.tolist()],
+        "rounds": [state.rounds[attack] for attack in state.attack.tolist()],
+        "half_found": [state.stopped[attack] == HALF_FOUND for attack in state.attack.tolist()],
+    }
+    with create_hdf5(args.output, run) as file:
+        file.attrs["attacks"], file.attrs["categories"] = json.dumps(data.attacks), json.dumps(data.categories)
+        for name, column in columns.items():
+            file.create_dataset(f"flows/{name}", data=column, **COLUMN_OPTIONS)
+    if os.path.exists(args.checkpoint):
+        os.unlink(args.checkpoint)
+
+
+if __name__ == "__main__":
+    cli.run(main)
