@@ -26,6 +26,7 @@ from rnnids.constraints import (
 from rnnids.data import batches_by_length, is_packet
 from rnnids.features import MANIPULABLE_FEATURES
 from rnnids.inference import last_of_flow, packet_logits
+from rnnids.recurrence import Packing, pack
 
 OBJECTIVES = ("all_packets", "last")
 KEEP = ("best", "last")
@@ -37,12 +38,13 @@ class Batch:
 
     Attributes:
         inputs: (B, T, 15) z-scores of the original flows.
-        mask: (B, T) bool, true for packets. last: (B,) index of each flow's last packet.
+        packing: of their packets. mask: (B, T) bool, true for packets. last: (B,) index of each flow's last packet.
         attack: (B,) attack type of each flow.
         feasible: their feasible set. mean, std: (2,) of length and interarrival time.
     """
 
     inputs: torch.Tensor
+    packing: Packing
     mask: torch.Tensor
     last: torch.Tensor
     attack: torch.Tensor
@@ -78,6 +80,7 @@ def make_batch(data, rows, mtu, device="cpu"):
     mean, std = manipulable_statistics(data, device)
     return Batch(
         inputs=torch.from_numpy(data.padded(rows)).to(device),
+        packing=pack(count, device),
         mask=torch.from_numpy(is_packet(count)).to(device),
         last=torch.from_numpy(count.astype(np.int64) - 1).to(device),
         attack=torch.from_numpy(data.flows["attack"][rows].astype(np.int64)).to(device),
@@ -101,10 +104,8 @@ def logits_and_gradient(model, batch, values, loss):
     inputs = batch.inputs.clone()
     # Padding keeps its zeros: values there are not those of a packet.
     inputs[..., list(MANIPULABLE_FEATURES)] = torch.where(batch.mask[..., None], changed, 0.0)
-    # cuDNN has no backward pass for an LSTM in evaluation mode, and .train() would change models with dropout.
-    with torch.backends.cudnn.flags(enabled=False):
-        logits = model(inputs)
-        (gradient,) = torch.autograd.grad(loss(logits, batch).sum(), changed)
+    logits = model(inputs, packing=batch.packing)
+    (gradient,) = torch.autograd.grad(loss(logits, batch).sum(), changed)
     return logits.detach().gather(1, batch.last[:, None]).squeeze(1), gradient
 
 

@@ -5,6 +5,7 @@ import torch
 
 from rnnids.cli import Progress
 from rnnids.data import batches_by_length, is_packet
+from rnnids.recurrence import pack
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def packet_logits(model, data, batch_packets, device="cpu", suppressed=None):
             hidden = None
             if suppressed is not None:
                 hidden = torch.as_tensor(suppressed, device=device).expand(len(rows), -1)
-            batch = model(inputs, hidden).float().cpu().numpy()
+            batch = model(inputs, hidden, pack(data.packet_count[rows], device)).float().cpu().numpy()
             logits[data.packet_rows(rows)] = batch[is_packet(data.packet_count[rows])]
             progress.update(len(rows))
     return logits

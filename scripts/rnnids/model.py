@@ -11,9 +11,11 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from rnnids.errors import InputError
 from rnnids.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATURES
+from rnnids.recurrence import run_lstm
 from rnnids.storage import atomic_path
 
 SUPPRESS = ("none", "both", "forward")
@@ -42,20 +44,31 @@ class Detector(nn.Module):
         inputs = 2 * NUM_FEATURES if feature_dropout else NUM_FEATURES
         self.lstm = nn.LSTM(inputs, hidden_size, num_layers, batch_first=True)
         self.readout = nn.Linear(hidden_size, 1)
+        self.cpu_dtype = None  # of matrix products over packed flows on a CPU; None: that of the weights
 
-    def forward(self, inputs, suppressed=None):
+    def forward(self, inputs, suppressed=None, packing=None):
         """Logits of padded flows.
 
         Args:
             inputs: (B, T, 15) z-scores. The model is causal, so padding behind a flow's last
                 packet changes none of its logits.
             suppressed: (B, 15) bool, features left out for the whole flow; feature dropout only.
+            packing: Packing of the flows; faster.
 
         Returns:
-            (B, T) logits.
+            (B, T) logits; with `packing`, 0 behind a flow's last packet.
         """
-        hidden, _ = self.lstm(self.visible(inputs, suppressed))
-        return self.readout(hidden).squeeze(-1)
+        visible = self.visible(inputs, suppressed)
+        if packing is None:
+            return self.readout(self.lstm(visible)[0]).squeeze(-1)
+        packets = visible.flatten(0, 1)[packing.index]
+        if packets.is_cuda:  # cuDNN packs as well
+            hidden = self.lstm(PackedSequence(packets, torch.tensor(packing.sizes)))[0].data
+        else:
+            hidden = run_lstm(self.lstm, packets, packing, self.cpu_dtype)
+        logits = self.readout(hidden).squeeze(-1)
+        padded = logits.new_zeros(inputs.shape[0] * inputs.shape[1])
+        return padded.index_copy(0, packing.index, logits).view(inputs.shape[:2])
 
     def step(self, inputs, state=None):
         """One packet of each flow: (B, 15) and the state after the packet before it -> (B,), state."""
@@ -132,4 +145,5 @@ def load_model(path, data=None, device="cpu"):
         raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
     if data is not None and not (np.array_equal(data.mean, mean) and np.array_equal(data.std, std)):
         raise InputError(f"{path}: trained on another data set (its normalisation differs); train it on this one")
-    return model.requires_grad_(False).to(device)
+    # Nothing here differs in training but cuDNN, which has no backward pass for an LSTM in evaluation mode.
+    return model.requires_grad_(False).to(device).train()

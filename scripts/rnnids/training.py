@@ -18,6 +18,7 @@ from rnnids.data import batches_by_length, is_packet
 from rnnids.distributed import Group
 from rnnids.errors import InputError
 from rnnids.features import NUM_FEATURES
+from rnnids.recurrence import pack
 
 CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
 ALONE = Group()
@@ -142,7 +143,7 @@ def summed_loss(model, data, rows, precision, device, suppressed=None):
     mask = torch.from_numpy(is_packet(data.packet_count[rows])).to(device)
     label = torch.from_numpy(data.is_attack[rows].astype(np.float32)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
-        logits = model(inputs, suppressed)
+        logits = model(inputs, suppressed, pack(data.packet_count[rows], device))
     labels = label[:, None].expand_as(mask)[mask]
     return functional.binary_cross_entropy_with_logits(logits[mask].float(), labels, reduction="sum")
 
@@ -158,7 +159,8 @@ def validate(model, data, settings, device):
     loss = correct = packets = 0
     for rows in batches_by_length(data.packet_count, settings.batch_packets):
         mask = is_packet(data.packet_count[rows])
-        logits = model(torch.from_numpy(data.padded(rows)).to(device)).float().cpu()[torch.from_numpy(mask)]
+        inputs = torch.from_numpy(data.padded(rows)).to(device)
+        logits = model(inputs, packing=pack(data.packet_count[rows], device)).float().cpu()[torch.from_numpy(mask)]
         label = torch.from_numpy(np.repeat(data.is_attack[rows], data.packet_count[rows]))
         loss += float(functional.binary_cross_entropy_with_logits(logits, label.float(), reduction="sum"))
         correct += int(((logits > 0) == label).sum())
