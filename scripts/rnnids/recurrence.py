@@ -92,10 +92,10 @@ class PackedLayer(torch.autograd.Function):
     def backward(ctx, output_gradient):
         inputs, weight_ih, weight_hh, gates, cell, squashed, hidden = ctx.saved_tensors
         before = ctx.packing.before
-        through_cell, forget_gate = _local_derivatives(gates, cell, squashed, before, ctx.packing.sizes[0])
-        derivative = _back_in_time(
-            output_gradient, through_cell, gates, forget_gate, weight_hh.to(ctx.dtype), ctx.packing.sizes
-        )
+        through_cell, local = _local_derivatives(gates, cell, squashed, before)
+        forget_gate = gates[:, cell.shape[1] : 2 * cell.shape[1]]
+        recurrent = weight_hh.to(ctx.dtype)
+        derivative = _back_in_time(output_gradient, through_cell, local, forget_gate, recurrent, ctx.packing.sizes)
         low = derivative.to(ctx.dtype)
         gradients = [None] * 6
         if ctx.needs_input_grad[0]:
@@ -125,22 +125,24 @@ def _activate(gates, size):
     gates[:, 3 * size :].sigmoid_()
 
 
-def _local_derivatives(gates, cell, squashed, before, first_flows):
+def _local_derivatives(gates, cell, squashed, before):
     """What a step's derivatives do not owe to later steps, for all packets at once.
 
     Returns:
-        (d cell / d hidden (P, H), forget gate (P, H)). `gates` (P, 4H) are overwritten: by the derivatives of the
-        cell by the pre-activations of input, forget and candidate, and of the hidden state by the output's.
+        (d cell / d hidden (P, H); derivatives (P, 4H) of the cell by the pre-activations of input, forget and
+        candidate, and of the hidden state by that of the output).
     """
     size = cell.shape[1]
-    in_gate, forget_gate, candidate, out_gate = (part.clone() for part in gates.split(size, dim=1))
-    d_in, d_forget, d_candidate, d_out = gates.split(size, dim=1)
+    in_gate, forget_gate, candidate, out_gate = gates.split(size, dim=1)
+    local = torch.empty_like(gates)
+    d_in, d_forget, d_candidate, d_out = local.split(size, dim=1)
     torch.mul(candidate, in_gate * (1 - in_gate), out=d_in)
     torch.mul(in_gate, 1 - candidate * candidate, out=d_candidate)
     torch.mul(squashed, out_gate * (1 - out_gate), out=d_out)
-    d_forget[:first_flows] = 0
-    torch.mul(cell[before], (forget_gate * (1 - forget_gate))[first_flows:], out=d_forget[first_flows:])
-    return out_gate * (1 - squashed * squashed), forget_gate
+    first = len(cell) - len(before)  # the first packets have no cell before them
+    d_forget[:first] = 0
+    torch.mul(cell[before], (forget_gate * (1 - forget_gate))[first:], out=d_forget[first:])
+    return out_gate * (1 - squashed * squashed), local
 
 
 def _back_in_time(output_gradient, through_cell, local, forget_gate, weight_hh, sizes):
