@@ -1,5 +1,6 @@
 # make          set up .venv, run the workflow on the shipped captures, write results/report.html
-# make test     set up .venv and run all tests
+# make test     set up .venv and run the tests
+# make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
 # make lint     style of Python and Snakemake files
 # make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md
 # make clean    remove results (the environment stays; `make distclean` removes it too)
@@ -12,7 +13,7 @@ CONFIG ?=
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: results setup test lint bench-growth clean distclean
+.PHONY: results setup test test-slow lint bench-growth clean distclean
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -33,7 +34,10 @@ setup: .venv/.ready
 
 # Two workers with one thread each: files of tests are the unit, since tests of a file share what they prepare.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -85,7 +85,7 @@ def test_members_of_archives_are_checked(contents, tmp_path, monkeypatch):
         archive.writestr("day 1/1.pcap", contents["little"])
         archive.writestr("day 1/2.pcap", contents["little"][:-5])
     assert check_capture(f"{path}!day 1/1.pcap") == capture_check.Finding(
-        "1.pcap", len(contents["little"]), "900 packets", ""
+        "day 1/1.pcap", len(contents["little"]), "900 packets", ""
     )
     assert "ends inside a record" in check_capture(f"{path}!day 1/2.pcap").fault
     assert "no member 'day 1/3.pcap'" in check_capture(f"{path}!day 1/3.pcap").fault

@@ -18,12 +18,8 @@ SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
 DEFAULT = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 PAPER = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
-CONDITIONAL = [
-    "--member",
-    "--expected-bytes",
-    "--expected-smallest",
-    "--expected-truncated",
-]  # of an archive; in a description
+# Of a capture in an archive; where a description has them.
+CONDITIONAL = ["--member", "--expected-bytes", "--expected-smallest", "--expected-truncated"]
 WILDCARDS = {
     "dataset": "lab",
     "capture": "session1_mon",

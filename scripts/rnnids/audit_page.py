@@ -59,4 +59,7 @@ def page(name, sections):
 
 
 def _cell(value):
-    return f"{value:,}" if isinstance(value, int) else value
+    """A number with separators or with two digits, a key in words, any other text as it is."""
+    if isinstance(value, str):
+        return value.replace("_", " ")
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"

@@ -22,7 +22,7 @@ class Finding:
     """What was found of one file.
 
     Attributes:
-        name: without its folder. size: bytes, None where it cannot be read.
+        name: without its folder; of a member of an archive with it. size: bytes, None where it cannot be read.
         holds: what was read of it. fault: what is wrong, with a remedy; empty if nothing is.
     """
 
@@ -48,7 +48,7 @@ def check_capture(path, expected_bytes=None, smallest=0, may_be_cut=False):
         may_be_cut: it is one of those published cut.
     """
     file, member = split_member(path)
-    name = os.path.basename(member or file)
+    name = member or os.path.basename(file)
     try:
         with open_capture(file, member) as capture:
             size = capture.size
