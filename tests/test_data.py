@@ -1,12 +1,13 @@
 """Flows in memory against a plain loop; batches that hold every flow once."""
 
+import threading
 from dataclasses import replace
 
 import detectors
 import numpy as np
 import pytest
 
-from rnnids.data import TEST, TRAIN, batches_by_length, concatenate, load_dataset
+from rnnids.data import TEST, TRAIN, batches_by_length, concatenate, load_dataset, read_ahead
 from rnnids.errors import InputError
 from rnnids.features import encode_packets
 
@@ -82,6 +83,41 @@ def test_batches_change_their_company_and_their_order():
     one_pool = batches_by_length(count[:200], 2500, np.random.default_rng(0))
     longest = [count[batch].max() for batch in one_pool]
     assert longest != sorted(longest, reverse=True)
+
+
+def test_batches_are_prepared_ahead_in_their_order_and_no_further_than_asked():
+    prepared, used = [], []
+
+    def prepare(number):
+        prepared.append(number)
+        return number**2
+
+    for number, square in read_ahead(prepare, iter(range(20)), depth=3):
+        used.append((number, square))
+        assert len(prepared) <= len(used) + 3
+    assert used == [(number, number**2) for number in range(20)] and prepared == list(range(20))
+    assert list(read_ahead(prepare, [])) == []
+
+
+def test_the_next_batch_is_prepared_while_one_is_in_use():
+    begun = [threading.Event() for _ in range(4)]
+    for number, _ in read_ahead(lambda number: begun[number].set(), range(4), depth=1):
+        assert begun[min(number + 1, 3)].wait(timeout=60)
+
+
+def test_a_failure_comes_where_its_batch_would_have_come_and_leaving_early_ends_the_thread():
+    def prepare(number):
+        if number == 2:
+            raise ValueError("the third batch")
+        return number
+
+    results, before = read_ahead(prepare, range(9)), threading.active_count()
+    assert [next(results)[1] for _ in range(2)] == [0, 1]
+    with pytest.raises(ValueError, match="the third batch"):
+        next(results)
+    for _ in read_ahead(lambda number: number, range(9)):
+        break
+    assert threading.active_count() == before
 
 
 def test_digest_tells_labels_flows_and_packets_apart(data):

@@ -3,8 +3,15 @@
 from rnnids.storage import read_csv
 from rnnids.tables import captioned_table, html_page
 
-RULES = "Flows of each rule. A rule without flows is marked; of several rules that match a flow the last one labels it."
-COUNTS = "Flows that rules matched, that several matched, and that got the label of the connection they continue."
+TIMES = ("start", "end", "first", "last")  # shown to the second; the CSV has them in full
+RULES = (
+    "Flows of each rule, times in UTC. A rule without flows is marked; of several rules that match a flow the last one"
+    " labels it."
+)
+COUNTS = (
+    "Rows of the label file that were left out, if any; flows that rules matched, that several matched, and that got"
+    " the label of the connection they continue."
+)
 NEIGHBOURS = (
     "Benign flows between attacker and victim of an attack flow, at most {margin:g} s before or after it: a window"
     " may be too short. Same port: those of them to the port that was attacked."
@@ -51,8 +58,10 @@ def page(name, sections):
     parts = [f"<h1>Label audit of {name}</h1>"]
     for _, frame, subjects, caption in sections:
         shown = frame.astype(object).where(frame.notna(), "")
+        for column in shown.columns.intersection(TIMES):
+            shown[column] = shown[column].str[:19].str.replace("T", "\N{NO-BREAK SPACE}")
         headings = [column.replace("_percent", ", %").replace("_", " ") for column in shown]
-        text = [column.replace("_", " ") for column in (*subjects, "start", "end", "source", "destination", "remark")]
+        text = [column.replace("_", " ") for column in (*subjects, *TIMES, "source", "destination", "remark")]
         rows = [tuple(_cell(value) for value in row) for row in shown.itertuples(index=False)]
         parts.append(captioned_table(headings, rows, caption, text))
     return html_page(f"Label audit of {name}", parts)

@@ -4,8 +4,10 @@ A data set stays in its raw integer columns (15 bytes a packet, so 50 million pa
 a gigabyte); floats are made for one batch at a time.
 """
 
+import collections
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -175,6 +177,28 @@ def _cut(order, count, batch_packets):
         batches.append(order[first : first + size])
         first += size
     return batches
+
+
+def read_ahead(prepare, batches, depth=2):
+    """Yield (batch, ``prepare(batch)``) for each of `batches`, in their order.
+
+    A thread prepares up to `depth` batches beyond the one in use, so that whoever uses them does not wait.
+    What `prepare` raises is raised where its batch would have come.
+    """
+    waiting = collections.deque()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        try:
+            for batch in batches:
+                waiting.append((batch, thread.submit(prepare, batch)))
+                if len(waiting) > depth:
+                    batch, result = waiting.popleft()
+                    yield batch, result.result()
+            while waiting:
+                batch, result = waiting.popleft()
+                yield batch, result.result()
+        finally:
+            for _, result in waiting:
+                result.cancel()
 
 
 def concatenate(first, second):

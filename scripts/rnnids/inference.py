@@ -4,8 +4,24 @@ import numpy as np
 import torch
 
 from rnnids.cli import Progress
-from rnnids.data import batches_by_length, is_packet
+from rnnids.data import batches_by_length, is_packet, read_ahead
 from rnnids.recurrence import pack
+
+
+def padded_inputs(data, batches, device="cpu"):
+    """Yield (rows, (B, T, 15) float32 tensor on `device`) for each array of rows in `batches`, in their order.
+
+    The next batches are made meanwhile; on their way to a GPU they lie in pinned memory, so that the
+    copy does not stop what runs there.
+    """
+    on_gpu = torch.device(device).type == "cuda"
+
+    def prepare(rows):
+        inputs = torch.from_numpy(data.padded(rows))
+        return inputs.pin_memory() if on_gpu else inputs
+
+    for rows, inputs in read_ahead(prepare, batches):
+        yield rows, inputs.to(device, non_blocking=on_gpu)
 
 
 @torch.no_grad()
@@ -22,8 +38,7 @@ def packet_logits(model, data, batch_packets, device="cpu", suppressed=None):
     """
     logits = np.empty(int(data.packet_count.sum()), dtype=np.float32)
     with Progress("predicting", total=len(data), unit="flows") as progress:
-        for rows in batches_by_length(data.packet_count, batch_packets):
-            inputs = torch.from_numpy(data.padded(rows)).to(device)
+        for rows, inputs in padded_inputs(data, batches_by_length(data.packet_count, batch_packets), device):
             hidden = None
             if suppressed is not None:
                 hidden = torch.as_tensor(suppressed, device=device).expand(len(rows), -1)

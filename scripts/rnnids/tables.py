@@ -3,7 +3,7 @@
 import html
 
 STYLE = """body { font: 15px/1.4 sans-serif; margin: 2em; }
-table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; }
+table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; margin-bottom: 2.5em; }
 caption { text-align: left; max-width: 50em; padding-bottom: 0.8em; }
 th { border-bottom: 1px solid; }
 th, td { padding: 0.15em 0.8em; text-align: right; }
