@@ -1,5 +1,7 @@
 """Small flows and stand-ins for a detector whose explanations are known in closed form."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
@@ -58,24 +60,15 @@ class StandIn(torch.nn.Module):
     def __init__(self, logit):
         super().__init__()
         self.logit = logit
+        self.lstm = SimpleNamespace(num_layers=0, hidden_size=1)
 
-    def forward(self, inputs, suppressed=None):
+    def visible(self, inputs):
+        return inputs
+
+    def readout(self, outputs):
+        return self.logit(outputs)
+
+    def forward(self, inputs, suppressed=None, packing=None):
         if suppressed is not None:
             inputs = inputs.masked_fill(suppressed[:, None], 0.0)
         return self.logit(inputs)
-
-    def step(self, inputs, state=None):
-        return self.logit(inputs), state
-
-
-class Memory(StandIn):
-    """A stand-in that tells of each packet what `logit` says of the packet before (of the first: itself)."""
-
-    def forward(self, inputs, suppressed=None):
-        logits = super().forward(inputs, suppressed)
-        return torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
-
-    def step(self, inputs, state=None):
-        now = self.logit(inputs)
-        before = now if state is None else state[0][0, :, 0]
-        return before, (now[None, :, None],)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from explained import BATCH, INDEX, StandIn, make_flows
 
+from rnnids import interventions
 from rnnids.attack_files import read_adversarial_flows
 from rnnids.dependence import (
     mean_by_step,
@@ -23,6 +24,7 @@ from rnnids.errors import InputError
 from rnnids.features import FEATURES, MANIPULABLE_FEATURES
 from rnnids.inference import packet_logits
 from rnnids.interventions import vary_flows, vary_steps
+from rnnids.kept_states import keep_states, vary_kept
 from rnnids.model import Detector
 from rnnids.selection import first_packets, flows_by_type, packet_values
 
@@ -74,7 +76,12 @@ def test_partial_dependence_is_that_of_the_flow_and_conditional():
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("vary", [vary_flows, vary_steps])
+def vary_one(model, data, feature, values, batch_packets):
+    """:func:`vary_steps` of a single variation."""
+    return vary_steps(model, data, [(feature, values)], batch_packets)[0]
+
+
+@pytest.mark.parametrize("vary", [vary_flows, vary_one])
 @pytest.mark.parametrize("variant", [{}, {"suppress": "forward"}, {"feature_dropout": True}])
 @pytest.mark.parametrize("feature", range(len(FEATURES)))
 def test_at_the_observed_value_every_step_is_the_plain_prediction(vary, variant, feature):
@@ -104,18 +111,30 @@ def test_kept_states_give_what_running_all_prefixes_gives(feature, batch_packets
     data, model = make_flows(COUNTS), detector()
     rng = np.random.default_rng(0)
     values = rng.choice(packet_values(data, feature), (sum(COUNTS), 6))
-    found = vary_steps(model, data, feature, values, batch_packets)
+    found = vary_one(model, data, feature, values, batch_packets)
     expected = naive_steps(model, data, feature, values)
     assert expected.std(axis=1).max() > 1e-4  # the feature matters, else anything would agree
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_cost_is_one_step_per_packet_and_value():
+@pytest.mark.parametrize("variant", [{"suppress": "forward"}, {"suppress": "both"}, {"feature_dropout": True}])
+def test_variants_of_the_detector_and_several_features_at_once_give_the_same(variant):
+    data, model = make_flows(COUNTS), detector(**variant)
+    rng = np.random.default_rng(0)
+    features = (INDEX["direction"], LENGTH, INDEX["SYN"])
+    variations = [(feature, rng.choice(packet_values(data, feature), (sum(COUNTS), 3))) for feature in features]
+    for (feature, values), found in zip(variations, vary_steps(model, data, variations, 64), strict=True):
+        np.testing.assert_allclose(found, naive_steps(model, data, feature, values), atol=1e-6)
+
+
+def test_every_packet_is_run_once_and_every_value_once(monkeypatch):
     data, model = make_flows(COUNTS), detector()
-    steps, step = [], model.step
-    model.step = lambda inputs, state=None: steps.append(len(inputs)) or step(inputs, state)
-    vary_steps(model, data, LENGTH, np.full((sum(COUNTS), 20), 60.0), BATCH)
-    assert sum(steps) == sum(COUNTS) * (20 + 1)
+    kept, varied = [], []
+    monkeypatch.setattr(interventions, "keep_states", lambda *given: kept.append(given[2]) or keep_states(*given))
+    monkeypatch.setattr(interventions, "vary_kept", lambda *given: varied.append(given[4]) or vary_kept(*given))
+    vary_steps(model, data, [(LENGTH, np.full((sum(COUNTS), 20), 60.0)), (IAT, np.full((sum(COUNTS), 3), 1.0))], 100)
+    assert sum(count.sum() for count in kept) == sum(COUNTS)
+    assert sum(scores.numel() for scores in varied) == sum(COUNTS) * 23
 
 
 def test_varying_flows_changes_all_packets_at_once():

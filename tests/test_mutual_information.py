@@ -4,10 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from explained import BATCH, INDEX, Memory, StandIn, flag, make_flows
+import torch
+from explained import BATCH, INDEX, StandIn, flag, make_flows
 
+from rnnids import interventions
+from rnnids import mutual_information as information_module
 from rnnids.entropy import compare_distributions, corrected_entropy, joint_counts, mutual_information, plugin_entropy
+from rnnids.features import CONSTANT_FEATURES
+from rnnids.kept_states import keep_states
+from rnnids.model import Detector
 from rnnids.mutual_information import (
+    Trial,
     attacker_values,
     averages,
     mutual_information_rows,
@@ -88,8 +95,8 @@ def test_mutual_information_of_a_noiseless_channel_is_the_entropy():
 
 
 def information(model, data, feature, values):
-    rng = np.random.default_rng(0)
-    return packet_information(model, data, feature, values(data, feature, DRAWS), DRAWS, BINS, rng, BATCH)
+    trial = Trial(feature, values(data, feature, DRAWS), DRAWS, (0,))
+    return next(packet_information(model, data, [trial], BINS, BATCH))
 
 
 def test_a_flag_that_decides_carries_the_entropy_of_its_distribution():
@@ -135,15 +142,26 @@ def test_an_ignored_feature_carries_nothing():
             assert row["value"] == 1
 
 
-def test_ports_vary_for_the_whole_flow_and_other_features_for_one_packet():
-    # The model tells of each packet what the packet before it was: a flag varied here changes nothing but at the
-    # first step, a port changes everything, since it is that of the packet before, too.
-    data = make_flows(np.full(30, 4), flags=flag("SYN", np.arange(120) % 2))
-    ports = information(Memory(lambda inputs: inputs[..., PORT]), data, PORT, attacker_values)[0].reshape(30, 4)
-    flags = information(Memory(lambda inputs: inputs[..., SYN]), data, SYN, attacker_values)[0].reshape(30, 4)
-    assert (ports > 0.8).all()
-    assert (flags[:, 0] == 1).all()
-    assert (flags[:, 1:] == 0).all()
+def test_ports_and_protocol_vary_for_the_whole_flow_and_other_features_for_one_packet(monkeypatch):
+    data, whole, single = make_flows(np.full(9, 4)), [], []
+    answer = lambda values: np.zeros(values.shape, dtype=np.float32)
+    monkeypatch.setattr(information_module, "vary_flows", lambda *given: whole.append(given[2]) or answer(given[3]))
+    monkeypatch.setattr(
+        information_module,
+        "vary_steps",
+        lambda *given: [single.append(feature) or answer(values) for feature, values in given[2]],
+    )
+    found = mutual_information_rows(None, data, data, 5, 4, 10, 0, BATCH)
+    assert set(whole) == set(CONSTANT_FEATURES) and set(single) == set(range(15)) - set(CONSTANT_FEATURES)
+    assert all(row["value"] == 0 for row in found)
+
+
+def test_states_are_computed_once_for_all_features(monkeypatch):
+    data, runs = make_flows(np.full(20, 3)), []
+    monkeypatch.setattr(interventions, "keep_states", lambda *given: runs.append(given) or keep_states(*given))
+    torch.manual_seed(0)
+    mutual_information_rows(Detector(8, 2), data, data, 5, 4, 10, 0, BATCH)
+    assert len(runs) == 1
 
 
 def test_averages_run_over_flows_then_steps():

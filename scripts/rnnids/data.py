@@ -191,11 +191,11 @@ def read_ahead(prepare, batches, depth=2):
             for batch in batches:
                 waiting.append((batch, thread.submit(prepare, batch)))
                 if len(waiting) > depth:
-                    batch, result = waiting.popleft()
-                    yield batch, result.result()
+                    ready, result = waiting.popleft()
+                    yield ready, result.result()
             while waiting:
-                batch, result = waiting.popleft()
-                yield batch, result.result()
+                ready, result = waiting.popleft()
+                yield ready, result.result()
         finally:
             for _, result in waiting:
                 result.cancel()

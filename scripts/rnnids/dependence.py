@@ -59,8 +59,8 @@ def sequential_partial_dependence(model, data, feature, grid, batch_packets, dev
         (T, W) mean attack probability at a step, over the flows that reach it.
     """
     values = np.broadcast_to(grid, (int(data.packet_count.sum()), len(grid)))
-    attack = probability(vary_steps(model, data, feature, values, batch_packets, device))
-    return mean_by_step(data, attack)
+    (logits,) = vary_steps(model, data, [(feature, values)], batch_packets, device)
+    return mean_by_step(data, probability(logits))
 
 
 def probability(logits):

@@ -10,6 +10,11 @@ import torch
 from rnnids.cli import Progress
 from rnnids.data import batches_by_length, is_packet
 from rnnids.features import FEATURES
+from rnnids.inference import padded_inputs
+from rnnids.kept_states import bytes_per_packet, keep_states, vary_kept
+
+STATES = 1 << 29  # bytes of states kept at a time
+VARIED = {"cpu": 2048, "cuda": 65536}  # values at a time: what stays in a CPU's cache, or fills a GPU
 
 
 @torch.no_grad()
@@ -39,45 +44,42 @@ def vary_flows(model, data, feature, values, batch_packets, device="cpu"):
     return logits
 
 
-@torch.no_grad()
-def vary_steps(model, data, feature, values, batch_packets, device="cpu"):
+def vary_steps(model, data, variations, batch_packets, device="cpu"):
     """Logits of each packet with a feature varied there alone, the packets before it unmodified (Eq. 7).
 
-    The state before a packet is computed once and kept, so a flow of T packets costs T (W + 1)
-    single steps and not T * T * W.
+    The states before all packets are computed once, for all variations, and all values of a packet are
+    one batch: a flow of T packets costs T single steps and less than half a step for each value.
 
-    Args, Returns: as :func:`vary_flows`.
+    Args:
+        data: FlowData of N flows and P packets.
+        variations: list of (feature, values): index into ``FEATURES``, (P, W) raw values.
+        batch_packets: packets, with their values, in a batch.
+
+    Returns:
+        list of (P, W) float32.
     """
-    width = values.shape[1]
-    logits = np.empty(values.shape, dtype=np.float32)
-    order = np.argsort(-data.packet_count, kind="stable")
-    size = max(1, batch_packets // width)
-    with Progress(f"varying {FEATURES[feature]}", total=len(data), unit="flows") as progress:
-        for rows in np.split(order, np.arange(size, len(order), size)):
-            inputs = torch.from_numpy(data.padded(rows)).to(device)
-            state = None
-            for step in range(inputs.shape[1]):
-                # Flows come by falling length, so those that reach a step are the first ones.
-                reaching = rows[data.packet_count[rows] > step]
-                current, packet_rows = inputs[: len(reaching), step], data.start[reaching] + step
-                state = _first_flows(state, len(reaching))
-                varied = current.repeat_interleave(width, dim=0)
-                varied[:, feature] = torch.from_numpy(z_scores(data, feature, values[packet_rows]).ravel()).to(device)
-                batch, _ = model.step(varied, _repeat_flows(state, width))
-                logits[packet_rows] = batch.float().cpu().numpy().reshape(-1, width)
-                _, state = model.step(current, state)
+    logits = [np.empty(values.shape, dtype=np.float32) for _, values in variations]
+    of_a_batch = max(1, min(batch_packets, STATES // bytes_per_packet(model)))
+    names = ", ".join(FEATURES[feature] for feature, _ in variations)
+    with Progress(f"varying steps: {names}", total=len(data), unit="flows") as progress:
+        for rows, inputs in padded_inputs(data, batches_by_length(data.packet_count, of_a_batch), device):
+            states = keep_states(model, inputs, data.packet_count[rows])
+            packet_rows = data.packet_rows(rows)
+            for (feature, values), found in zip(variations, logits, strict=True):
+                scores = torch.from_numpy(z_scores(data, feature, values[packet_rows])).to(device)
+                found[packet_rows] = _in_pieces(model, states, feature, scores, batch_packets)
             progress.update(len(rows))
     return logits
 
 
-def _first_flows(state, flows):
-    """The state (h, c), each (layers, B, hidden), of the first flows of a batch."""
-    return state and tuple(part[:, :flows].contiguous() for part in state)
-
-
-def _repeat_flows(state, width):
-    """The state with each flow `width` times in a row."""
-    return state and tuple(part.repeat_interleave(width, dim=1) for part in state)
+def _in_pieces(model, states, feature, scores, batch_packets):
+    """(P, W) logits of :func:`vary_kept`, as many packets at a time as suit the device."""
+    rows = min(batch_packets, VARIED[scores.device.type])
+    size = max(1, rows // scores.shape[1])
+    pieces = (slice(first, first + size) for first in range(0, len(scores), size))
+    return (
+        torch.cat([vary_kept(model, states, piece, feature, scores[piece]) for piece in pieces]).float().cpu().numpy()
+    )
 
 
 def z_scores(data, feature, values):

@@ -66,34 +66,72 @@ def attacker_values(data, feature, draws):
     return discrete(values, np.full(len(values), 1 / len(values)), draws)
 
 
-def packet_information(model, data, feature, distribution, draws, bins, rng, batch_packets, device="cpu"):
-    """Mutual information at every packet, in bits.
+@dataclass(frozen=True)
+class Trial:
+    """One feature under one distribution.
 
-    Args:
-        data: FlowData of N flows and P packets. distribution: Values of the feature.
+    Attributes:
+        feature: index into ``FEATURES``. distribution: Values of it.
         draws: values per packet (constant features: per flow); listed values are all tried instead,
             which leaves nothing to estimate.
+        seed, number: of the draws, of which each trial with the seed has its own.
+    """
+
+    feature: int
+    distribution: Values
+    draws: int
+    seed: tuple
+    number: int = 0
+
+    def uniform(self, data):
+        """(P, draws) uniform numbers behind the values, the same at each call."""
+        rng, constant = np.random.default_rng(self.seed), self.feature in CONSTANT_FEATURES
+        shape = (len(data) if constant else int(data.packet_count.sum()), self.draws)
+        for _ in range(self.number + 1):
+            numbers = rng.random(shape)
+        return np.repeat(numbers, data.packet_count, axis=0) if constant else numbers
+
+    def values(self, data):
+        """(P, W) raw values to try."""
+        if self.distribution.listed is None:
+            return self.distribution.quantile(self.uniform(data))
+        listed = self.distribution.listed
+        return np.broadcast_to(listed, (int(data.packet_count.sum()), len(listed)))
+
+    def information(self, data, is_attack, bins):
+        """What :func:`packet_information` says, given (P, W) predictions."""
+        uniform, distribution = self.uniform(data), self.distribution
+        if distribution.listed is None:
+            attacks = is_attack.sum(axis=1)
+            information = corrected_entropy(np.stack([attacks, self.draws - attacks], axis=1))
+        else:
+            share = (is_attack @ distribution.probability).round(12)  # so that a certain prediction has entropy 0
+            information = plugin_entropy(np.stack([share, 1 - share], axis=1))
+            is_attack = np.take_along_axis(is_attack, index_of(distribution.probability, uniform), axis=1)
+        joint = joint_counts((uniform * bins).astype(np.int64), is_attack, bins)
+        return information, mutual_information(joint)
+
+
+def packet_information(model, data, trials, bins, batch_packets, device="cpu"):
+    """Mutual information at every packet, in bits, for a list of Trial.
+
+    Args:
+        data: FlowData of N flows and P packets.
         bins: of the paper's estimator, equally probable ones.
 
-    Returns:
-        two (P,): the entropy of the prediction, and the paper's uncorrected estimate from binned draws.
+    Yields:
+        for each trial two (P,): the entropy of the prediction, and the paper's uncorrected estimate from
+        binned draws.
     """
-    if feature in CONSTANT_FEATURES:
-        vary, uniform = vary_flows, np.repeat(rng.random((len(data), draws)), data.packet_count, axis=0)
-    else:
-        vary, uniform = vary_steps, rng.random((int(data.packet_count.sum()), draws))
-    if distribution.listed is None:
-        is_attack = vary(model, data, feature, distribution.quantile(uniform), batch_packets, device) > 0
-        attacks = is_attack.sum(axis=1)
-        information = corrected_entropy(np.stack([attacks, draws - attacks], axis=1))
-    else:
-        values = np.broadcast_to(distribution.listed, (len(uniform), len(distribution.listed)))
-        of_value = vary(model, data, feature, values, batch_packets, device) > 0
-        share = (of_value @ distribution.probability).round(12)  # a certain prediction has entropy 0, not 1e-15
-        information = plugin_entropy(np.stack([share, 1 - share], axis=1))
-        is_attack = np.take_along_axis(of_value, index_of(distribution.probability, uniform), axis=1)
-    joint = joint_counts((uniform * bins).astype(np.int64), is_attack, bins)
-    return information, mutual_information(joint)
+    by_step = [trial for trial in trials if trial.feature not in CONSTANT_FEATURES]
+    variations = [(trial.feature, trial.values(data)) for trial in by_step]
+    logits = iter(vary_steps(model, data, variations, batch_packets, device) if by_step else [])
+    for trial in trials:
+        if trial.feature in CONSTANT_FEATURES:
+            found = vary_flows(model, data, trial.feature, trial.values(data), batch_packets, device)
+        else:
+            found = next(logits)
+        yield trial.information(data, found > 0, bins)
 
 
 def averages(data, information, weights):
@@ -141,12 +179,14 @@ def mutual_information_rows(model, data, pool, draws, bins, samples, seed, batch
         rows of :func:`information_rows`.
     """
     resamples = np.random.default_rng(seed).multinomial(len(data), np.full(len(data), 1 / len(data)), size=samples)
+    trials = [
+        Trial(feature, distribution(pool, feature, draws), draws, (seed, feature), number)
+        for feature in range(len(FEATURES))
+        for number, distribution in enumerate((observed_values, attacker_values))
+    ]
+    found = packet_information(model, data, trials, bins, batch_packets, device)
     rows = []
-    for feature, name in enumerate(FEATURES):
-        rng = np.random.default_rng([seed, feature])
-        settings = draws, bins, rng, batch_packets, device
-        seen, _ = packet_information(model, data, feature, observed_values(pool, feature, draws), *settings)
-        chosen, binned = packet_information(model, data, feature, attacker_values(pool, feature, draws), *settings)
+    for name, (seen, _), (chosen, binned) in zip(FEATURES, found, found, strict=True):
         for metric, information in (("observed", seen), ("attacker", chosen), ("binned", binned)):
             rows += information_rows(f"mutual_information_{metric}", name, data, information, resamples)
     return rows
