@@ -144,7 +144,10 @@ def test_an_ignored_feature_carries_nothing():
 
 def test_ports_and_protocol_vary_for_the_whole_flow_and_other_features_for_one_packet(monkeypatch):
     data, whole, single = make_flows(np.full(9, 4)), [], []
-    answer = lambda values: np.zeros(values.shape, dtype=np.float32)
+
+    def answer(values):
+        return np.zeros(values.shape, dtype=np.float32)
+
     monkeypatch.setattr(information_module, "vary_flows", lambda *given: whole.append(given[2]) or answer(given[3]))
     monkeypatch.setattr(
         information_module,
