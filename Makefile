@@ -3,6 +3,7 @@
 # make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
 # make lint     style of Python and Snakemake files
 # make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md
+# make bench-explain  explanations against the plain way, flow by flow and step by step -> docs/performance/explain.md
 # make clean    remove results (the environment stays; `make distclean` removes it too)
 #
 # Needs Python 3.11 or later, make and git. CORES=4 limits the cores, CONFIG=my.yaml adds a configuration.
@@ -13,7 +14,7 @@ CONFIG ?=
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: results setup test test-slow lint bench-growth clean distclean
+.PHONY: results setup test test-slow lint bench-growth bench-explain clean distclean
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -47,6 +48,10 @@ lint: setup
 
 bench-growth: setup
 	$(BIN)/python benchmarks/growth.py --sizes 1 2 5 10 20 --csv docs/scale.csv --page docs/scale.md
+
+bench-explain: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explain.py --hidden-size 512 --num-layers 3 --repeats 3 --threads 1 \
+		--csv docs/performance/explain.csv --page docs/performance/explain.md
 
 clean:
 	rm -rf results .snakemake
