@@ -69,10 +69,12 @@ def _run_layer(weight_ih, weight_hh, bias, inputs, reaching):
 
 
 def _lstm_cell(gates, cell):
-    """(output, cell) after one step, of gates in torch's order: input, forget, candidate, output."""
-    enter, forget, candidate, leave = gates.chunk(4, dim=-1)
-    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-    return leave.sigmoid() * cell.tanh(), cell
+    """(output, cell) after one step, of gates in torch's order: input, forget, candidate, output; overwrites them."""
+    hidden = cell.shape[-1]
+    gates[..., : 2 * hidden].sigmoid_()
+    enter, forget, candidate, leave = gates.split(hidden, dim=-1)
+    cell = forget.mul_(cell).addcmul_(enter, candidate.tanh_())
+    return cell.tanh().mul_(leave.sigmoid_()), cell
 
 
 @torch.no_grad()
