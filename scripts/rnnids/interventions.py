@@ -12,6 +12,7 @@ from rnnids.data import batches_by_length, is_packet
 from rnnids.features import FEATURES
 from rnnids.inference import padded_inputs
 from rnnids.kept_states import bytes_per_packet, keep_states, vary_kept
+from rnnids.recurrence import pack
 
 STATES = 1 << 29  # bytes of states kept at a time
 VARIED = {"cpu": 2048, "cuda": 65536}  # values at a time: what stays in a CPU's cache, or fills a GPU
@@ -37,7 +38,8 @@ def vary_flows(model, data, feature, values, batch_packets, device="cpu"):
             packets, packet_rows = is_packet(data.packet_count[rows]), data.packet_rows(rows)
             varied = np.repeat(data.padded(rows)[:, None], width, axis=1)
             varied.transpose(0, 2, 1, 3)[packets, :, feature] = z_scores(data, feature, values[packet_rows])
-            batch = model(torch.from_numpy(varied.reshape(-1, *varied.shape[2:])).to(device))
+            packing = pack(np.repeat(data.packet_count[rows], width), device)
+            batch = model(torch.from_numpy(varied.reshape(-1, *varied.shape[2:])).to(device), None, packing)
             batch = batch.float().cpu().numpy().reshape(varied.shape[:3])
             logits[packet_rows] = batch.transpose(0, 2, 1)[packets]
             progress.update(len(rows))
