@@ -83,10 +83,11 @@ def perturbation_rows(model, data, pool, repeats, samples, seed, batch_packets, 
         rng = np.random.default_rng([seed, feature])
         # ASSUME: "all values of this feature in the dataset" are those of all packets, also for constant features.
         values = packet_values(pool, feature)
+        drawn = np.concatenate([draw_values(data, values, feature, rng) for _ in range(repeats)], axis=1)
+        logits = vary_flows(model, data, feature, drawn, batch_packets, device)
         lost = dict.fromkeys(LEVELS, 0)
-        for _ in range(repeats):
-            drawn = draw_values(data, values, feature, rng)
-            found = correct_predictions(data, vary_flows(model, data, feature, drawn, batch_packets, device)[:, 0])
+        for column in logits.T:
+            found = correct_predictions(data, column)
             lost = {level: lost[level] + base[level] - found[level] for level in LEVELS}
         for level, total in predictions(data).items():
             value, low, high = accuracy_drop(lost[level], repeats * total, samples, rng)
