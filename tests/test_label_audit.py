@@ -182,5 +182,7 @@ def test_the_page_and_the_numbers_say_the_same_and_nothing_changes_in_a_second_r
     rules = pd.read_csv(built / "labels.csv")
     assert frame["rules", "2 / Scan", "flows"] == str(rules["flows"][0])
     page = (built / "one/a.html").read_text()
+    day = "2017-07-05".replace("-", "\N{NON-BREAKING HYPHEN}")
+    assert f">{day}\N{NO-BREAK SPACE}12:30:00<" in page and rules["end"][0] == "2017-07-05T12:30:00.000000000Z"
     assert page.count("<table>") == 4 and page.count("matches no flow") == 1
     assert f">{int(frame['twins', 'flow / Benign', 'flows']):,}<" in page

@@ -4,6 +4,7 @@ from rnnids.storage import read_csv
 from rnnids.tables import captioned_table, html_page
 
 TIMES = ("start", "end", "first", "last")  # shown to the second; the CSV has them in full
+ON_ONE_LINE = str.maketrans({"T": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 RULES = (
     "Flows of each rule, times in UTC. A rule without flows is marked; of several rules that match a flow the last one"
     " labels it."
@@ -59,7 +60,7 @@ def page(name, sections):
     for _, frame, subjects, caption in sections:
         shown = frame.astype(object).where(frame.notna(), "")
         for column in shown.columns.intersection(TIMES):
-            shown[column] = shown[column].str[:19].str.replace("T", "\N{NO-BREAK SPACE}")
+            shown[column] = shown[column].str[:19].str.translate(ON_ONE_LINE)
         headings = [column.replace("_percent", ", %").replace("_", " ") for column in shown]
         text = [column.replace("_", " ") for column in (*subjects, *TIMES, "source", "destination", "remark")]
         rows = [tuple(_cell(value) for value in row) for row in shown.itertuples(index=False)]
