@@ -1,7 +1,8 @@
 """Adversarial Robustness Score (Eq. 3) of each attack type, from the distances of minimise_distances.py.
 
 Flows that are benign unmodified have distance 0; the score without them is in the column
-`ars_detected`. The intervals come from resampled flows.
+`ars_detected`. The intervals come from resampled flows. After a search of rising kappa, `kappa`,
+`rounds` and `stopped` say how it ended.
 """
 
 import json
@@ -41,11 +42,12 @@ def main():
     rows = ars_rows(
         flows.attack.to_numpy(), flows.category.to_numpy(), flows.l1.to_numpy(), args.bootstrap_samples, rng
     )
-    search = flows.groupby("attack").first()
+    searches = flows.groupby("attack").first()
     for row in rows:
-        found = search.loc[row["attack"]]
-        row |= {"kappa": found.kappa, "rounds": int(found.rounds)}
-        row |= {"stopped": "half_found" if found.half_found else "max_rounds"}
+        if "kappa" in flows:
+            search = searches.loc[row["attack"]]
+            row |= {"kappa": search.kappa, "rounds": int(search.rounds)}
+            row |= {"stopped": "half_found" if search.half_found else "max_rounds"}
         row |= {"attack": attacks[row["attack"]], "category": categories[row["category"]]}
     write_csv(args.output, rows, model=args.model_name)
 

@@ -11,7 +11,8 @@ from dataclasses import asdict
 import numpy as np
 
 from rnnids import adversarial, cli
-from rnnids.attacks import KEEP, OBJECTIVES, Settings
+from rnnids.attack_files import add_search_arguments, search_settings
+from rnnids.attacks import OBJECTIVES, Settings
 from rnnids.data import TEST, TRAIN, load_dataset
 from rnnids.model import load_model, pick_device, save_model
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
@@ -38,14 +39,12 @@ def arguments():
         "--visit-iterations", required=True, type=cli.positive(int), help="of CW, per visit, at kappa 1"
     )
     parser.add_argument("--score-every", required=True, type=cli.positive(int), help="epochs between two scores")
-    parser.add_argument("--score-kappas", required=True, nargs="+", type=cli.positive(float), help="rising")
     parser.add_argument("--score-flows", type=cli.positive(int), help="attack flows per type, at most")
     parser.add_argument("--bootstrap-samples", required=True, type=cli.positive(int), help="behind the intervals")
     parser.add_argument("--delta", required=True, type=float, help="logit to reach; below 0 is a margin")
     parser.add_argument("--learning-rate", required=True, type=cli.positive(float), help="of CW, z-scores")
-    parser.add_argument("--iterations", required=True, type=cli.positive(int), help="of CW when scoring, per kappa")
     parser.add_argument("--objective", required=True, choices=OBJECTIVES, help="packets whose logits count")
-    parser.add_argument("--keep", required=True, choices=KEEP, help="iterate that is kept when scoring")
+    add_search_arguments(parser)
     parser.add_argument("--mtu", required=True, type=cli.positive(int), help="bytes")
     parser.add_argument("--batch-packets", required=True, type=cli.positive(int), help="of the attacks")
     parser.add_argument("--seed", required=True, type=int, help="of everything random")
@@ -55,8 +54,8 @@ def arguments():
 
 def schedule_of(args):
     """The schedule among the script's arguments."""
-    scoring = Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
-    visiting = asdict(scoring) | {"iterations": args.visit_iterations, "keep": "last"}
+    attack = {"delta": args.delta, "learning_rate": args.learning_rate, "iterations": args.visit_iterations}
+    attack |= {"objective": args.objective, "keep": "last", "mtu": args.mtu}
     training = TrainingSettings(
         epochs=args.epochs,
         learning_rate=args.training_learning_rate,
@@ -67,12 +66,11 @@ def schedule_of(args):
     )
     return adversarial.Schedule(
         training=training,
-        attack=Settings(**visiting),
+        attack=Settings(**attack),
         kappa=args.kappa,
         batch_packets=args.batch_packets,
         score_every=args.score_every,
-        score_attack=scoring,
-        score_kappas=tuple(args.score_kappas),
+        search=search_settings(args),
         score_flows=args.score_flows,
         samples=args.bootstrap_samples,
     )

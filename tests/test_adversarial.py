@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnids import adversarial, attacks
+from rnnids import adversarial, attacks, minimum_norm
 from rnnids.model import Detector
 
 ATTACK = attacks.Settings(delta=-0.2, learning_rate=0.1, iterations=10, objective="all_packets", keep="last", mtu=1500)
@@ -17,8 +17,7 @@ SCHEDULE = adversarial.Schedule(
     kappa=1.0,
     batch_packets=64,
     score_every=2,
-    score_attack=replace(ATTACK, keep="best"),
-    score_kappas=(0.5, 2.0),
+    search=minimum_norm.Settings(delta=-0.2, iterations=20, step=5, gamma=0.2, mtu=1500),
     score_flows=10,
     samples=20,
 )
@@ -79,7 +78,7 @@ def test_visits_go_on_where_they_left():
 
 
 def test_it_makes_the_model_harder_to_fool(tmp_path):
-    long = replace(SCHEDULE, training=replace(SCHEDULE.training, epochs=30), score_every=30, score_kappas=(2.0,))
+    long = replace(SCHEDULE, training=replace(SCHEDULE.training, epochs=30), score_every=30)
     _, _, scores, _ = fit(tmp_path / "checkpoint", long)
     assert sorted({row["epoch"] for row in scores}) == [0, 30]
     of_flood = {row["epoch"]: row["ars"] for row in scores if row["attack"] == "Flood"}

@@ -18,8 +18,16 @@ TRAINING |= {"batch_packets": 256, "validation_fraction": 0.1, "precision": "flo
 EVALUATION = {"model_name": "tiny", "bootstrap_samples": 50, "seed": 0, "batch_packets": 256, "device": "cpu"}
 ATTACK = {"delta": -0.2, "learning_rate": 0.1, "iterations": 10, "objective": "all_packets", "keep": "best"}
 ATTACK |= {"mtu": 1500, "seed": 0, "batch_packets": 256, "device": "cpu", "chunk": 1, "chunks": 1}
-SEARCH = {"kappa_start": 0.5, "kappa_step": 2, "max_rounds": 2}
-ARS_COLUMNS = "model attack category flows already_benign success_ratio ars low high ars_detected kappa rounds stopped"
+SEARCH = {
+    "search": "minimum_norm",
+    "search_iterations": 20,
+    "search_step": 5,
+    "search_gamma": 0.2,
+    "kappa_start": 0.5,
+    "kappa_step": 2,
+    "max_rounds": 2,
+}
+ARS_COLUMNS = "model attack category flows already_benign success_ratio ars low high ars_detected"
 FLOW_COLUMNS = "row attack original_logit logit l1 linf last_l1 iteration already_benign success success_delta"
 
 
@@ -182,12 +190,17 @@ def test_chunks_hold_together_what_one_job_finds(results, inputs, tmp_path):
                 np.testing.assert_allclose(gathered[group][name][:], column[:], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-def test_the_score_does_not_depend_on_the_chunks(results, inputs, tmp_path):
-    for chunk in (1, 2):
-        assert minimise(tmp_path, f"{chunk}.h5", **inputs, chunks=2, chunk=chunk) == 0
-    assert score(tmp_path, tmp_path / "1.h5", tmp_path / "2.h5") == 0
-    whole, divided = pd.read_csv(results / "ars.csv"), pd.read_csv(tmp_path / "ars.csv")
-    pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
+@pytest.mark.parametrize("search", ["minimum_norm", "rising_kappa"])
+def test_the_score_does_not_depend_on_the_chunks(inputs, tmp_path, search):
+    scores = []
+    for chunks in (1, 2):
+        names = [tmp_path / f"{chunk}_of_{chunks}.h5" for chunk in range(1, chunks + 1)]
+        for chunk, name in enumerate(names, start=1):
+            assert minimise(tmp_path, name.name, **inputs, search=search, chunks=chunks, chunk=chunk) == 0
+        assert score(tmp_path, *names) == 0
+        scores.append(pd.read_csv(tmp_path / "ars.csv"))
+    pd.testing.assert_frame_equal(*scores, rtol=1e-3)
+    assert ("stopped" in scores[0]) == (search == "rising_kappa")
 
 
 def test_chunks_of_different_attacks_are_not_put_together(results, inputs, tmp_path, capfd):

@@ -19,7 +19,8 @@ LAYERS = [
     "sequences step_panels interventions",
     "capture_check label_audit spill dataset dataset_report ground_truth flow_csv",
     "training attacks importance mutual_information dependence",
-    "label_sources flows attack_files explanation_options robustness",
+    "minimum_norm robustness label_sources flows explanation_options",
+    "attack_files",
     "adversarial",
 ]
 RANKS = {module: rank for rank, row in enumerate(LAYERS) for module in row.split()}

@@ -18,7 +18,8 @@ from rnnids.checkpoints import load_checkpoint, optimiser_tensors, restore_optim
 from rnnids.cli import Progress, log
 from rnnids.constraints import IAT, LENGTH, packet_values
 from rnnids.data import batches_by_length, concatenate, is_packet
-from rnnids.robustness import search
+from rnnids.minimum_norm import Settings as MinimumNorm
+from rnnids.minimum_norm import nearest_distances
 from rnnids.scores import ars_rows
 from rnnids.targets import select_flows
 
@@ -35,8 +36,7 @@ class Schedule:
         kappa: trade-off of the attack on the training flows.
         batch_packets: of the attacks, padded packets at most.
         score_every: epochs between two scores (Fig. 10).
-        score_attack, score_kappas, score_flows: the attack, the rising kappas and the flows per
-            type of the search for the ARS.
+        search, score_flows: the attack and the flows per type behind the ARS.
         samples: bootstrap resamples of the score.
     """
 
@@ -45,8 +45,7 @@ class Schedule:
     kappa: float
     batch_packets: int
     score_every: int
-    score_attack: AttackSettings
-    score_kappas: tuple
+    search: MinimumNorm
     score_flows: int | None
     samples: int
 
@@ -144,10 +143,10 @@ def _epoch(model, optimiser, data, adversarial, schedule, epoch, device):
 def score(model, test, schedule, epoch):
     """Rows of ars_by_epoch.csv after `epoch` epochs."""
     rows = select_flows(test, schedule.score_flows, schedule.training.seed)
-    state = search(model, test, rows, schedule.score_attack, list(schedule.score_kappas), schedule.batch_packets)
+    distances = nearest_distances(model, test, rows, schedule.search, schedule.batch_packets, "score")
     rng = np.random.default_rng(schedule.training.seed)
     columns = ("attack", "category", "flows", "ars", "low", "high", "success_ratio")
-    found = ars_rows(state.attack, test.flows["category"][rows], state.distances, schedule.samples, rng)
+    found = ars_rows(*(test.flows[name][rows] for name in ("attack", "category")), distances, schedule.samples, rng)
     for row in found:
         row |= {"attack": test.attacks[row["attack"]], "category": test.categories[row["category"]]}
     return [{"epoch": epoch} | {name: row[name] for name in columns} for row in found]

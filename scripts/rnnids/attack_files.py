@@ -17,6 +17,7 @@ from rnnids.attacks import KEEP, OBJECTIVES, Settings
 from rnnids.cli import log, positive
 from rnnids.data import TEST, load_dataset
 from rnnids.errors import InputError
+from rnnids.minimum_norm import Settings as MinimumNorm
 from rnnids.model import load_model, pick_device
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, read_hdf5
 from rnnids.targets import chunk_of_rows, select_flows
@@ -43,6 +44,18 @@ def add_attack_arguments(parser):
 def settings_of(args):
     """The attack's settings among a script's arguments."""
     return Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
+
+
+def add_search_arguments(parser):
+    """Options of the fast minimum-norm attack."""
+    parser.add_argument("--search-iterations", required=True, type=positive(int), help="gradients a flow")
+    parser.add_argument("--search-step", required=True, type=positive(float), help="first step, z-scores in L2")
+    parser.add_argument("--search-gamma", required=True, type=positive(float), help="first change of the bound")
+
+
+def search_settings(args):
+    """The fast minimum-norm attack's settings among a script's arguments."""
+    return MinimumNorm(args.delta, args.search_iterations, args.search_step, args.search_gamma, args.mtu)
 
 
 def load_targets(args, whole_types=False):

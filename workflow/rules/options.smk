@@ -86,9 +86,12 @@ def ars_options():
 def adversarial_training_options():
     """Options of train_adversarially.py: its section, how to train, and the attack of its scores."""
     attacks, training = config["attacks"], config["training"]
+    attack = {key: attacks["cw"][key] for key in ("delta", "learning_rate", "objective")}
+    search = {key: value for key, value in config["ars"].items() if key.startswith("search_")}
     return flags(
-        attacks["cw"],
+        attack,
         attacks["constraints"],
+        search,
         config["adversarial_training"],
         training_batch_packets=training["batch_packets"],
         precision=training["precision"],
