@@ -37,9 +37,9 @@ def test_both_sides_cost_the_same(tmp_path, monkeypatch):
     counted = {"training": 0, "attack": 0}
     loss, gradient = adversarial.training.summed_loss, attacks.logits_and_gradient
 
-    def counting_loss(model, data, rows, *rest):
-        counted["training"] += len(rows)
-        return loss(model, data, rows, *rest)
+    def counting_loss(model, batch, *rest):
+        counted["training"] += len(batch.rows)
+        return loss(model, batch, *rest)
 
     def counting_gradient(model, batch, values, function):
         counted["attack"] += len(batch.last)

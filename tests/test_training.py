@@ -40,7 +40,9 @@ def test_loss_is_that_of_every_packet():
     for row in rows:
         logits = model(torch.from_numpy(data.padded(np.array([row]))))[0]
         expected += functional.softplus(-logits if data.is_attack[row] else logits).sum().item()
-    assert training.summed_loss(model, data, rows, "float32", CPU).item() == pytest.approx(expected, rel=1e-5)
+    assert training.summed_loss(model, training.load_batch(data, rows, CPU), "float32").item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
@@ -114,13 +116,14 @@ def test_every_step_has_its_own_rate_and_batch_mean(monkeypatch):
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     step, monitored = optimiser.step, training.summed_loss
 
-    def loss(model, data, rows, *rest):
-        seen.append(rows)
-        return monitored(model, data, rows, *rest)
+    def loss(model, batch, *rest):
+        seen.append(batch.rows)
+        return monitored(model, batch, *rest)
 
     def checked_step():
         rows = seen[-1]
-        expected = torch.autograd.grad(monitored(model, data, rows, "float32", CPU), model.readout.weight)[0]
+        alone = monitored(model, training.load_batch(data, rows, CPU), "float32")
+        expected = torch.autograd.grad(alone, model.readout.weight)[0]
         got = model.readout.weight.grad
         assert torch.allclose(got, expected / int(data.packet_count[rows].sum()), atol=1e-6)
         rates.append(optimiser.param_groups[0]["lr"])
@@ -141,7 +144,7 @@ def test_feature_dropout_suppresses_one_feature_of_a_flow_on_average(monkeypatch
     shares, wanted = [], training.summed_loss
 
     def loss(*arguments):
-        assert arguments[-1].shape == (len(arguments[2]), 15)
+        assert arguments[-1].shape == (len(arguments[1].rows), 15)
         shares.append(arguments[-1].float())
         return wanted(*arguments)
 

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from rnnids.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.cli import Progress, log
-from rnnids.data import batches_by_length, is_packet
+from rnnids.data import batches_by_length, is_packet, read_ahead
 from rnnids.distributed import Group
 from rnnids.errors import InputError
 from rnnids.features import NUM_FEATURES
-from rnnids.recurrence import pack
+from rnnids.recurrence import Packing, pack
 
 CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
 ALONE = Group()
@@ -111,14 +111,15 @@ def train_epoch(model, optimiser, data, settings, epoch, device, group=ALONE):
     total = torch.zeros((), dtype=torch.float64, device=device)
     packets = int(data.packet_count.sum())
     with Progress(f"epoch {epoch + 1}", total=packets, unit="packets") as progress:
-        for index, rows in enumerate(batches):
+        ready = read_ahead(lambda rows: load_batch(data, rows[group.share(len(rows))[0]], device), batches)
+        for index, (rows, batch) in enumerate(ready):
             set_learning_rate(optimiser, settings, epoch + index / len(batches))
             suppressed = None
             if model.feature_dropout:  # each with probability 1/n, for a whole flow (Sec. V-A3)
                 suppressed = torch.from_numpy(rng.random((len(rows), NUM_FEATURES)) < 1 / NUM_FEATURES).to(device)
             mine, weight = group.share(len(rows))
             chosen = None if suppressed is None else suppressed[mine]
-            loss = weight * summed_loss(network, data, rows[mine], settings.precision, device, chosen)
+            loss = weight * summed_loss(network, batch, settings.precision, chosen)
             count = int(data.packet_count[rows].sum())
             optimiser.zero_grad()
             # The processes' gradients are averaged; their sum over the batch's packets is meant.
@@ -137,15 +138,34 @@ def set_learning_rate(optimiser, settings, epochs_done):
         group["lr"] = rate
 
 
-def summed_loss(model, data, rows, precision, device, suppressed=None):
-    """Binary cross-entropy summed over the packets of flows `rows`, each with its flow's label."""
-    inputs = torch.from_numpy(data.padded(rows)).to(device)
-    mask = torch.from_numpy(is_packet(data.packet_count[rows])).to(device)
-    label = torch.from_numpy(data.is_attack[rows].astype(np.float32)).to(device)
+@dataclass(frozen=True)
+class Batch:
+    """B flows to train on: their rows, (B, T, 15) z-scores, packing, (B, T) bool of packets, label of each packet."""
+
+    rows: np.ndarray
+    inputs: torch.Tensor
+    packing: Packing
+    mask: torch.Tensor
+    labels: torch.Tensor
+
+
+def load_batch(data, rows, device):
+    """The flows `rows` of a FlowData on `device`, which computes on meanwhile."""
+    count = data.packet_count[rows]
+    labels = np.repeat(data.is_attack[rows].astype(np.float32), count)
+    tensors = [torch.from_numpy(array) for array in (data.padded(rows), is_packet(count), labels)]
+    if device.type == "cuda":
+        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+    inputs, mask, labels = tensors
+    return Batch(rows, inputs, pack(count, device), mask, labels)
+
+
+def summed_loss(model, batch, precision, suppressed=None):
+    """Binary cross-entropy summed over the packets of a Batch, each with its flow's label."""
+    device = batch.inputs.device
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
-        logits = model(inputs, suppressed, pack(data.packet_count[rows], device))
-    labels = label[:, None].expand_as(mask)[mask]
-    return functional.binary_cross_entropy_with_logits(logits[mask].float(), labels, reduction="sum")
+        logits = model(batch.inputs, suppressed, batch.packing)
+    return functional.binary_cross_entropy_with_logits(logits[batch.mask].float(), batch.labels, reduction="sum")
 
 
 def use_bfloat16(precision, device):
