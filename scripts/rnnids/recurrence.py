@@ -67,7 +67,8 @@ class PackedLayer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, inputs, weight_ih, weight_hh, bias, packing, dtype):
-        size, recurrent = weight_hh.shape[1], weight_hh.to(dtype).t()
+        size = weight_hh.shape[1]
+        recurrent = weight_hh.to(dtype).t().contiguous()  # doubles the speed of products with few rows
         gates = functional.linear(inputs.to(dtype), weight_ih.to(dtype)).to(inputs.dtype).add_(bias)
         cell, squashed, hidden = (inputs.new_empty(len(inputs), size) for _ in range(3))
         first = 0
