@@ -1,0 +1,273 @@
+"""Measure the attacks: gradients against nn.LSTM's, the attack against libraries, the ARS against the paper's search.
+
+1. Gradients over length and interarrival time of flows of random lengths, by an untrained detector of the given size.
+2. Libraries (those that are installed; `make bench-attack` does that) attack the same flows of 12 packets of a data set
+   and detector, under the same constraints: their variable is the change in z-scores, which the detector cuts off
+   at the feasible limit. The median distance is over the flows on which foolbox's minimum-norm attack succeeds, too.
+3. ARS by the minimum-norm attack and by rising kappa, for three choices of flows.
+"""
+
+import importlib.util
+import math
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+from measure import in_turn, write_page
+from training import RANDOM_BATCH, by_packing, make_batch, random_lengths
+
+from rnnids import attacks, cli, minimum_norm
+from rnnids.data import TEST, batches_by_length, load_dataset
+from rnnids.features import MANIPULABLE_FEATURES
+from rnnids.inference import last_of_flow, packet_logits
+from rnnids.model import Detector, load_model
+from rnnids.robustness import search
+from rnnids.scores import adversarial_robustness_score
+from rnnids.storage import write_csv
+from rnnids.targets import select_flows
+
+DELTA, MTU, STEPS, FLOWS, ITERATIONS = -0.2, 1500, 12, 64, 20
+KAPPAS = [0.5, 2.5, 4.5, 6.5, 8.5]  # of the embedded default
+NORM = {"step": 5.0, "gamma": 0.2, "delta": DELTA, "mtu": MTU}
+
+
+def last_logits(model, inputs, packing, logits_of):
+    """(B,) logits of the flows' last packets."""
+    steps = packing.index % packing.shape[1]
+    flow = packing.index // packing.shape[1]
+    logits = logits_of(model, inputs, packing)
+    last = torch.zeros(packing.shape[0], dtype=torch.long).scatter_reduce(0, flow, steps, "amax")
+    return logits[steps == last[flow]]
+
+
+def gradient(model, batches, logits_of):
+    """Gradients of the last logits over length and interarrival time of each packet, batch after batch."""
+    found = []
+    for values, packing, _ in batches:
+        inputs = values.clone().requires_grad_()
+        wanted = [inputs, *(weight for weight in model.parameters() if weight.requires_grad)]
+        summed = last_logits(model, inputs, packing, logits_of).sum()
+        found.append(torch.autograd.grad(summed, wanted)[0][..., list(MANIPULABLE_FEATURES)].flatten())
+    return torch.cat(found)
+
+
+def by_engine(dtype):
+    """Logits by the packed LSTM."""
+
+    def logits_of(model, inputs, packing):
+        model.cpu_dtype = dtype
+        return model(inputs, packing=packing).flatten()[packing.index]
+
+    return logits_of
+
+
+def measure_gradients(args):
+    """Rows of the first table."""
+    rng = np.random.default_rng(0)
+    count = random_lengths(args.flows, 100, rng)
+    random = [make_batch(count[rows], rng) for rows in np.array_split(np.arange(len(count)), len(count) // 64)]
+    by_length = [make_batch(count[rows], rng) for rows in batches_by_length(count, int(RANDOM_BATCH * count.mean()))]
+    torch.manual_seed(0)
+    usual = Detector(args.hidden_size, args.num_layers)
+    frozen = Detector(args.hidden_size, args.num_layers).requires_grad_(False)
+    ways = {
+        "ours, float32": lambda: gradient(frozen, by_length, by_engine(None)),
+        "ours, bfloat16 products": lambda: gradient(frozen, by_length, by_engine(torch.bfloat16)),
+        "nn.LSTM, packed, frozen": lambda: gradient(frozen, random, by_packing),
+        "nn.LSTM, packed": lambda: gradient(usual, random, by_packing),
+    }
+    seconds = in_turn(ways, args.repeats)
+    reference = gradient(frozen, by_length, by_packing)
+    rows = []
+    for name, taken in seconds.items():
+        row = {"way": name, "flows_per_second": len(count) / taken, "ours_is_faster": taken / seconds["ours, float32"]}
+        same = torch.cosine_similarity(ways[name](), reference, dim=0).item() if name.startswith("ours") else ""
+        rows.append(row | {"gradient_cosine": same})
+    return rows
+
+
+class Limited(nn.Module):
+    """Two logits of flows to which a change in z-scores is added, as far as it is feasible."""
+
+    def __init__(self, model, batch):
+        super().__init__()
+        self.model, self.batch, self.limit = model, batch, attacks.largest_change(batch).float()
+
+    def forward(self, change):
+        """(N, 1, T, 2) or a part of them -> (N, 2): benign from a logit of delta on."""
+        change = torch.minimum(change.reshape(-1, STEPS, 2).clamp(min=0).float(), self.limit[: len(change)])
+        inputs = self.batch.inputs[: len(change)].clone()
+        inputs[..., list(MANIPULABLE_FEATURES)] = inputs[..., list(MANIPULABLE_FEATURES)] + change
+        logit = self.model(inputs)[:, -1]
+        return torch.stack([torch.full_like(logit, DELTA), logit], dim=1)
+
+    def distances(self, change):
+        """(N,) L1 in z-scores of the successes, else infinite."""
+        change = torch.as_tensor(change).reshape(-1, STEPS, 2).float()
+        change = torch.minimum(change.clamp(min=0), self.limit)
+        with torch.no_grad():
+            success = self(change)[:, 1] <= DELTA + 1e-4
+        return torch.where(success, change.sum(dim=(1, 2)), math.inf).numpy()
+
+
+def flows_to_attack(data, model):
+    """The attacks.Batch of detected flows, cut at 12 packets."""
+    data = data.take(data.is_attack & (data.packet_count >= STEPS) & (data.flows["manipulable"] > 0))
+    data.flows["packet_count"] = np.full(len(data), STEPS, dtype=np.int32)
+    detected = last_of_flow(packet_logits(model, data.take(np.arange(len(data))), 8192), data.packet_count) > 0
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(detected))[:FLOWS]
+    return attacks.make_batch(data, chosen, MTU)
+
+
+def library_attacks(wrapped, zero, label):
+    """{name: (iterations, function)} of the installed libraries' attacks."""
+    top = float(wrapped.limit.max())
+    found = {}
+    if importlib.util.find_spec("foolbox"):
+        import foolbox
+
+        bounded = foolbox.PyTorchModel(wrapped, bounds=(0, top), device="cpu")
+        wrong = foolbox.criteria.Misclassification(label)
+        for steps in (ITERATIONS, 5 * ITERATIONS):
+            fmn = foolbox.attacks.L1FMNAttack(steps=steps)
+            found[f"foolbox L1FMN, {steps} iterations"] = (
+                steps,
+                lambda fmn=fmn: fmn(bounded, zero, wrong, epsilons=None)[0],
+            )
+        ead = foolbox.attacks.EADAttack(binary_search_steps=1, steps=ITERATIONS, abort_early=False)
+        found["foolbox EAD"] = (ITERATIONS, lambda: ead(bounded, zero, wrong, epsilons=None)[0])
+    if importlib.util.find_spec("torchattacks"):
+        import torchattacks
+
+        found["torchattacks PGD"] = (
+            ITERATIONS,
+            lambda: torchattacks.PGD(wrapped, eps=1.0, alpha=0.1, steps=ITERATIONS, random_start=False)(zero, label),
+        )
+    if importlib.util.find_spec("art"):
+        from art.attacks.evasion import ElasticNet
+        from art.estimators.classification import PyTorchClassifier
+
+        classifier = PyTorchClassifier(
+            wrapped, nn.CrossEntropyLoss(), tuple(zero.shape[1:]), 2, clip_values=(0, top), device_type="cpu"
+        )
+        options = {"binary_search_steps": 1, "max_iter": ITERATIONS, "batch_size": len(zero), "verbose": False}
+        net = ElasticNet(classifier, decision_rule="L1", **options)
+        found["ART ElasticNet"] = (ITERATIONS, lambda: net.generate(zero.numpy(), y=np.eye(2)[label.numpy()]))
+    return found
+
+
+def measure_libraries(data, model, repeats):
+    """Rows of the second table."""
+    batch = flows_to_attack(data, model)
+    wrapped = Limited(model, batch)
+    zero, label = torch.zeros(len(batch.last), 1, STEPS, 2), torch.ones(len(batch.last), dtype=torch.long)
+    results, ways, iterations = {}, {}, {}
+    for steps in (ITERATIONS, 5 * ITERATIONS):
+        settings = minimum_norm.Settings(iterations=steps, **NORM)
+        name = f"ours, minimum norm, {steps} iterations"
+        iterations[name] = steps
+        ways[name] = lambda settings=settings: minimum_norm.fast_minimum_norm(model, batch, settings)
+    for name, (steps, attack) in library_attacks(wrapped, zero, label).items():
+        iterations[name], ways[name] = steps, attack
+    kept = {name: lambda name=name, way=way: results.__setitem__(name, way()) for name, way in ways.items()}
+    seconds = in_turn(kept, repeats)
+    rows = []
+    ours = seconds[next(iter(seconds))] / ITERATIONS
+    for name, taken in seconds.items():
+        found = results[name]
+        if isinstance(found, attacks.Kept):
+            distance = torch.where(found.logit <= DELTA, found.l1, math.inf).numpy()
+        else:
+            distance = wrapped.distances(found)
+        rows.append(
+            {
+                "attack": name,
+                "seconds": taken,
+                "flow_iterations_per_second": len(zero) * iterations[name] / taken,
+                "ours_is_faster": taken / iterations[name] / ours,
+                "success_ratio": float(np.isfinite(distance).mean()),
+                "median_l1_all_flows": float(np.median(distance)),
+                "ars": adversarial_robustness_score(distance),
+            }
+        )
+    return rows
+
+
+def searches(data, model, chosen):
+    """{name: (gradients a flow, function that returns the distances)} of the searches for the ARS."""
+    found = {}
+    for objective in attacks.OBJECTIVES:
+        settings = attacks.Settings(DELTA, 0.1, 40, objective, "best", MTU)
+        found[f"rising kappa, {objective}"] = (
+            int(settings.iterations * sum(KAPPAS)),
+            lambda settings=settings: search(model, data, chosen, settings, KAPPAS, 8192).distances,
+        )
+    for steps in (36, 60):
+        settings = minimum_norm.Settings(iterations=steps, **NORM)
+        found[f"minimum norm, {steps} iterations"] = (
+            steps,
+            lambda settings=settings: minimum_norm.nearest_distances(model, data, chosen, settings, 8192, ""),
+        )
+    return found
+
+
+def measure_ars(data, model, flows):
+    """Rows of the third table; the mean ARS is over the attack types where all searches found a finite one."""
+    rows = []
+    for seed in range(3):
+        chosen = select_flows(data, flows, seed)
+        kind = data.flows["attack"][chosen]
+        found, scores = [], []
+        for name, (gradients, way) in searches(data, model, chosen).items():
+            start = time.perf_counter()
+            distances = way()
+            row = {"choice": seed, "search": name, "gradients_a_flow": gradients}
+            row |= {"seconds": time.perf_counter() - start, "success_ratio": float(np.isfinite(distances).mean())}
+            scores.append([adversarial_robustness_score(distances[kind == one]) for one in np.unique(kind)])
+            found.append(row | {"finite_scores": int(np.isfinite(scores[-1]).sum())})
+        common = np.isfinite(scores).all(axis=0)
+        means = np.array(scores)[:, common].mean(axis=1)
+        rows += [row | {"mean_ars": float(mean)} for row, mean in zip(found, means, strict=True)]
+    return rows
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset", required=True, help="data set (HDF5)")
+    parser.add_argument("--weights", required=True, help="model (safetensors)")
+    parser.add_argument("--hidden-size", type=cli.positive(int), required=True, help="of the untrained detector")
+    parser.add_argument("--num-layers", type=cli.positive(int), required=True, help="of the untrained detector")
+    parser.add_argument("--flows", type=cli.positive(int), required=True, help="of random lengths")
+    parser.add_argument("--ars-flows", type=cli.positive(int), required=True, help="of an attack type, for the ARS")
+    parser.add_argument("--repeats", type=cli.positive(int), required=True, help="runs of each way")
+    parser.add_argument("--threads", type=cli.positive(int), required=True, help="of torch")
+    parser.add_argument("--folder", type=Path, required=True, help="output: for tables and pages")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    warnings.filterwarnings("ignore")  # the libraries' own
+    torch.set_num_threads(args.threads)
+    data = load_dataset(args.dataset, TEST)
+    model = load_model(args.weights, data)
+    tables = {
+        "attack_gradient": ("Gradients of attacks", measure_gradients(args)),
+        "attack_libraries": ("Attacks of libraries", measure_libraries(data, model, args.repeats)),
+        "ars": ("Searches for the ARS", measure_ars(data, model, args.ars_flows)),
+    }
+    for name, (title, rows) in tables.items():
+        write_csv(args.folder / f"{name}.csv", rows)
+        words = [f"`make bench-attack`; medians of {args.repeats} runs in turn where it is speed that counts."]
+        write_page(args.folder / f"{name}.md", title, words, rows)
+
+
+if __name__ == "__main__":
+    cli.run(main)
