@@ -71,20 +71,7 @@ class PackedLayer(torch.autograd.Function):
         recurrent = weight_hh.to(dtype).t().contiguous()  # doubles the speed of products with few rows
         gates = functional.linear(inputs.to(dtype), weight_ih.to(dtype)).to(inputs.dtype).add_(bias)
         cell, squashed, hidden = (inputs.new_empty(len(inputs), size) for _ in range(3))
-        first = 0
-        for step, count in enumerate(packing.sizes):
-            rows = slice(first, first + count)
-            if step:
-                before = slice(first - packing.sizes[step - 1], first - packing.sizes[step - 1] + count)
-                _add_product(gates[rows], hidden[before].to(dtype), recurrent)
-            _activate(gates[rows], size)
-            in_gate, forget_gate, candidate, out_gate = gates[rows].split(size, dim=1)
-            torch.mul(in_gate, candidate, out=cell[rows])
-            if step:
-                cell[rows].addcmul_(forget_gate, cell[before])
-            torch.tanh(cell[rows], out=squashed[rows])
-            torch.mul(out_gate, squashed[rows], out=hidden[rows])
-            first += count
+        _forward_in_time(gates, cell, squashed, hidden, recurrent, packing.sizes)
         ctx.save_for_backward(inputs, weight_ih, weight_hh, gates, cell, squashed, hidden)
         ctx.packing, ctx.dtype = packing, dtype
         return hidden
@@ -112,18 +99,33 @@ class PackedLayer(torch.autograd.Function):
 
 
 def _add_product(target, left, right):
-    """target += left @ right, in the products' type."""
-    if left.dtype == target.dtype:
+    """target += left @ right, in the type of `right`."""
+    if right.dtype == target.dtype:
         target.addmm_(left, right)
     else:
-        target.add_(left @ right)
+        target.add_(left.to(right.dtype) @ right)
 
 
-def _activate(gates, size):
-    """Sigmoid of three gates and hyperbolic tangent of the candidate, in place."""
-    gates[:, : 2 * size].sigmoid_()
-    gates[:, 2 * size : 3 * size].tanh_()
-    gates[:, 3 * size :].sigmoid_()
+def _forward_in_time(gates, cell, squashed, hidden, recurrent, sizes):
+    """Activate the gates, and fill the cell, its hyperbolic tangent and the hidden state, from the first step on."""
+    size = cell.shape[1]
+    columns = (gates, gates[:, : 2 * size], *gates.split(size, dim=1), cell, squashed, hidden)
+    # Views are made at once: one by one, Python would spend as long on them as a small layer on its products.
+    steps = [values.split(sizes) for values in columns]
+    for step in range(len(sizes)):
+        all_gates, sigmoids, in_gate, forget_gate, candidate, out_gate, *states = (values[step] for values in steps)
+        new_cell, new_squashed, new_hidden = states
+        if step:
+            old_cell, _, old_hidden = (values[step - 1][: sizes[step]] for values in steps[-3:])
+            _add_product(all_gates, old_hidden, recurrent)
+        sigmoids.sigmoid_()
+        candidate.tanh_()
+        out_gate.sigmoid_()
+        torch.mul(in_gate, candidate, out=new_cell)
+        if step:
+            new_cell.addcmul_(forget_gate, old_cell)
+        torch.tanh(new_cell, out=new_squashed)
+        torch.mul(out_gate, new_squashed, out=new_hidden)
 
 
 def _local_derivatives(gates, cell, squashed, before):
@@ -150,18 +152,17 @@ def _back_in_time(output_gradient, through_cell, local, forget_gate, weight_hh, 
     """Gradient over the pre-activations of all gates, (P, 4H), from the last step to the first."""
     size = forget_gate.shape[1]
     total = output_gradient.clone()
-    first = len(total)
+    columns = (total, through_cell, forget_gate, local, local.view(len(local), 4, size)[:, :3], local[:, 3 * size :])
     carried = None  # gradient over the cell, from the step after
-    for step in range(len(sizes) - 1, -1, -1):
-        first, count = first - sizes[step], sizes[step]
-        rows = slice(first, first + count)
-        cell_gradient = total[rows] * through_cell[rows]
+    steps = [values.split(sizes) for values in columns]
+    for step in reversed(range(len(sizes))):
+        gradient, through, forget, four, three, output = (values[step] for values in steps)
+        cell_gradient = gradient * through
         if carried is not None:
             cell_gradient[: len(carried)] += carried
-        local[rows].view(count, 4, size)[:, :3].mul_(cell_gradient[:, None])
-        local[rows, 3 * size :].mul_(total[rows])
+        three.mul_(cell_gradient[:, None])
+        output.mul_(gradient)
         if step:
-            before = slice(first - sizes[step - 1], first - sizes[step - 1] + count)
-            _add_product(total[before], local[rows].to(weight_hh.dtype), weight_hh)
-            carried = cell_gradient.mul_(forget_gate[rows])
+            _add_product(steps[0][step - 1][: sizes[step]], four, weight_hh)
+            carried = cell_gradient.mul_(forget)
     return local
