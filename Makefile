@@ -1,20 +1,25 @@
 # make          set up .venv, run the workflow on the shipped captures, write results/report.html
 # make test     set up .venv and run the tests
 # make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
+# make test-cluster  the workflow through a real SLURM that is brought up for it
 # make lint     style of Python and Snakemake files
 # make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md
+# make bench-train    training against plain loops over nn.LSTM -> docs/performance/train.md
+# make bench-attack   attacks against nn.LSTM and libraries, searches for the ARS -> docs/performance/attack_*.md, ars.md
 # make bench-explain  explanations against the plain way, flow by flow and step by step -> docs/performance/explain.md
 # make clean    remove results (the environment stays; `make distclean` removes it too)
 #
 # Needs Python 3.11 or later, make and git. CORES=4 limits the cores, CONFIG=my.yaml adds a configuration.
+# DEVICE=cuda lets the benchmarks of training and attacks compute on a GPU.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 CORES ?= all
 CONFIG ?=
+DEVICE ?= cpu
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: results setup test test-slow lint bench-growth bench-explain clean distclean
+.PHONY: results setup test test-slow test-cluster lint bench-growth bench-explain bench-train bench-attack clean distclean
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -35,10 +40,16 @@ setup: .venv/.ready
 
 # Two workers with one thread each: files of tests are the unit, since tests of a file share what they prepare.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+# A real SLURM of one node with pretended GPUs, on loopback; installed where apt and the rights for it are there.
+test-cluster: setup
+	@command -v slurmctld munged >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends slurm-wlm munge; } \
+		|| echo "SLURM cannot be installed here: its tests are skipped"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster -rs tests/integration
 
 lint: setup
 	$(BIN)/ruff check .
@@ -53,8 +64,23 @@ bench-explain: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explain.py --hidden-size 512 --num-layers 3 --repeats 3 --threads 1 \
 		--csv docs/performance/explain.csv --page docs/performance/explain.md
 
+bench-train: setup
+	$(BIN)/python benchmarks/training.py --hidden-size 512 --num-layers 3 --flows 512 --longest 100 --repeats 3 --threads 2 \
+		--device $(DEVICE) --csv docs/performance/train.csv --page docs/performance/train.md
+
+bench-attack: setup .bench-peers/.ready
+	$(SNAKEMAKE) --cores $(CORES) results/lab/baseline/weights.safetensors
+	PYTHONPATH=.bench-peers OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attacking.py --dataset results/lab/dataset.h5 \
+		--weights results/lab/baseline/weights.safetensors --hidden-size 512 --num-layers 3 --flows 512 --ars-flows 20 \
+		--repeats 5 --threads 1 --device $(DEVICE) --folder docs/performance
+
+# What the benchmarks compare with: aside, and without their dependencies, most of which are here in other versions.
+.bench-peers/.ready: benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .bench-peers -r benchmarks/requirements.txt
+	@touch $@
+
 clean:
 	rm -rf results .snakemake
 
 distclean: clean
-	rm -rf .venv
+	rm -rf .venv .bench-peers

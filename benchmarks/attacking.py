@@ -43,7 +43,7 @@ def last_logits(model, inputs, packing, logits_of):
     steps = packing.index % packing.shape[1]
     flow = packing.index // packing.shape[1]
     logits = logits_of(model, inputs, packing)
-    last = torch.zeros(packing.shape[0], dtype=torch.long).scatter_reduce(0, flow, steps, "amax")
+    last = torch.zeros_like(steps[: packing.shape[0]]).scatter_reduce(0, flow, steps, "amax")
     return logits[steps == last[flow]]
 
 
@@ -72,11 +72,15 @@ def measure_gradients(args):
     """Rows of the first table."""
     rng = np.random.default_rng(0)
     count = random_lengths(args.flows, 100, rng)
-    random = [make_batch(count[rows], rng) for rows in np.array_split(np.arange(len(count)), len(count) // 64)]
-    by_length = [make_batch(count[rows], rng) for rows in batches_by_length(count, int(RANDOM_BATCH * count.mean()))]
+    random = [
+        make_batch(count[rows], rng, args.device) for rows in np.array_split(np.arange(len(count)), len(count) // 64)
+    ]
+    by_length = [
+        make_batch(count[rows], rng, args.device) for rows in batches_by_length(count, int(RANDOM_BATCH * count.mean()))
+    ]
     torch.manual_seed(0)
-    usual = Detector(args.hidden_size, args.num_layers)
-    frozen = Detector(args.hidden_size, args.num_layers).requires_grad_(False)
+    usual = Detector(args.hidden_size, args.num_layers).to(args.device)
+    frozen = Detector(args.hidden_size, args.num_layers).to(args.device).requires_grad_(False)
     ways = {
         "ours, float32": lambda: gradient(frozen, by_length, by_engine(None)),
         "ours, bfloat16 products": lambda: gradient(frozen, by_length, by_engine(torch.bfloat16)),
@@ -110,20 +114,20 @@ class Limited(nn.Module):
 
     def distances(self, change):
         """(N,) L1 in z-scores of the successes, else infinite."""
-        change = torch.as_tensor(change).reshape(-1, STEPS, 2).float()
+        change = torch.as_tensor(change).to(self.limit.device).reshape(-1, STEPS, 2).float()
         change = torch.minimum(change.clamp(min=0), self.limit)
         with torch.no_grad():
             success = self(change)[:, 1] <= DELTA + 1e-4
-        return torch.where(success, change.sum(dim=(1, 2)), math.inf).numpy()
+        return torch.where(success, change.sum(dim=(1, 2)), math.inf).cpu().numpy()
 
 
-def flows_to_attack(data, model):
+def flows_to_attack(data, model, device):
     """The attacks.Batch of detected flows, cut at 12 packets."""
     data = data.take(data.is_attack & (data.packet_count >= STEPS) & (data.flows["manipulable"] > 0))
     data.flows["packet_count"] = np.full(len(data), STEPS, dtype=np.int32)
-    detected = last_of_flow(packet_logits(model, data.take(np.arange(len(data))), 8192), data.packet_count) > 0
+    detected = last_of_flow(packet_logits(model, data.take(np.arange(len(data))), 8192, device), data.packet_count) > 0
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(detected))[:FLOWS]
-    return attacks.make_batch(data, chosen, MTU)
+    return attacks.make_batch(data, chosen, MTU, device)
 
 
 def library_attacks(wrapped, zero, label):
@@ -133,7 +137,7 @@ def library_attacks(wrapped, zero, label):
     if importlib.util.find_spec("foolbox"):
         import foolbox
 
-        bounded = foolbox.PyTorchModel(wrapped, bounds=(0, top), device="cpu")
+        bounded = foolbox.PyTorchModel(wrapped, bounds=(0, top), device=zero.device)
         wrong = foolbox.criteria.Misclassification(label)
         for steps in (ITERATIONS, 5 * ITERATIONS):
             fmn = foolbox.attacks.L1FMNAttack(steps=steps)
@@ -150,7 +154,7 @@ def library_attacks(wrapped, zero, label):
             ITERATIONS,
             lambda: torchattacks.PGD(wrapped, eps=1.0, alpha=0.1, steps=ITERATIONS, random_start=False)(zero, label),
         )
-    if importlib.util.find_spec("art"):
+    if importlib.util.find_spec("art") and zero.device.type == "cpu":
         from art.attacks.evasion import ElasticNet
         from art.estimators.classification import PyTorchClassifier
 
@@ -163,11 +167,12 @@ def library_attacks(wrapped, zero, label):
     return found
 
 
-def measure_libraries(data, model, repeats):
+def measure_libraries(data, model, device, repeats):
     """Rows of the second table."""
-    batch = flows_to_attack(data, model)
+    batch = flows_to_attack(data, model, device)
     wrapped = Limited(model, batch)
-    zero, label = torch.zeros(len(batch.last), 1, STEPS, 2), torch.ones(len(batch.last), dtype=torch.long)
+    zero = torch.zeros(len(batch.last), 1, STEPS, 2, device=device)
+    label = torch.ones_like(batch.last)
     results, ways, iterations = {}, {}, {}
     for steps in (ITERATIONS, 5 * ITERATIONS):
         settings = minimum_norm.Settings(iterations=steps, **NORM)
@@ -183,7 +188,7 @@ def measure_libraries(data, model, repeats):
     for name, taken in seconds.items():
         found = results[name]
         if isinstance(found, attacks.Kept):
-            distance = torch.where(found.logit <= DELTA, found.l1, math.inf).numpy()
+            distance = torch.where(found.logit <= DELTA, found.l1, math.inf).cpu().numpy()
         else:
             distance = wrapped.distances(found)
         rows.append(
@@ -248,6 +253,7 @@ def arguments():
     parser.add_argument("--ars-flows", type=cli.positive(int), required=True, help="of an attack type, for the ARS")
     parser.add_argument("--repeats", type=cli.positive(int), required=True, help="runs of each way")
     parser.add_argument("--threads", type=cli.positive(int), required=True, help="of torch")
+    parser.add_argument("--device", choices=("cpu", "cuda"), required=True, help="where to compute; ART on the CPU")
     parser.add_argument("--folder", type=Path, required=True, help="output: for tables and pages")
     return parser.parse_args()
 
@@ -257,10 +263,10 @@ def main():
     warnings.filterwarnings("ignore")  # the libraries' own
     torch.set_num_threads(args.threads)
     data = load_dataset(args.dataset, TEST)
-    model = load_model(args.weights, data)
+    model = load_model(args.weights, data, args.device)
     tables = {
         "attack_gradient": ("Gradients of attacks", measure_gradients(args)),
-        "attack_libraries": ("Attacks of libraries", measure_libraries(data, model, args.repeats)),
+        "attack_libraries": ("Attacks of libraries", measure_libraries(data, model, args.device, args.repeats)),
         "ars": ("Searches for the ARS", measure_ars(data, model, args.ars_flows)),
     }
     for name, (title, rows) in tables.items():

@@ -22,9 +22,16 @@ def in_turn(ways, repeats):
         for name, way in ways.items():
             start = time.perf_counter()
             way()
+            wait()
             if repeat:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def wait():
+    """Until the GPU, if there is one, has done what it was told."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def machine():

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from measure import in_turn, write_page
+from measure import in_turn, wait, write_page
 
 from rnnids import cli
 from rnnids.data import batches_by_length
@@ -35,11 +35,12 @@ def random_lengths(flows, longest, rng):
     return np.minimum(count, longest).astype(np.int64)
 
 
-def make_batch(count, rng):
+def make_batch(count, rng, device):
     """(inputs (B, T, 15), Packing, labels of the packets) of random flows."""
-    packing = pack(count)
+    packing = pack(count, device)
     inputs = torch.from_numpy(rng.normal(size=(*packing.shape, 15)).astype(np.float32))
-    return inputs, packing, torch.from_numpy(rng.integers(0, 2, len(packing.index)).astype(np.float32))
+    labels = torch.from_numpy(rng.integers(0, 2, len(packing.index)).astype(np.float32))
+    return inputs.to(device), packing, labels.to(device)
 
 
 def train(model, batches, logits_of):
@@ -78,13 +79,14 @@ def products(hidden_size, num_layers):
     return 3 * sum(2 * 4 * hidden_size * (size + hidden_size) for size in inputs)
 
 
-def peak(repeats=5, size=2048):
+def peak(device, repeats=5, size=2048):
     """Operations a second of torch's product of large float32 matrices."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+    left, right = (torch.randn(size, size, device=device) for _ in range(2))
     best = 0.0
     for _ in range(repeats):
         start = time.perf_counter()
         left @ right
+        wait()
         best = max(best, 2 * size**3 / (time.perf_counter() - start))
     return best
 
@@ -97,6 +99,7 @@ def arguments():
     parser.add_argument("--longest", type=cli.positive(int), required=True, help="packets of a flow, at most")
     parser.add_argument("--repeats", type=cli.positive(int), required=True, help="runs of each way")
     parser.add_argument("--threads", type=cli.positive(int), required=True, help="of torch")
+    parser.add_argument("--device", choices=("cpu", "cuda"), required=True, help="where to compute")
     parser.add_argument("--csv", required=True, help="output: table (CSV)")
     parser.add_argument("--page", required=True, help="output: page (Markdown)")
     return parser.parse_args()
@@ -108,11 +111,11 @@ def main():
     rng = np.random.default_rng(0)
     count = random_lengths(args.flows, args.longest, rng)
     shuffled = np.split(rng.permutation(args.flows), range(RANDOM_BATCH, args.flows, RANDOM_BATCH))
-    random = [make_batch(count[rows], rng) for rows in shuffled]
+    random = [make_batch(count[rows], rng, args.device) for rows in shuffled]
     by_length = batches_by_length(count, int(RANDOM_BATCH * count.mean()), rng)
-    sorted_batches = [make_batch(count[rows], rng) for rows in by_length]
+    sorted_batches = [make_batch(count[rows], rng, args.device) for rows in by_length]
     torch.manual_seed(0)
-    model = Detector(args.hidden_size, args.num_layers)
+    model = Detector(args.hidden_size, args.num_layers).to(args.device)
     ways = {
         "ours, float32": lambda: train(model, sorted_batches, ours(None)),
         "ours, bfloat16 products": lambda: train(model, sorted_batches, ours(torch.bfloat16)),
@@ -120,7 +123,7 @@ def main():
         "nn.LSTM, packed, random batches": lambda: train(model, random, by_packing),
         "nn.LSTM, padded, random batches": lambda: train(model, random, by_padding),
     }
-    limit = peak()
+    limit = peak(args.device)
     seconds = in_turn(ways, args.repeats)
     rows = [
         {

@@ -1,0 +1,135 @@
+"""What the benchmarks stand on: generated captures keep the flows of their sources, and limits are checked."""
+
+import csv
+import importlib.util
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from captures import ACK, START, ethernet, icmp, ipv4, pcap, random_traffic, tcp
+from conftest import REPOSITORY
+from test_flows import flows_of
+from test_pcap import read
+
+from rnnids.errors import InputError
+
+SESSION = REPOSITORY / "resources" / "lab" / "session4_thu.pcap.gz"
+SECOND = 10**9  # nanoseconds
+
+
+def load(name):
+    """A benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+growth = load("growth")
+
+
+generator = load("generate_capture")
+
+
+def generate(sources, packets, output, *more):
+    """Run the generator as a command would; returns `output`."""
+    words = ["generate_capture.py", "--packets", packets, "--output", output, "--sources", *sources, *more]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(word) for word in words])
+        generator.main()
+    return output
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Two small captures, one after the other."""
+    folder = tmp_path_factory.mktemp("sources")
+    packets = [
+        (START + i * SECOND // 10, ethernet(ipv4("10.0.0.1", f"10.255.0.{1 + i % 7}", 6, tcp(1000 + i % 3, 80, ACK))))
+        for i in range(300)
+    ]
+    packets[5] = packets[5][0], ethernet(ipv4("10.0.0.1", "10.0.0.2", 1, icmp(8)))
+    packets[6] = packets[6][0], bytes(12) + b"\x08\x06" + bytes(28)  # ARP
+    for number in range(2):
+        (folder / f"{number}.pcap").write_bytes(pcap(packets[150 * number : 150 * (number + 1)]))
+    return [folder / "0.pcap", folder / "1.pcap"]
+
+
+def shape(flow):
+    """What does not change from copy to copy: ports, protocol and packets."""
+    return flow[4:7] + flow[8:]
+
+
+def test_copies_have_the_flows_of_their_sources_at_other_times_and_addresses(sources, tmp_path):
+    one = flows_of(generate(sources, 300, tmp_path / "one.pcap"))
+    three = flows_of(generate(sources, 900, tmp_path / "three.pcap"))
+    assert three[: len(one)] == [flow[:7] + three[i][7:8] + flow[8:] for i, flow in enumerate(one)]
+    assert Counter(map(shape, three)) == Counter({key: 3 * count for key, count in Counter(map(shape, one)).items()})
+    assert len({flow[2:4] for flow in three}) == 3 * len({flow[2:4] for flow in one})
+    starts = np.array([flow[0] for flow in three]).reshape(3, -1)
+    assert (np.diff(starts, axis=0) == starts[1, 0] - starts[0, 0]).all()
+    assert starts[1, 0] - starts[0, 0] > 1800 * SECOND
+
+
+@pytest.mark.parametrize("count", [1, 149, 150, 151, 299, 300, 301, 1000])
+def test_any_number_of_packets_can_be_asked_for(sources, count, tmp_path):
+    found, capture = read(generate(sources, count, tmp_path / "some.pcap"))
+    assert len(found) == count
+    assert capture.warnings == []
+    assert (np.diff([time for time, *_ in found]) >= 0).all()
+
+
+def test_full_packets_are_as_long_as_they_were_and_give_the_same_flows(tmp_path):
+    cut = flows_of(generate([SESSION], 5000, tmp_path / "cut.pcap"))
+    full = generate([SESSION], 5000, tmp_path / "full.pcap", "--full")
+    assert full.stat().st_size > 3 * (tmp_path / "cut.pcap").stat().st_size
+    assert flows_of(full) == cut
+    for _, _, frame in read(full)[0]:
+        if frame[12:14] == b"\x08\x00":
+            assert len(frame) >= 14 + int.from_bytes(frame[16:18], "big")
+
+
+def test_what_is_no_source_is_refused(tmp_path):
+    (tmp_path / "big.pcap").write_bytes(pcap(list(random_traffic(np.random.default_rng(0), 3)), order=">"))
+    with pytest.raises(InputError, match=r"big\.pcap: byte 0: not an Ethernet pcap in microseconds"):
+        generate([tmp_path / "big.pcap"], 3, tmp_path / "out.pcap")
+    assert not (tmp_path / "out.pcap").exists()
+
+
+def test_growth_writes_a_table_and_a_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "check", lambda rows: None)  # times of nothing but starts
+    table, page = tmp_path / "scale.csv", tmp_path / "scale.md"
+    monkeypatch.setattr(sys, "argv", ["growth.py", "--sizes", "0.02", "0.03", "--csv", str(table), "--page", str(page)])
+    growth.main()
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["stage"], float(row["million_packets"])) for row in rows] == [
+        (stage, size) for size in (0.02, 0.03) for stage in growth.stages(tmp_path)
+    ]
+    assert all(float(row["peak_mib"]) > 30 for row in rows)
+    text = page.read_text()
+    assert text.count("\n| extract_flows |") == 3
+    assert "make bench-growth" in text
+
+
+def rows_of(stage, times, peak=100):
+    return [
+        {"million_packets": size, "stage": stage, "work_s": time, "peak_mib": peak}
+        for size, time in zip((1, 2, 4), times, strict=True)
+    ]
+
+
+def test_limits_of_growth():
+    good = rows_of("extract_flows", (1, 2, 4)) + rows_of("build_dataset", (3, 5, 8))
+    growth.check(good)
+    assert growth.exponent(good[:3]) == pytest.approx(1)
+    with pytest.raises(InputError, match=r"build_dataset: .*exponent 2\.00"):
+        growth.check(good[:3] + rows_of("build_dataset", (1, 4, 16)))
+    with pytest.raises(InputError, match=r"extract_flows: peak 1\.56 GiB"):
+        growth.check(rows_of("extract_flows", (1, 2, 4), 1600) + good[3:])
+
+
+def test_the_start_is_taken_off():
+    rows = [{"stage": "a", "million_packets": size, "cpu_s": 3 + size} for size in (0.01, 1, 2)]
+    assert [row["work_s"] for row in growth.without_start(rows)] == [0.99, 1.99]
