@@ -1,0 +1,52 @@
+"""What the plugin for SLURM would ask for: a GPU for each job that can use one, and for no other."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from conftest import REPOSITORY, snakemake
+from snakemake_executor_plugin_slurm.utils import set_gres_string
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    """(rule, resources, command) of every job of the default configuration, as a dry run prints them."""
+    run = snakemake(REPOSITORY, tmp_path_factory.mktemp("plan"), "-n", "-p", "--config", "training_gpus=4")
+    assert run.returncode == 0, run.stdout
+    found = []
+    for block in re.split(r"(?m)^(?=(?:local)?rule \w+:$)", run.stdout)[1:]:
+        rule = re.match(r"(?:local)?rule (\w+):", block)[1]
+        words = re.search(r"(?m)^    resources: (.+)$", block)
+        resources = dict(word.split("=", 1) for word in re.split(r", (?=\w+=)", words[1])) if words else {}
+        command = re.search(r"(?m)^Shell command: (.+)$", block)
+        found.append((rule, resources, command[1] if command else ""))
+    return found
+
+
+def request(resources):
+    """The part of the sbatch command line that asks for GPUs."""
+    return set_gres_string(SimpleNamespace(resources=resources)).strip()
+
+
+def test_the_plan_is_read_whole(jobs):
+    assert len(jobs) > 60
+    assert {"train", "attack_cw", "minimise_distances", "extract_flows", "plot_fig1", "all"} <= {job[0] for job in jobs}
+
+
+def test_what_can_compute_on_a_gpu_asks_for_one_and_nothing_else_does(jobs):
+    for rule, resources, command in jobs:
+        gpus = 4 if rule == "train" else 1
+        assert request(resources) == (f"--gpus={gpus}" if "--device" in command else ""), rule
+
+
+def test_several_gpus_train_in_as_many_processes(jobs):
+    commands = [command for rule, _, command in jobs if rule == "train"]
+    assert len(commands) == 4
+    assert all("torch.distributed.run --standalone --nproc-per-node 4 " in command for command in commands)
+
+
+def test_every_job_on_a_gpu_says_how_much_memory_and_time_it_needs(jobs):
+    for rule, resources, command in jobs:
+        if "--device" in command:
+            assert int(resources["mem_mb"]) >= 300, rule
+            assert int(resources["runtime"]) >= 1, rule
