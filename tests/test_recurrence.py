@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from rnnids.model import Detector
+from rnnids.model import WORTH_PACKING, Detector
 from rnnids.recurrence import pack, run_lstm
 
 COUNTS = {"mixed": [7, 1, 3, 3, 12], "one packet each": [1, 1, 1], "one flow": [5], "equal": [4, 4, 4]}
@@ -87,9 +87,10 @@ def test_packing_lists_every_packet_once_step_by_step():
 def test_a_detector_answers_the_same_packed_and_padded(variant):
     torch.manual_seed(1)
     model = Detector(6, 2, **variant)
-    count = np.array([3, 8, 1])
+    count = np.array([3, 8, 1])  # half of the batch is padding
     inputs = torch.randn(3, 8, 15)
+    assert inputs[..., 0].numel() > WORTH_PACKING * count.sum()
     suppressed = torch.rand(3, 15) < 0.3 if variant.get("feature_dropout") else None
     plain, packed = model(inputs, suppressed), model(inputs, suppressed, pack(count))
     torch.testing.assert_close(packets(packed, count), packets(plain, count), rtol=1e-5, atol=1e-6)
-    assert (packed[0, 3:] == 0).all()
+    assert (packed[0, 3:] == 0).all()  # so it was packed
