@@ -25,6 +25,10 @@ include: "workflow/rules/options.smk"
 check_config(config, BASE / "workflow/schemas/config.schema.yaml", workflow.configfiles)
 
 
+onstart:
+    check_executor(workflow.executor_plugin)
+
+
 wildcard_constraints:
     dataset="[a-z0-9_]+",
     model="[a-z0-9_]+",

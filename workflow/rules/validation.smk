@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shutil
 from pathlib import Path
 
 import yaml
@@ -45,6 +46,15 @@ def unknown_selections(config):
         for name in config[f"selected_{kind}"]:
             if name not in config[kind]:
                 yield f"selected_{kind}: {name!r} is not described under {kind}; {nearest(name, list(config[kind]))}"
+
+
+def check_executor(plugin):
+    """Raise WorkflowError if jobs are to go to a SLURM that is not there."""
+    if plugin is not None and plugin.name == "slurm" and not shutil.which("sbatch"):
+        raise WorkflowError(
+            "No program sbatch, so jobs cannot go to SLURM. Run this on a login node of the cluster, perhaps after"
+            " `module load slurm`; or leave the profile out and run here with --cores N."
+        )
 
 
 def check_config(config, schema, files):

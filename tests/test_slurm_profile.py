@@ -1,6 +1,10 @@
 """What the plugin for SLURM would ask for: a GPU for each job that can use one, and for no other."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -50,3 +54,21 @@ def test_every_job_on_a_gpu_says_how_much_memory_and_time_it_needs(jobs):
         if "--device" in command:
             assert int(resources["mem_mb"]) >= 300, rule
             assert int(resources["runtime"]) >= 1, rule
+
+
+def test_without_slurm_the_profile_says_what_to_do(tmp_path):
+    for program in ("bash", "sh", "which"):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    profile = REPOSITORY / "workflow/profiles/slurm"
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-s", REPOSITORY / "Snakefile", "--profile", profile, "fig5"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "No program sbatch" in run.stderr
+    assert "--cores N" in run.stderr
+    assert "Traceback" not in run.stderr
