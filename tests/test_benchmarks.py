@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import subprocess
 import sys
 from collections import Counter
 
@@ -133,3 +134,16 @@ def test_limits_of_growth():
 def test_the_start_is_taken_off():
     rows = [{"stage": "a", "million_packets": size, "cpu_s": 3 + size} for size in (0.01, 1, 2)]
     assert [row["work_s"] for row in growth.without_start(rows)] == [0.99, 1.99]
+
+
+def test_training_is_measured_in_all_ways(tmp_path):
+    table, page = tmp_path / "train.csv", tmp_path / "train.md"
+    words = ["--hidden-size", "8", "--num-layers", "1", "--flows", "300", "--longest", "20", "--repeats", "1", "--threads", "1", "--device", "cpu"]
+    command = [sys.executable, REPOSITORY / "benchmarks/training.py", *words, "--csv", table, "--page", page]
+    subprocess.run(command, check=True)
+    with open(table, newline="") as file:
+        rows = {row["way"]: row for row in csv.DictReader(file)}
+    assert float(rows["ours, float32"]["ours_is_faster"]) == 1
+    assert len(rows) == 5
+    assert all(float(row["packets_per_second"]) > 0 for row in rows.values())
+    assert page.read_text().count("\n| ") == 2 + len(rows)
