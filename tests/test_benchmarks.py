@@ -138,8 +138,9 @@ def test_the_start_is_taken_off():
 
 def test_training_is_measured_in_all_ways(tmp_path):
     table, page = tmp_path / "train.csv", tmp_path / "train.md"
-    words = ["--hidden-size", "8", "--num-layers", "1", "--flows", "300", "--longest", "20", "--repeats", "1", "--threads", "1", "--device", "cpu"]
-    command = [sys.executable, REPOSITORY / "benchmarks/training.py", *words, "--csv", table, "--page", page]
+    words = ["--hidden-size", 8, "--num-layers", 1, "--flows", 300, "--longest", 20, "--repeats", 1, "--threads", 1]
+    words += ["--device", "cpu", "--csv", table, "--page", page]
+    command = [sys.executable, REPOSITORY / "benchmarks/training.py", *map(str, words)]
     subprocess.run(command, check=True)
     with open(table, newline="") as file:
         rows = {row["way"]: row for row in csv.DictReader(file)}
