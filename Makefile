@@ -47,7 +47,7 @@ test-slow: setup
 
 # A real SLURM of one node with pretended GPUs, on loopback; installed where apt and the rights for it are there.
 test-cluster: setup
-	@command -v slurmctld munged >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends slurm-wlm munge; } \
+	@{ command -v slurmctld && command -v munged; } >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends slurm-wlm munge; } \
 		|| echo "SLURM cannot be installed here: its tests are skipped"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster -rs tests/integration
 

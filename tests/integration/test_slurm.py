@@ -142,4 +142,4 @@ def test_a_partition_that_is_not_there(cluster, tmp_path):
     arguments = ["--retries", 0, "--default-resources", "slurm_partition=nowhere", "--", "cancelled.txt"]
     run = snakemake(cluster, tmp_path, *arguments)
     assert run.returncode != 0
-    assert "invalid partition" in run.stdout.lower() or "nowhere" in run.stdout
+    assert "invalid partition" in run.stdout.lower()
