@@ -1,7 +1,7 @@
 # make          set up .venv, run the workflow on the shipped captures, write results/report.html
 # make test     set up .venv and run the tests
 # make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
-# make test-cluster  the workflow through a real SLURM that is brought up for it
+# make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make lint     style of Python and Snakemake files
 # make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md
 # make bench-train    training against plain loops over nn.LSTM -> docs/performance/train.md
@@ -17,6 +17,7 @@ CORES ?= all
 CONFIG ?=
 DEVICE ?= cpu
 BIN := .venv/bin
+CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
 .PHONY: results setup test test-slow test-cluster lint bench-growth bench-explain bench-train bench-attack clean distclean
@@ -45,11 +46,17 @@ test: setup
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
-# A real SLURM of one node with pretended GPUs, on loopback; installed where apt and the rights for it are there.
-test-cluster: setup
-	@{ command -v slurmctld && command -v munged; } >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends slurm-wlm munge; } \
-		|| echo "SLURM cannot be installed here: its tests are skipped"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster -rs tests/integration
+# A real SLURM of one node with pretended GPUs, on loopback, and a container; what is missing is installed where apt and the
+# rights for it are there, and what cannot be had is skipped with a word.
+test-cluster: setup .test-tools/.ready
+	@{ command -v slurmctld && command -v munged && command -v mmdebstrap; } >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -y -q --no-install-recommends $(CLUSTER_PACKAGES); } \
+		|| echo "$(CLUSTER_PACKAGES) cannot be installed here: tests that need them are skipped"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m cluster -rs tests/integration
+
+.test-tools/.ready: tests/integration/requirements.txt
+	$(BIN)/python -m pip install --quiet --upgrade --target .test-tools -r tests/integration/requirements.txt
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .
@@ -83,4 +90,4 @@ clean:
 	rm -rf results .snakemake
 
 distclean: clean
-	rm -rf .venv .bench-peers
+	rm -rf .venv .bench-peers .test-tools

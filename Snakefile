@@ -20,9 +20,14 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/validation.smk"
 include: "workflow/rules/captures.smk"
 include: "workflow/rules/options.smk"
+include: "workflow/rules/containers.smk"
 
 
+check_directory()
 check_config(config, BASE / "workflow/schemas/config.schema.yaml", workflow.configfiles)
+
+
+container: container_image()
 
 
 onstart:

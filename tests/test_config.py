@@ -167,3 +167,10 @@ def test_every_key_of_the_default_has_a_comment_or_a_section_with_one():
     lines = (REPOSITORY / "config/config.yaml").read_text().splitlines()
     bare = [line for line in lines if re.match(r"^[a-z_]+: *$", line) and lines[lines.index(line) - 1][:1] != "#"]
     assert bare == []
+
+
+def test_a_working_directory_that_cannot_be_written_to():
+    run = snakemake(REPOSITORY, Path("/proc"), "-n")  # not even root can write there
+    assert run.returncode != 0
+    assert "/proc: cannot be written to" in run.stdout
+    assert "--directory FOLDER" in run.stdout

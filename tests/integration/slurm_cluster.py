@@ -1,5 +1,6 @@
 """A SLURM cluster of one node with two pretended GPUs: real daemons, all state in one folder, on loopback only."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -55,24 +56,36 @@ def missing():
 
 
 class Cluster:
-    """The daemons and what a client needs.
+    """The daemons and what a client needs, as a context; whatever happens in it, they end with it.
 
     Attributes:
-        folder: of all state. environment: for programs that use the cluster.
+        folder: of all state, removed at the end. environment: for programs that use the cluster.
     """
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        for name in ("state", "spool", "bin", "munge"):
-            (self.folder / name).mkdir(parents=True)
-        (self.folder / "munge").chmod(0o700)
-        self._configure()
         path = os.pathsep.join([str(self.folder / "bin"), os.environ["PATH"]])
         self.environment = os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
-        self._start_munge()
-        self.start("slurmctld")
-        self.start("slurmd")
-        self.wait_for(lambda: self.command("sinfo", "-h", "-N", "-o", "%t").strip() == "idle", "the node to be idle")
+
+    def __enter__(self):
+        with contextlib.ExitStack() as undo:
+            self.folder.mkdir(mode=0o700)
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            for name in ("state", "spool", "bin", "munge"):
+                (self.folder / name).mkdir(mode=0o700)
+            self._configure()
+            undo.callback(self.stop, "munged")
+            self._start_munge()
+            for daemon in ("slurmctld", "slurmd"):
+                undo.callback(self.stop, daemon)
+                self.start(daemon)
+            undo.callback(self.command, "scancel", "--user=root")
+            self.wait_for(self._idle, "the node to be idle")
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *exception):
+        self._undo.close()
 
     def _configure(self):
         host = socket.gethostname().partition(".")[0]
@@ -116,15 +129,27 @@ class Cluster:
         self.wait_for(lambda: not running(pid), f"the end of {daemon}")
         file.unlink(missing_ok=True)
 
-    def close(self):
-        """End all jobs and daemons."""
-        self.command("scancel", "--user=root")
-        for daemon in ("slurmd", "slurmctld", "munged"):
-            self.stop(daemon)
-
     def command(self, *words):
         """What a client program prints; empty if it fails."""
         return subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False).stdout
+
+    def restart_controller(self):
+        """End slurmctld while a job runs, and start it again after a while; the numbers of the jobs that ran.
+
+        The scheduler answers nobody meanwhile, as at a cluster's maintenance.
+        """
+        self.wait_for(self._running, "a job to run")
+        jobs = self._running()
+        self.stop("slurmctld")
+        time.sleep(4)
+        self.start("slurmctld")
+        return jobs
+
+    def _idle(self):
+        return self.command("sinfo", "-h", "-N", "-o", "%t").strip() == "idle"
+
+    def _running(self):
+        return self.command("squeue", "-h", "-t", "RUNNING", "-o", "%i").split()
 
     def jobs(self):
         """All jobs of the last hour, each as a dict of what scontrol shows."""

@@ -20,6 +20,7 @@ rule attack_cw:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
+        turn=1,  # in a group of jobs one after the other, see workflow/profiles/slurm
         runtime=growing(720),
         mem_mb=growing(16000),
     params:
@@ -95,6 +96,7 @@ rule attack_bounded:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
+        turn=1,  # in a group of jobs one after the other, see workflow/profiles/slurm
         runtime=growing(240),
         mem_mb=growing(16000),
     params:

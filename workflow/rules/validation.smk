@@ -1,8 +1,10 @@
 # Checks the configuration before anything else uses it; its schema is workflow/schemas/config.schema.yaml.
 
 import difflib
+import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -55,6 +57,18 @@ def check_executor(plugin):
             "No program sbatch, so jobs cannot go to SLURM. Run this on a login node of the cluster, perhaps after"
             " `module load slurm`; or leave the profile out and run here with --cores N."
         )
+
+
+def check_directory():
+    """Raise WorkflowError if the working directory, or where its results lead, cannot be written to."""
+    for folder in filter(os.path.exists, (".", "results")):
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise WorkflowError(
+                f"{os.path.abspath(folder)}: cannot be written to ({error.strerror}). Run in a folder of your own with"
+                " --directory FOLDER, or make room or permission there."
+            )
 
 
 def check_config(config, schema, files):
