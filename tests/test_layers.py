@@ -11,9 +11,9 @@ from conftest import REPOSITORY
 SCRIPTS = REPOSITORY / "scripts"
 # The library from bottom to top: a module imports only from rows above its own.
 LAYERS = [
-    "errors features recurrence",
+    "errors features lstm_cell",
     "cli storage links records streams labels time_zones interval_join entropy targets selection flow_statistics",
-    "tables distributed",
+    "tables distributed recurrence",
     "audit_page packets archives label_rules rule_matching data checkpoints model metrics plotting",
     "scores twins pcap repair flow_table flow_files label_tables splits constraints inference kept_states",
     "sequences step_panels interventions",

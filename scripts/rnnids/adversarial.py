@@ -109,7 +109,7 @@ def fit(model, data, test, schedule, checkpoint, device="cpu"):
     """
     device = torch.device(device)
     model.to(device).requires_grad_(True)
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.training.learning_rate)
+    optimiser = training.adam(model, schedule.training.learning_rate)
     adversarial = AdversarialFlows(data)
     run = json.dumps([asdict(schedule), model.architecture, data.digest()])
     if found := load_checkpoint(checkpoint, run):

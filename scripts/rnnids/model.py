@@ -18,7 +18,8 @@ from rnnids.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATU
 from rnnids.recurrence import run_lstm
 from rnnids.storage import atomic_path
 
-# Padded places a packet from which on packing is faster on a CPU: below, oneDNN's LSTM makes up for them.
+# Padded places a packet from which on packing is faster without gradients on a CPU: below, oneDNN's LSTM makes up
+# for them. With gradients packing always is, since oneDNN derives the weights even where they are frozen.
 WORTH_PACKING = 1.5
 SUPPRESS = ("none", "both", "forward")
 
@@ -61,7 +62,7 @@ class Detector(nn.Module):
             (B, T) logits; those behind a flow's last packet mean nothing.
         """
         visible = self.visible(inputs, suppressed)
-        if packing is None or not (inputs.is_cuda or inputs[..., 0].numel() > WORTH_PACKING * len(packing.index)):
+        if packing is None or not self._packs(inputs, packing):
             return self.readout(self.lstm(visible)[0]).squeeze(-1)
         packets = visible.flatten(0, 1)[packing.index]
         if packets.is_cuda:  # cuDNN packs as well
@@ -71,6 +72,12 @@ class Detector(nn.Module):
         logits = self.readout(hidden).squeeze(-1)
         padded = logits.new_zeros(inputs.shape[0] * inputs.shape[1])
         return padded.index_copy(0, packing.index, logits).view(inputs.shape[:2])
+
+    @staticmethod
+    def _packs(inputs, packing):
+        """Whether packing is faster."""
+        differentiates = torch.is_grad_enabled()
+        return inputs.is_cuda or differentiates or inputs[..., 0].numel() > WORTH_PACKING * len(packing.index)
 
     def step(self, inputs, state=None):
         """One packet of each flow: (B, 15) and the state after the packet before it -> (B,), state."""

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from rnnids.lstm_cell import step_backward, step_forward
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -79,11 +81,8 @@ class PackedLayer(torch.autograd.Function):
     @staticmethod
     def backward(ctx, output_gradient):
         inputs, weight_ih, weight_hh, gates, cell, squashed, hidden = ctx.saved_tensors
-        before = ctx.packing.before
-        through_cell, local = _local_derivatives(gates, cell, squashed, before)
-        forget_gate = gates[:, cell.shape[1] : 2 * cell.shape[1]]
         recurrent = weight_hh.to(ctx.dtype)
-        derivative = _back_in_time(output_gradient, through_cell, local, forget_gate, recurrent, ctx.packing.sizes)
+        derivative = _back_in_time(output_gradient, gates, cell, squashed, recurrent, ctx.packing.sizes)
         low = derivative.to(ctx.dtype)
         gradients = [None] * 6
         if ctx.needs_input_grad[0]:
@@ -92,7 +91,7 @@ class PackedLayer(torch.autograd.Function):
             gradients[1] = (low.t() @ inputs.to(ctx.dtype)).to(inputs.dtype)
         if ctx.needs_input_grad[2]:
             later = low[ctx.packing.sizes[0] :]
-            gradients[2] = (later.t() @ hidden[before].to(ctx.dtype)).to(inputs.dtype)
+            gradients[2] = (later.t() @ hidden[ctx.packing.before].to(ctx.dtype)).to(inputs.dtype)
         if ctx.needs_input_grad[3]:
             gradients[3] = derivative.sum(dim=0)
         return tuple(gradients)
@@ -108,61 +107,25 @@ def _add_product(target, left, right):
 
 def _forward_in_time(gates, cell, squashed, hidden, recurrent, sizes):
     """Activate the gates, and fill the cell, its hyperbolic tangent and the hidden state, from the first step on."""
-    size = cell.shape[1]
-    columns = (gates, gates[:, : 2 * size], *gates.split(size, dim=1), cell, squashed, hidden)
-    # Views are made at once: one by one, Python would spend as long on them as a small layer on its products.
-    steps = [values.split(sizes) for values in columns]
-    for step in range(len(sizes)):
-        all_gates, sigmoids, in_gate, forget_gate, candidate, out_gate, *states = (values[step] for values in steps)
-        new_cell, new_squashed, new_hidden = states
-        if step:
-            old_cell, _, old_hidden = (values[step - 1][: sizes[step]] for values in steps[-3:])
-            _add_product(all_gates, old_hidden, recurrent)
-        sigmoids.sigmoid_()
-        candidate.tanh_()
-        out_gate.sigmoid_()
-        torch.mul(in_gate, candidate, out=new_cell)
-        if step:
-            new_cell.addcmul_(forget_gate, old_cell)
-        torch.tanh(new_cell, out=new_squashed)
-        torch.mul(out_gate, new_squashed, out=new_hidden)
+    arrays = [values.numpy() for values in (gates, cell, squashed, hidden)]
+    first = before = 0
+    for size in sizes:
+        if before:
+            _add_product(gates[first : first + size], hidden[first - before : first - before + size], recurrent)
+        step_forward(*arrays, first, size, before)
+        first, before = first + size, size
 
 
-def _local_derivatives(gates, cell, squashed, before):
-    """What a step's derivatives do not owe to later steps, for all packets at once.
-
-    Returns:
-        (d cell / d hidden (P, H); derivatives (P, 4H) of the cell by the pre-activations of input, forget and
-        candidate, and of the hidden state by that of the output).
-    """
-    size = cell.shape[1]
-    in_gate, forget_gate, candidate, out_gate = gates.split(size, dim=1)
-    local = torch.empty_like(gates)
-    d_in, d_forget, d_candidate, d_out = local.split(size, dim=1)
-    torch.mul(candidate, in_gate * (1 - in_gate), out=d_in)
-    torch.mul(in_gate, 1 - candidate * candidate, out=d_candidate)
-    torch.mul(squashed, out_gate * (1 - out_gate), out=d_out)
-    first = len(cell) - len(before)  # the first packets have no cell before them
-    d_forget[:first] = 0
-    torch.mul(cell[before], (forget_gate * (1 - forget_gate))[first:], out=d_forget[first:])
-    return out_gate * (1 - squashed * squashed), local
-
-
-def _back_in_time(output_gradient, through_cell, local, forget_gate, weight_hh, sizes):
+def _back_in_time(output_gradient, gates, cell, squashed, weight_hh, sizes):
     """Gradient over the pre-activations of all gates, (P, 4H), from the last step to the first."""
-    size = forget_gate.shape[1]
-    total = output_gradient.clone()
-    columns = (total, through_cell, forget_gate, local, local.view(len(local), 4, size)[:, :3], local[:, 3 * size :])
-    carried = None  # gradient over the cell, from the step after
-    steps = [values.split(sizes) for values in columns]
-    for step in reversed(range(len(sizes))):
-        gradient, through, forget, four, three, output = (values[step] for values in steps)
-        cell_gradient = gradient * through
-        if carried is not None:
-            cell_gradient[: len(carried)] += carried
-        three.mul_(cell_gradient[:, None])
-        output.mul_(gradient)
-        if step:
-            _add_product(steps[0][step - 1][: sizes[step]], four, weight_hh)
-            carried = cell_gradient.mul_(forget)
-    return local
+    gradient, derivative = output_gradient.clone(), torch.empty_like(gates)
+    carried = cell.new_zeros(sizes[0], cell.shape[1])
+    arrays = [values.numpy() for values in (gates, cell, squashed, gradient, carried, derivative)]
+    first = len(gates)
+    for size, before in zip(sizes[::-1], [*sizes[-2::-1], 0], strict=True):
+        first -= size
+        step_backward(*arrays, first, size, before)
+        if before:
+            earlier = gradient[first - before : first - before + size]
+            _add_product(earlier, derivative[first : first + size], weight_hh)
+    return derivative
