@@ -6,21 +6,23 @@
 # make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md
 # make bench-train    training against plain loops over nn.LSTM -> docs/performance/train.md
 # make bench-attack   attacks against nn.LSTM and libraries, searches for the ARS -> docs/performance/attack_*.md, ars.md
+# make plan         jobs, GPU-hours and hours of the paper's study on 1, 8 and 64 GPUs -> docs/performance/plan.md
 # make bench-explain  explanations against the plain way, flow by flow and step by step -> docs/performance/explain.md
 # make clean    remove results (the environment stays; `make distclean` removes it too)
 #
 # Needs Python 3.11 or later, make and git. CORES=4 limits the cores, CONFIG=my.yaml adds a configuration.
-# DEVICE=cuda lets the benchmarks of training and attacks compute on a GPU.
+# DEVICE=cuda lets the benchmarks of training and attacks compute on a GPU. RATES: packets a second of a GPU, for `make plan`.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 CORES ?= all
 CONFIG ?=
 DEVICE ?= cpu
+RATES ?= 4970 300000 1000000
 BIN := .venv/bin
 CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: results setup test test-slow test-cluster lint bench-growth bench-explain bench-train bench-attack clean distclean
+.PHONY: plan results setup test test-slow test-cluster lint bench-growth bench-explain bench-train bench-attack clean distclean
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -70,6 +72,9 @@ bench-growth: setup
 bench-explain: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explain.py --hidden-size 512 --num-layers 3 --repeats 3 --threads 1 \
 		--csv docs/performance/explain.csv --page docs/performance/explain.md
+
+plan: setup
+	$(BIN)/python benchmarks/plan.py --rate $(RATES) --page docs/performance/plan.md
 
 bench-train: setup
 	$(BIN)/python benchmarks/training.py --hidden-size 512 --num-layers 3 --flows 512 --longest 100 --repeats 3 --threads 2 \

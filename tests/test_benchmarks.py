@@ -21,6 +21,8 @@ SECOND = 10**9  # nanoseconds
 
 def load(name):
     """A benchmark as a module."""
+    if str(REPOSITORY / "benchmarks") not in sys.path:
+        sys.path.append(str(REPOSITORY / "benchmarks"))
     spec = importlib.util.spec_from_file_location(name, REPOSITORY / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -28,6 +30,7 @@ def load(name):
 
 
 growth = load("growth")
+plan = load("plan")
 
 
 generator = load("generate_capture")
@@ -148,3 +151,41 @@ def test_training_is_measured_in_all_ways(tmp_path):
     assert len(rows) == 5
     assert all(float(row["packets_per_second"]) > 0 for row in rows.values())
     assert page.read_text().count("\n| ") == 2 + len(rows)
+
+
+def job(name, after=(), gpus=1):
+    """A planned job that makes a file of its name."""
+    return (name, {}, list(after), [name], gpus)
+
+
+@pytest.mark.parametrize(("gpus", "hours"), [(1, 6), (2, 3), (4, 2), (6, 1), (60, 1)])
+def test_equal_jobs_share_the_gpus(gpus, hours):
+    assert plan.schedule([job(str(number)) for number in range(6)], [1] * 6, gpus) == hours
+
+
+def test_a_chain_takes_the_sum_and_others_fill_the_gap():
+    chain = [job("a"), job("b", "a"), job("c", ["b", "given"])]
+    assert plan.schedule(chain, [1, 2, 4], 8) == 7
+    assert plan.schedule([*chain, job("d"), job("e")], [1, 2, 4, 3, 4], 2) == 7
+    assert plan.schedule([*chain, job("d")], [1, 2, 4, 3], 1) == 10
+
+
+def test_jobs_without_a_gpu_never_wait():
+    assert plan.schedule([job("a"), *(job(str(number), gpus=0) for number in range(9))], [1] * 10, 1) == 1
+
+
+def test_more_gpus_than_there_are():
+    with pytest.raises(ValueError, match="more than 2 GPUs"):
+        plan.schedule([job("a", gpus=4)], [1], 2)
+
+
+def test_the_plan_of_the_shipped_study():
+    jobs = list(plan.planned_jobs(REPOSITORY / "config/paper.yaml"))
+    counts = Counter(rule for rule, *_ in jobs)
+    assert counts["attack_cw"] == 2 * 8 * 8  # data sets, kappas, chunks
+    assert counts["train"] == 2 * 4
+    assert {rule for rule, *_, gpus in jobs if gpus} >= {"train", "attack_cw", "minimise_distances"}
+    made = {file for *_, outputs, _ in jobs for file in outputs}
+    assert all(
+        made & set(inputs) for rule, _, inputs, _, _ in jobs if rule in ("train", "attack_cw", "ars", "plot_fig2")
+    )

@@ -52,7 +52,7 @@ def main(words):
         try:
             asyncio.run(make(channels, dependencies, Path(words[words.index("--prefix") + 1])))
         except Exception as error:
-            sys.exit(f"conda: {error}")
+            sys.exit(f"conda: {type(error).__name__}: {error}")
     elif words[0] != "clean":
         sys.exit(f"conda stand-in: this is not supported: {words}")
 

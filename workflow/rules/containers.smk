@@ -42,7 +42,7 @@ def extend_containers():
     prefix = "APPTAINER" if shutil.which("apptainer") else "SINGULARITY"
     bound = [os.environ.get(f"{prefix}_BIND", ""), *folders_to_bind()]
     os.environ[f"{prefix}_BIND"] = ",".join(filter(None, bound))
-    if Path("/dev/nvidiactl").exists():
+    if shutil.which("nvidia-smi"):  # comes with the driver
         os.environ[f"{prefix}_NV"] = "1"
 
 
