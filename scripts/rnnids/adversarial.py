@@ -94,8 +94,8 @@ class AdversarialFlows:
 
 
 def passes_per_visit(kappa, settings):
-    """Backward passes of one CW attack on one flow: its iterations and the look at the result."""
-    return math.ceil(settings.iterations * kappa) + 1
+    """Backward passes of one CW attack on one flow: its iterations; the last iterate is only looked at."""
+    return math.ceil(settings.iterations * kappa)
 
 
 def fit(model, data, test, schedule, checkpoint, device="cpu"):

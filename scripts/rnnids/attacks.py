@@ -100,13 +100,29 @@ def logits_and_gradient(model, batch, values, loss):
     Returns:
         (last logits (B,), gradient of the loss over z-scored length and interarrival time (B, T, 2)).
     """
-    changed = normalise(values, batch.mean, batch.std).requires_grad_()
-    inputs = batch.inputs.clone()
-    # Padding keeps its zeros: values there are not those of a packet.
-    inputs[..., list(MANIPULABLE_FEATURES)] = torch.where(batch.mask[..., None], changed, 0.0)
+    inputs = changed_inputs(batch, values).requires_grad_()
     logits = model(inputs, packing=batch.packing)
-    (gradient,) = torch.autograd.grad(loss(logits, batch).sum(), changed)
-    return logits.detach().gather(1, batch.last[:, None]).squeeze(1), gradient
+    (gradient,) = torch.autograd.grad(loss(logits, batch).sum(), inputs)
+    return at_last(logits.detach(), batch), gradient[..., list(MANIPULABLE_FEATURES)]
+
+
+@torch.no_grad()
+def last_logits(model, batch, values):
+    """(B,) logits of the last packets of flows with raw `values` in place of the originals."""
+    return at_last(model(changed_inputs(batch, values), packing=batch.packing), batch)
+
+
+def changed_inputs(batch, values):
+    """(B, T, 15) z-scores of the flows with raw `values` (B, T, 2); padding keeps its zeros."""
+    inputs = batch.inputs.clone()
+    changed = normalise(values, batch.mean, batch.std)
+    inputs[..., list(MANIPULABLE_FEATURES)] = torch.where(batch.mask[..., None], changed, 0.0)
+    return inputs
+
+
+def at_last(logits, batch):
+    """(B, T) -> (B,), at each flow's last packet."""
+    return logits.gather(1, batch.last[:, None]).squeeze(1)
 
 
 def hinge(delta, objective):
@@ -127,7 +143,7 @@ def over_packets(function, objective):
     def loss(logits, batch):
         values = function(logits)
         if objective == "last":
-            return values.gather(1, batch.last[:, None]).squeeze(1)
+            return at_last(values, batch)
         return (values * batch.mask).sum(dim=1)
 
     return loss
@@ -180,12 +196,12 @@ def descend(model, batch, loss, update, iterations, settings, start=None):
     values = original if start is None else start
     change = (values - original) / scale
     kept = Kept(batch, settings.delta, settings.keep)
-    for iteration in range(iterations + 1):
+    for iteration in range(iterations):
         logit, gradient = logits_and_gradient(model, batch, values, loss)
         kept.update(values, logit, iteration)
-        if iteration < iterations:
-            change = torch.minimum(update(change, gradient).clamp(min=0), limit)
-            values = project(original + change * scale, batch.feasible)
+        change = torch.minimum(update(change, gradient).clamp(min=0), limit)
+        values = project(original + change * scale, batch.feasible)
+    kept.update(values, last_logits(model, batch, values), iterations)
     return kept
 
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rnnids.attacks import Kept, attack_flows, largest_change, logits_and_gradient, over_packets
+from rnnids.attacks import Kept, attack_flows, largest_change, last_logits, logits_and_gradient, over_packets
 from rnnids.constraints import project, raw_scale
-
-BISECTIONS = 30  # halvings of the largest change: to a billionth of it
 
 
 @dataclass(frozen=True)
@@ -48,20 +46,18 @@ def fast_minimum_norm(model, batch, settings):
     # The decision alone: lowering the logits of all packets leads farther away.
     loss = over_packets(lambda logits: logits.clamp(min=settings.delta), "last")
     kept = Kept(batch, settings.delta, "best")
-    change = torch.zeros_like(original)
-    epsilon = kept.l1
-    for iteration in range(settings.iterations + 1):
-        values = project(original + change * scale, batch.feasible)
+    values, epsilon = original, kept.l1
+    for iteration in range(settings.iterations):
         logit, gradient = logits_and_gradient(model, batch, values, loss)
         kept.update(values, logit, iteration)
-        if iteration == settings.iterations:
-            break
         decay = 0.5 * (1 + math.cos(math.pi * iteration / settings.iterations))
         gradient = torch.where(limit > 0, gradient, 0.0)
         epsilon = next_bound(epsilon, kept, logit, gradient, settings, settings.gamma * (0.02 + 0.98 * decay))
         length = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
         step = settings.step * (0.01 + 0.99 * decay) * gradient / length
         change = project_onto_ball((values - original) / scale - step, limit, epsilon)
+        values = project(original + change * scale, batch.feasible)
+    kept.update(values, last_logits(model, batch, values), settings.iterations)
     return kept
 
 
@@ -88,15 +84,23 @@ def next_bound(epsilon, kept, logit, gradient, settings, gamma):
 def project_onto_ball(change, limit, radius):
     """The nearest point of {0 <= d <= limit, sum of d <= radius} to each flow's `change`.
 
+    Where the box alone lets the sum pass the radius, all changes are lowered by the same amount, found exactly:
+    the sum is piecewise linear in it, with a bend where a change reaches 0 or its limit.
+
     Args:
         change, limit: (B, T, 2) z-scores. radius: (B,), may be infinite.
     """
     boxed = torch.minimum(change.clamp(min=0), limit)
     outside = boxed.sum(dim=(1, 2)) > radius
-    low, high = torch.zeros_like(radius), change.amax(dim=(1, 2)).clamp(min=0)
-    for _ in range(BISECTIONS if outside.any() else 0):
-        middle = (low + high) / 2
-        exceeds = torch.minimum((change - middle[:, None, None]).clamp(min=0), limit).sum(dim=(1, 2)) > radius
-        low, high = torch.where(exceeds, middle, low), torch.where(exceeds, high, middle)
-    inside = torch.minimum((change - high[:, None, None]).clamp(min=0), limit)
+    if not outside.any():
+        return boxed
+    flat, bound = change.flatten(1), limit.flatten(1)
+    bends, order = torch.cat([flat, flat - bound], dim=1).sort(dim=1, descending=True)
+    # From above: a change counts from its own bend on, until it is at its limit.
+    moving = torch.where(order < flat.shape[1], 1, -1).cumsum(dim=1)
+    sums = ((bends[:, :-1] - bends[:, 1:]) * moving[:, :-1]).cumsum(dim=1)
+    last = (sums <= radius[:, None]).sum(dim=1, keepdim=True)  # bend down to which the sum stays within the radius
+    reached = torch.cat([torch.zeros_like(radius)[:, None], sums], dim=1).gather(1, last)
+    lowered = bends.gather(1, last) - (radius[:, None] - reached) / moving.gather(1, last)
+    inside = torch.minimum((change - lowered[..., None]).clamp(min=0), limit)
     return torch.where(outside[:, None, None], inside, boxed)

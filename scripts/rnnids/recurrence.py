@@ -108,10 +108,11 @@ def _add_product(target, left, right):
 def _forward_in_time(gates, cell, squashed, hidden, recurrent, sizes):
     """Activate the gates, and fill the cell, its hyperbolic tangent and the hidden state, from the first step on."""
     arrays = [values.numpy() for values in (gates, cell, squashed, hidden)]
+    outputs = hidden.split(sizes)
     first = before = 0
-    for size in sizes:
-        if before:
-            _add_product(gates[first : first + size], hidden[first - before : first - before + size], recurrent)
+    for step, (size, of_step) in enumerate(zip(sizes, gates.split(sizes), strict=True)):
+        if step:
+            _add_product(of_step, outputs[step - 1][:size], recurrent)
         step_forward(*arrays, first, size, before)
         first, before = first + size, size
 
@@ -121,11 +122,12 @@ def _back_in_time(output_gradient, gates, cell, squashed, weight_hh, sizes):
     gradient, derivative = output_gradient.clone(), torch.empty_like(gates)
     carried = cell.new_zeros(sizes[0], cell.shape[1])
     arrays = [values.numpy() for values in (gates, cell, squashed, gradient, carried, derivative)]
+    of_step, slopes = gradient.split(sizes), derivative.split(sizes)
     first = len(gates)
-    for size, before in zip(sizes[::-1], [*sizes[-2::-1], 0], strict=True):
+    for step in reversed(range(len(sizes))):
+        size, before = sizes[step], sizes[step - 1] if step else 0
         first -= size
         step_backward(*arrays, first, size, before)
-        if before:
-            earlier = gradient[first - before : first - before + size]
-            _add_product(earlier, derivative[first : first + size], weight_hh)
+        if step:
+            _add_product(of_step[step - 1][:size], slopes[step], weight_hh)
     return derivative
