@@ -3,7 +3,8 @@
 # make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make lint     style of Python and Snakemake files
-# make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md
+# make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md;
+#                     time of attacks over flows, packets, kappas, iterations, units -> docs/performance/growth.md
 # make bench-train    training against plain loops over nn.LSTM -> docs/performance/train.md
 # make bench-attack   attacks against nn.LSTM and libraries, searches for the ARS -> docs/performance/attack_*.md, ars.md
 # make plan         jobs, GPU-hours and hours of the paper's study on 1, 8 and 64 GPUs -> docs/performance/plan.md
@@ -68,6 +69,8 @@ lint: setup
 
 bench-growth: setup
 	$(BIN)/python benchmarks/growth.py --sizes 1 2 5 10 20 --csv docs/scale.csv --page docs/scale.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attack_growth.py --repeats 3 --threads 1 \
+		--csv docs/performance/growth.csv --page docs/performance/growth.md
 
 bench-explain: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explain.py --hidden-size 512 --num-layers 3 --repeats 3 --threads 1 \

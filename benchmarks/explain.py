@@ -3,15 +3,11 @@
 The plain ways run each flow anew from its first packet for every step: `values at once` takes all values of
 a packet as one batch of torch's LSTM, as a careful user writes it, `value by value` takes them one after the other
 (some of them: its time is linear in their number).
-Ours and they run in turn, on the same flows and the same untrained detector of the paper's size; medians, ratios
-and the largest difference of a logit are written as CSV and, with the machine, as a page of Markdown.
+Ours and they run in turn, on the same flows and the same untrained detector of the paper's size; medians, their
+ratios and the largest difference of a logit are written as CSV and, with the machine, as a page of Markdown.
 """
 
-import datetime
-import os
-import platform
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +16,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
+from measure import in_turn, write_page
+
 from rnnids import cli
 from rnnids.data import FlowData
 from rnnids.errors import InputError
 from rnnids.features import CONSTANT_FEATURES, FEATURES, NUM_FEATURES, PACKET_LENGTH
 from rnnids.interventions import vary_flows, vary_steps
 from rnnids.model import Detector
-from rnnids.storage import atomic_path, write_csv
+from rnnids.storage import write_csv
 
 BATCH_PACKETS = 32768
 OURS, AT_ONCE, ONE_BY_ONE = "ours", "values at once", "value by value"
@@ -127,13 +125,6 @@ def vary_prefixes(model, inputs, feature, scores):
     return logits
 
 
-def seconds_of(function, *arguments):
-    """(seconds, result) of a call."""
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
-
-
 def measure(case, model, repeats):
     """Rows of one case: a row for each way."""
     data = make_flows(case.flows, case.steps)
@@ -143,55 +134,19 @@ def measure(case, model, repeats):
         AT_ONCE: lambda: plain(model, data, case, values, True),
         ONE_BY_ONE: lambda: plain(model, data, case, values, False),
     }
-    ours(model, make_flows(1, 2), case, values[:2])  # whatever torch prepares at its first call
-    times, results = {way: [] for way in case.ways}, {}
-    for _ in range(repeats):
-        for way in case.ways:
-            taken, results[way] = seconds_of(ways[way])
-            times[way].append(taken * case.sample if way == ONE_BY_ONE else taken)
+    results = {}
+    seconds = in_turn({way: lambda way=way: results.__setitem__(way, ways[way]()) for way in case.ways}, repeats)
+    if ONE_BY_ONE in seconds:
+        seconds[ONE_BY_ONE] *= case.sample
     names = {"what": case.what, "flows": case.flows, "steps": case.steps, "values": case.values}
     names["features"] = len(case.features)
     rows = []
-    for way in case.ways:
-        ratio = np.median(np.array(times[way]) / np.array(times[OURS]))
-        difference = np.nanmax(np.abs(results[way] - results[OURS]))
-        row = {"way": way, "median_s": np.median(times[way]), "least_s": min(times[way]), "most_s": max(times[way])}
-        target = case.target if way == ONE_BY_ONE else None
-        rows.append(names | row | {"ratio": ratio, "target": target, "difference": difference})
+    for way, taken in seconds.items():
+        row = {"way": way, "seconds": taken, "ours_is_faster": taken / seconds[OURS]}
+        row["target"] = case.target if way == ONE_BY_ONE and case.target else ""
+        row["difference"] = np.nanmax(np.abs(results[way] - results[OURS]))
+        rows.append(names | row)
     return rows
-
-
-def machine(threads):
-    """The machine and the programs, in words."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return (
-        f"{os.cpu_count()} x {names[0] if names else platform.machine()}, Python {platform.python_version()},"
-        f" torch {torch.__version__}, {threads} thread; load when done {os.getloadavg()[0]:.1f};"
-        f" {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
-    )
-
-
-def page(rows, repeats, hidden_size, num_layers, threads):
-    """The Markdown page."""
-    lines = [
-        "# Explanations",
-        "",
-        f"`make bench-explain`: {num_layers} x {hidden_size} units, medians of {repeats} runs in turn.",
-        f"{machine(threads)}.",
-        "Each plain way runs a flow anew from its first packet for every feature and step, one flow after the other;",
-        "value by value, some of the values are run and the time is taken for all.",
-        "",
-        "| what | flows | steps | values | features | way | seconds | of ours | target |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        sizes = " | ".join(f"{row[key]}" for key in ("what", "flows", "steps", "values", "features", "way"))
-        target = f">= {row['target']:g}x" if row["target"] else ""
-        lines.append(f"| {sizes} | {row['median_s']:.3g} | {row['ratio']:.1f}x | {target} |")
-    largest = max(row["difference"] for row in rows)
-    lines += ["", f"The largest difference of a logit between two ways is {largest:.1e}."]
-    return "\n".join([*lines, ""])
 
 
 def main():
@@ -209,15 +164,23 @@ def main():
     model = Detector(args.hidden_size, args.num_layers).requires_grad_(False)
     rows = [row for case in CASES for row in measure(case, model, args.repeats)]
     write_csv(args.csv, rows)
-    with atomic_path(args.page) as temporary:
-        text = page(rows, args.repeats, args.hidden_size, args.num_layers, args.threads)
-        temporary.write_text(text, encoding="utf-8")
+    words = [
+        f"`make bench-explain`: {args.num_layers} x {args.hidden_size} units, medians of {args.repeats} runs in turn.",
+        "Each plain way runs a flow anew from its first packet for every feature and step, one flow after the other;",
+        "value by value, some of the values are run and the time is taken for all.",
+        f"The largest difference of a logit between two ways is {max(row['difference'] for row in rows):.1e}.",
+    ]
+    write_page(
+        args.page, "Explanations", words, [{name: row[name] for name in row if name != "difference"} for row in rows]
+    )
     for row in rows:
         name = f"{row['what']}, {row['steps']} steps, {FEATURES[PACKET_LENGTH]}"
         if row["difference"] > DIFFERENCE:
             raise InputError(f"{name}: logits differ by {row['difference']:.1e}; the ways do not do the same")
-        if row["target"] and row["ratio"] < row["target"]:
-            raise InputError(f"{name}: {row['ratio']:.1f} times as fast as {row['way']}, less than {row['target']}")
+        if row["target"] and row["ours_is_faster"] < row["target"]:
+            raise InputError(
+                f"{name}: {row['ours_is_faster']:.1f} times as fast as {row['way']}, less than {row['target']}"
+            )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from conftest import REPOSITORY
 from test_flows import flows_of
 from test_pcap import read
 
+from rnnids import attacks
 from rnnids.errors import InputError
 
 SESSION = REPOSITORY / "resources" / "lab" / "session4_thu.pcap.gz"
@@ -189,3 +190,42 @@ def test_the_plan_of_the_shipped_study():
     assert all(
         made & set(inputs) for rule, _, inputs, _, _ in jobs if rule in ("train", "attack_cw", "ars", "plot_fig2")
     )
+
+
+@pytest.fixture
+def attack_growth(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    return load("attack_growth")
+
+
+@pytest.mark.parametrize("name", ["flows", "kappas", "iterations"])
+def test_an_attack_whose_growth_is_measured_does_all_its_work(attack_growth, name, monkeypatch):
+    gradients, plain = [], attacks.logits_and_gradient
+
+    def counting(model, batch, *rest):
+        gradients.append(len(batch.last))
+        return plain(model, batch, *rest)
+
+    monkeypatch.setattr(attacks, "logits_and_gradient", counting)
+    for factor in (1, 3):
+        sizes = {"flows": 4, "packets": 3, "kappas": 2, "iterations": 5, "hidden_size": 4}
+        sizes[name] *= factor
+        gradients.clear()
+        attack_growth.attack(attack_growth.Sizes(**sizes))()
+        assert sum(gradients) == factor * 4 * 2 * 5
+
+
+def test_limits_of_the_growth_of_attacks(attack_growth, tmp_path, monkeypatch):
+    rows = [{"growing": name, "size": size, "seconds": size} for name in attack_growth.GROWTH for size in (1, 2, 4)]
+    attack_growth.check(attack_growth.summary(rows))
+    for row in rows:
+        row["seconds"] **= 2
+    with pytest.raises(InputError, match=r"flows: exponent 2\.00"):
+        attack_growth.check(attack_growth.summary(rows))
+    monkeypatch.setattr(attack_growth, "GROWTH", dict.fromkeys(attack_growth.GROWTH, (1, 2)))
+    monkeypatch.setattr(attack_growth, "check", lambda rows: None)  # times of nothing but starts
+    words = ["--repeats", 1, "--threads", 1, "--csv", tmp_path / "a", "--page", tmp_path / "b"]
+    monkeypatch.setattr(sys, "argv", ["attack_growth.py", *map(str, words)])
+    attack_growth.main()
+    assert (tmp_path / "a").read_text().count("\n") == 1 + 2 * len(attack_growth.GROWTH)
+    assert (tmp_path / "b").read_text().count("\n| ") == 2 + len(attack_growth.GROWTH)
