@@ -4,6 +4,7 @@
 2. Libraries (those that are installed; `make bench-attack` does that) attack the same flows of 12 packets of a data set
    and detector, under the same constraints: their variable is the change in z-scores, which the detector cuts off
    at the feasible limit. The median distance is over the flows on which foolbox's minimum-norm attack succeeds, too.
+   How fast they are on a large detector, whatever they find, is measured on an untrained one of the given size.
 3. ARS by the minimum-norm attack and by rising kappa, for three choices of flows.
 """
 
@@ -21,7 +22,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from measure import in_turn, write_page
-from training import RANDOM_BATCH, by_packing, make_batch, random_lengths
+from training import by_packing, make_batch, ours, peak, products, random_lengths
 
 from rnnids import attacks, cli, minimum_norm
 from rnnids.data import TEST, batches_by_length, load_dataset
@@ -34,6 +35,8 @@ from rnnids.storage import write_csv
 from rnnids.targets import select_flows
 
 DELTA, MTU, STEPS, FLOWS, ITERATIONS = -0.2, 1500, 12, 64, 20
+LENGTHS = (ITERATIONS, 5 * ITERATIONS)
+BATCH_PACKETS = 8192  # of the embedded default
 KAPPAS = [0.5, 2.5, 4.5, 6.5, 8.5]  # of the embedded default
 NORM = {"step": 5.0, "gamma": 0.2, "delta": DELTA, "mtu": MTU}
 
@@ -58,16 +61,6 @@ def gradient(model, batches, logits_of):
     return torch.cat(found)
 
 
-def by_engine(dtype):
-    """Logits by the packed LSTM."""
-
-    def logits_of(model, inputs, packing):
-        model.cpu_dtype = dtype
-        return model(inputs, packing=packing).flatten()[packing.index]
-
-    return logits_of
-
-
 def measure_gradients(args):
     """Rows of the first table."""
     rng = np.random.default_rng(0)
@@ -75,23 +68,25 @@ def measure_gradients(args):
     random = [
         make_batch(count[rows], rng, args.device) for rows in np.array_split(np.arange(len(count)), len(count) // 64)
     ]
-    by_length = [
-        make_batch(count[rows], rng, args.device) for rows in batches_by_length(count, int(RANDOM_BATCH * count.mean()))
-    ]
+    by_length = [make_batch(count[rows], rng, args.device) for rows in batches_by_length(count, BATCH_PACKETS)]
     torch.manual_seed(0)
     usual = Detector(args.hidden_size, args.num_layers).to(args.device)
     frozen = Detector(args.hidden_size, args.num_layers).to(args.device).requires_grad_(False)
     ways = {
-        "ours, float32": lambda: gradient(frozen, by_length, by_engine(None)),
-        "ours, bfloat16 products": lambda: gradient(frozen, by_length, by_engine(torch.bfloat16)),
+        "ours, float32": lambda: gradient(frozen, by_length, ours(None)),
+        "ours, bfloat16 products": lambda: gradient(frozen, by_length, ours(torch.bfloat16)),
+        "nn.LSTM, packed, frozen, our batches": lambda: gradient(frozen, by_length, by_packing),
         "nn.LSTM, packed, frozen": lambda: gradient(frozen, random, by_packing),
         "nn.LSTM, packed": lambda: gradient(usual, random, by_packing),
     }
+    limit = peak(args.device)
     seconds = in_turn(ways, args.repeats)
+    needed = 2 / 3 * products(args.hidden_size, args.num_layers) * count.sum()  # none for the weights
     reference = gradient(frozen, by_length, by_packing)
     rows = []
     for name, taken in seconds.items():
         row = {"way": name, "flows_per_second": len(count) / taken, "ours_is_faster": taken / seconds["ours, float32"]}
+        row["share_of_peak"] = needed / taken / limit
         same = torch.cosine_similarity(ways[name](), reference, dim=0).item() if name.startswith("ours") else ""
         rows.append(row | {"gradient_cosine": same})
     return rows
@@ -125,13 +120,14 @@ def flows_to_attack(data, model, device):
     """The attacks.Batch of detected flows, cut at 12 packets."""
     data = data.take(data.is_attack & (data.packet_count >= STEPS) & (data.flows["manipulable"] > 0))
     data.flows["packet_count"] = np.full(len(data), STEPS, dtype=np.int32)
-    detected = last_of_flow(packet_logits(model, data.take(np.arange(len(data))), 8192, device), data.packet_count) > 0
+    detected = packet_logits(model, data.take(np.arange(len(data))), BATCH_PACKETS, device)
+    detected = last_of_flow(detected, data.packet_count) > 0
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(detected))[:FLOWS]
     return attacks.make_batch(data, chosen, MTU, device)
 
 
-def library_attacks(wrapped, zero, label):
-    """{name: (iterations, function)} of the installed libraries' attacks."""
+def library_attacks(wrapped, zero, label, lengths):
+    """{name: (iterations, function)} of the installed libraries' attacks; the minimum-norm attack of each length."""
     top = float(wrapped.limit.max())
     found = {}
     if importlib.util.find_spec("foolbox"):
@@ -139,7 +135,7 @@ def library_attacks(wrapped, zero, label):
 
         bounded = foolbox.PyTorchModel(wrapped, bounds=(0, top), device=zero.device)
         wrong = foolbox.criteria.Misclassification(label)
-        for steps in (ITERATIONS, 5 * ITERATIONS):
+        for steps in lengths:
             fmn = foolbox.attacks.L1FMNAttack(steps=steps)
             found[f"foolbox L1FMN, {steps} iterations"] = (
                 steps,
@@ -167,19 +163,19 @@ def library_attacks(wrapped, zero, label):
     return found
 
 
-def measure_libraries(data, model, device, repeats):
-    """Rows of the second table."""
-    batch = flows_to_attack(data, model, device)
+def measure_libraries(batch, model, repeats, lengths):
+    """Rows of the second table, with minimum-norm attacks of several `lengths`."""
+    device = batch.last.device
     wrapped = Limited(model, batch)
     zero = torch.zeros(len(batch.last), 1, STEPS, 2, device=device)
     label = torch.ones_like(batch.last)
     results, ways, iterations = {}, {}, {}
-    for steps in (ITERATIONS, 5 * ITERATIONS):
+    for steps in lengths:
         settings = minimum_norm.Settings(iterations=steps, **NORM)
         name = f"ours, minimum norm, {steps} iterations"
         iterations[name] = steps
         ways[name] = lambda settings=settings: minimum_norm.fast_minimum_norm(model, batch, settings)
-    for name, (steps, attack) in library_attacks(wrapped, zero, label).items():
+    for name, (steps, attack) in library_attacks(wrapped, zero, label, lengths).items():
         iterations[name], ways[name] = steps, attack
     kept = {name: lambda name=name, way=way: results.__setitem__(name, way()) for name, way in ways.items()}
     seconds = in_turn(kept, repeats)
@@ -205,6 +201,14 @@ def measure_libraries(data, model, device, repeats):
     return rows
 
 
+def measure_speed(batch, args):
+    """Rows of the second table without what is found: by an untrained detector of the given size."""
+    torch.manual_seed(0)
+    large = Detector(args.hidden_size, args.num_layers).to(args.device).requires_grad_(False)
+    kept = ("attack", "seconds", "flow_iterations_per_second", "ours_is_faster")
+    return [{name: row[name] for name in kept} for row in measure_libraries(batch, large, args.repeats, LENGTHS[:1])]
+
+
 def searches(data, model, chosen):
     """{name: (gradients a flow, function that returns the distances)} of the searches for the ARS."""
     found = {}
@@ -212,13 +216,13 @@ def searches(data, model, chosen):
         settings = attacks.Settings(DELTA, 0.1, 40, objective, "best", MTU)
         found[f"rising kappa, {objective}"] = (
             int(settings.iterations * sum(KAPPAS)),
-            lambda settings=settings: search(model, data, chosen, settings, KAPPAS, 8192).distances,
+            lambda settings=settings: search(model, data, chosen, settings, KAPPAS, BATCH_PACKETS).distances,
         )
     for steps in (36, 60):
         settings = minimum_norm.Settings(iterations=steps, **NORM)
         found[f"minimum norm, {steps} iterations"] = (
             steps,
-            lambda settings=settings: minimum_norm.nearest_distances(model, data, chosen, settings, 8192, ""),
+            lambda settings=settings: minimum_norm.nearest_distances(model, data, chosen, settings, BATCH_PACKETS, ""),
         )
     return found
 
@@ -264,9 +268,11 @@ def main():
     torch.set_num_threads(args.threads)
     data = load_dataset(args.dataset, TEST)
     model = load_model(args.weights, data, args.device)
+    batch = flows_to_attack(data, model, args.device)
     tables = {
         "attack_gradient": ("Gradients of attacks", measure_gradients(args)),
-        "attack_libraries": ("Attacks of libraries", measure_libraries(data, model, args.device, args.repeats)),
+        "attack_libraries": ("Attacks of libraries", measure_libraries(batch, model, args.repeats, LENGTHS)),
+        "attack_libraries_large": ("Attacks of libraries on a large detector", measure_speed(batch, args)),
         "ars": ("Searches for the ARS", measure_ars(data, model, args.ars_flows)),
     }
     for name, (title, rows) in tables.items():

@@ -35,6 +35,9 @@ rule plot_fig10:
         "results/{dataset}/benchmarks/plot_fig10.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig10.py"),
         code=code("plot_fig10.py"),
@@ -65,6 +68,9 @@ rule tabulate_defences:
         "results/{dataset}/benchmarks/tabulate_defences.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("tabulate_defences.py"),
         code=code("tabulate_defences.py"),

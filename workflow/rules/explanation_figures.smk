@@ -72,6 +72,9 @@ rule tabulate_table3:
         "results/{dataset}/benchmarks/tabulate_table3.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("tabulate_table3.py"),
         code=code("tabulate_table3.py"),
@@ -105,6 +108,9 @@ rule plot_fig4:
         "results/{dataset}/benchmarks/plot_fig4.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig4.py"),
         code=code("plot_fig4.py"),
@@ -132,6 +138,9 @@ rule plot_pair_scores:
         "results/{dataset}/benchmarks/plot_pair_scores.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_pair_scores.py"),
         code=code("plot_pair_scores.py"),
@@ -159,6 +168,9 @@ rule plot_fig5:
         "results/{dataset}/benchmarks/plot_fig5.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig5.py"),
         code=code("plot_fig5.py"),
@@ -187,6 +199,9 @@ rule plot_fig6:
         "results/{dataset}/benchmarks/plot_fig6.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig6.py"),
         code=code("plot_fig6.py"),
@@ -214,6 +229,9 @@ rule plot_fig7:
         "results/{dataset}/benchmarks/plot_fig7.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig7.py"),
         code=code("plot_fig7.py"),
@@ -242,6 +260,9 @@ rule plot_fig8:
         "results/{dataset}/benchmarks/plot_fig8.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig8.py"),
         code=code("plot_fig8.py"),
@@ -269,6 +290,9 @@ rule plot_fig9:
         "results/{dataset}/benchmarks/plot_fig9.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig9.py"),
         code=code("plot_fig9.py"),

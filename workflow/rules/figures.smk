@@ -66,6 +66,9 @@ rule tabulate_table1:
         "results/{dataset}/benchmarks/tabulate_table1.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("tabulate_table1.py"),
         code=code("tabulate_table1.py"),
@@ -95,6 +98,9 @@ rule tabulate_table2:
         "results/{dataset}/benchmarks/tabulate_table2.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("tabulate_table2.py"),
         code=code("tabulate_table2.py"),
@@ -131,6 +137,9 @@ rule tabulate_comparison:
         "results/{dataset}/benchmarks/tabulate_comparison.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("tabulate_comparison.py"),
         code=code("tabulate_comparison.py"),
@@ -160,6 +169,9 @@ rule plot_fig1:
         "results/{dataset}/benchmarks/plot_fig1.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig1.py"),
         code=code("plot_fig1.py"),
@@ -189,6 +201,9 @@ rule plot_fig2:
         variant="|_published",
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig2.py"),
         code=code("plot_fig2.py"),
@@ -217,6 +232,9 @@ rule plot_fig3:
         "results/{dataset}/benchmarks/plot_fig3.tsv"
     conda:
         "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
     params:
         script=script("plot_fig3.py"),
         code=code("plot_fig3.py"),
