@@ -81,15 +81,15 @@ def products(hidden_size, num_layers):
     return 3 * sum(2 * 4 * hidden_size * (size + hidden_size) for size in inputs)
 
 
-def peak(device, repeats=5, size=2048):
-    """Operations a second of torch's product of large float32 matrices."""
-    left, right = (torch.randn(size, size, device=device) for _ in range(2))
+def peak(device, repeats=5, size=2048, rows=2048, dtype=torch.float32):
+    """Operations a second of torch's product of matrices, (rows, size) by (size, size)."""
+    left, right = (torch.randn(count, size, device=device).to(dtype) for count in (rows, size))
     best = 0.0
     for _ in range(repeats):
         start = time.perf_counter()
         left @ right
         wait()
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+        best = max(best, 2 * rows * size**2 / (time.perf_counter() - start))
     return best
 
 
@@ -126,6 +126,8 @@ def main():
         "nn.LSTM, padded, random batches": lambda: train(model, random, by_padding),
     }
     limit = peak(args.device)
+    others = {"of bfloat16": {"dtype": torch.bfloat16}, "of 64 rows": {"rows": 64}, "of 8 rows": {"rows": 8}}
+    rates = [f"{name} {peak(args.device, 20, **how) / 1e9:.0f}" for name, how in others.items()]
     seconds = in_turn(ways, args.repeats)
     rows = [
         {
@@ -142,7 +144,7 @@ def main():
     words = [
         f"`make bench-train`: {args.num_layers} x {args.hidden_size} units, {args.flows} flows of {count.mean():.1f} "
         f"packets on average, {args.longest} at most; medians of {args.repeats} runs in turn.",
-        f"Peak: {limit / 1e9:.0f} Gflop/s, torch's product of large float32 matrices.",
+        f"Peak: {limit / 1e9:.0f} Gflop/s, torch's product of large float32 matrices; {', '.join(rates)}.",
     ]
     write_page(args.page, "Training", words, rows)
 

@@ -18,9 +18,9 @@ from rnnids.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATU
 from rnnids.recurrence import run_lstm
 from rnnids.storage import atomic_path
 
-# Padded places a packet from which on packing is faster without gradients on a CPU: below, oneDNN's LSTM makes up
-# for them. With gradients packing always is, since oneDNN derives the weights even where they are frozen.
-WORTH_PACKING = 1.5
+# Padded places a packet from which on packing is faster on a CPU: below, oneDNN's LSTM makes up for them. It derives
+# the weights even where they are frozen, so with frozen ones packing is always faster.
+WORTH_PACKING = 1.3
 SUPPRESS = ("none", "both", "forward")
 
 
@@ -73,11 +73,11 @@ class Detector(nn.Module):
         padded = logits.new_zeros(inputs.shape[0] * inputs.shape[1])
         return padded.index_copy(0, packing.index, logits).view(inputs.shape[:2])
 
-    @staticmethod
-    def _packs(inputs, packing):
+    def _packs(self, inputs, packing):
         """Whether packing is faster."""
-        differentiates = torch.is_grad_enabled()
-        return inputs.is_cuda or differentiates or inputs[..., 0].numel() > WORTH_PACKING * len(packing.index)
+        only_inputs = torch.is_grad_enabled() and not self.readout.weight.requires_grad
+        padded = inputs[..., 0].numel() > WORTH_PACKING * len(packing.index)
+        return inputs.is_cuda or only_inputs or padded
 
     def step(self, inputs, state=None):
         """One packet of each flow: (B, 15) and the state after the packet before it -> (B,), state."""
