@@ -16,7 +16,7 @@ from numba import njit
 
 from rnnids.cli import Progress, log
 from rnnids.errors import InputError
-from rnnids.flow_table import COUNTERS, END_REASONS, FLOW, ROW, SMALLEST, add_packets, rebuild, sweep
+from rnnids.flow_table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
 from rnnids.links import LINK_TYPES, LINK_UNSUPPORTED, REASONS
 from rnnids.packets import PACKET, parse_batch
 from rnnids.pcap import BATCH, open_capture
@@ -66,7 +66,7 @@ class FlowBuilder:
         self.bucket, self.timeouts = bucket, (idle, active)
         self.table = np.zeros(SMALLEST, FLOW)
         self.counters = np.zeros(1, COUNTERS)[0]
-        self.rows, self.ended = np.empty(ROWS, ROW), np.empty(ENDED, FLOW)
+        self.rows, self.ended = bucket.packets.space(ROWS), np.empty(ENDED, FLOW)
 
     def add(self, packets):
         """Assign a (n,) PACKET array, in capture order."""
@@ -87,7 +87,8 @@ class FlowBuilder:
         return int(self.counters["flows"])
 
     def _flush(self):
-        self.bucket.packets.append(self.rows[: self.counters["rows"]])
+        self.bucket.packets.keep(self.counters["rows"])
+        self.rows = self.bucket.packets.space(ROWS)
         self.bucket.flows.append(self.ended[: self.counters["ended"]])
         self.counters["rows"] = self.counters["ended"] = 0
 
@@ -194,10 +195,11 @@ def write_flows(file, bucket):
         for flows, packets, packet_count in in_order(bucket):
             for name, values in flow_columns(flows, packet_count, row).items():
                 groups[0][name][flow : flow + len(flows)] = values
+            count = len(packets["iat"])
             for name in PACKET_COLUMNS:
-                groups[1][name][row : row + len(packets)] = packets["iat" if name == "iat_ns" else name]
-            flow, row = flow + len(flows), row + len(packets)
-            progress.update(len(packets))
+                groups[1][name][row : row + count] = packets["iat" if name == "iat_ns" else name]
+            flow, row = flow + len(flows), row + count
+            progress.update(count)
 
 
 def extract(pcap, output, idle_timeout, active_timeout, name, made_by, member=None, remedies=NO_REMEDIES):

@@ -15,9 +15,10 @@ from numba import njit
 from rnnids.flow_table import FLOW, ROW
 
 CHUNK = 1 << 16  # rows read or written at a time
-BUCKET = 1 << 21  # packets sorted in memory at a time, 64 MiB; captures up to this size need no scratch file
+BUCKET = 1 << 24  # packets sorted in memory at a time, 512 MiB; captures up to this size need no scratch file
 SAMPLES = 1 << 14  # keys kept to choose where to split
 FANOUT = 64  # buckets of one split
+COLUMNS = ("iat", "length", "direction", "flags")  # of ROW; the others say where it goes
 KEY = np.dtype([("start", "i8"), ("id", "i8")])
 
 
@@ -35,15 +36,25 @@ class Spill:
 
     def append(self, rows):
         """Add `rows`, an array of this dtype."""
-        if self.fill + len(rows) > len(self.latest):
+        space = self.space(len(rows))
+        if len(space) < len(rows):
+            self._write(rows)
+            self._sample(rows)
+        else:
+            space[:] = rows
+            self.keep(len(rows))
+
+    def space(self, rows):
+        """Room for `rows` more, or as many as memory ever holds; what is written there is added by :meth:`keep`."""
+        if self.fill and self.fill + rows > len(self.latest):
             self._write(self.latest[: self.fill])
             self.fill = 0
-        if len(rows) > len(self.latest):
-            self._write(rows)
-        else:
-            self.latest[self.fill : self.fill + len(rows)] = rows
-            self.fill += len(rows)
-        self._sample(rows)
+        return self.latest[self.fill : self.fill + rows]
+
+    def keep(self, count):
+        """Add the first `count` rows of the last :meth:`space`."""
+        self._sample(self.latest[self.fill : self.fill + count])
+        self.fill += count
 
     def _write(self, rows):
         if self.path is None:
@@ -158,17 +169,17 @@ def distribute(source, keys, targets):
 
 
 @njit(cache=True, nogil=True)
-def group_packets(ids, rank, packets, offset, grouped):
-    """Counting sort: move each packet behind those of the flows before it, keeping their order.
+def group_packets(ids, rank, packets, offset, iat, length, direction, flags):
+    """Counting sort: put what is kept of each packet behind those of the flows before it, keeping their order.
 
     Args:
         ids: (n,) ids of the flows, ascending.
         rank: (n,) place of each of them in the file's order.
         packets: (m,) ``ROW``.
         offset: (n + 1,) zeros; becomes the first packet of each flow in file order.
-        grouped: (m,) ``ROW``, written.
+        iat, length, direction, flags: (m,) columns, written.
     """
-    place = np.empty(len(packets), np.int64)
+    place = np.empty(len(packets), np.int32)
     dense = len(ids) > 0 and ids[-1] - ids[0] == len(ids) - 1
     for i in range(len(packets)):
         found = packets[i].id - ids[0] if dense else np.searchsorted(ids, packets[i].id)
@@ -178,24 +189,27 @@ def group_packets(ids, rank, packets, offset, grouped):
         offset[flow + 1] += offset[flow]
     following = offset[:-1].copy()
     for i in range(len(packets)):
-        grouped[following[place[i]]] = packets[i]
-        following[place[i]] += 1
+        row = following[place[i]]
+        following[place[i]] = row + 1
+        iat[row], length[row], direction[row] = packets[i].iat, packets[i].length, packets[i].direction
+        flags[row] = packets[i].flags
 
 
 def sort_in_memory(bucket):
-    """(flows, packets, packet_count) of a small bucket in file order; removes it."""
+    """(flows, columns of their packets, packet_count) of a small bucket in file order; removes it."""
     flows, packets = bucket.flows.read(), bucket.packets.read()
     bucket.remove()
     order = np.lexsort((flows["id"], flows["start"]))
     flows = flows[order]
     by_id = np.argsort(flows["id"])
-    offset, grouped = np.zeros(len(flows) + 1, np.int64), np.empty_like(packets)
-    group_packets(flows["id"][by_id], by_id, packets, offset, grouped)
-    return flows, grouped, np.diff(offset)
+    offset = np.zeros(len(flows) + 1, np.int64)
+    columns = {name: np.empty(len(packets), ROW[name]) for name in COLUMNS}
+    group_packets(flows["id"][by_id], by_id, packets, offset, *columns.values())
+    return flows, columns, np.diff(offset)
 
 
 def in_order(bucket):
-    """Yield (flows, packets, packet_count) sorted by (start, id); consumes the bucket.
+    """Yield (flows, ``COLUMNS`` of their packets, packet_count) sorted by (start, id); consumes the bucket.
 
     A flow too large for memory comes in several pieces: with its first packets as one flow with its
     whole ``packet_count``, then as no flow but more packets.
@@ -205,7 +219,7 @@ def in_order(bucket):
     elif bucket.flows.count == 1:
         flows, count = bucket.flows.read(), np.array([bucket.packets.count])
         for packets in bucket.packets.chunks():
-            yield flows, packets, count
+            yield flows, {name: packets[name] for name in COLUMNS}, count
             flows, count = flows[:0], count[:0]
         bucket.remove()
     else:
