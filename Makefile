@@ -80,8 +80,8 @@ plan: setup
 	$(BIN)/python benchmarks/plan.py --rate $(RATES) --page docs/performance/plan.md
 
 bench-train: setup
-	$(BIN)/python benchmarks/training.py --hidden-size 512 --num-layers 3 --flows 512 --longest 100 --repeats 3 --threads 2 \
-		--device $(DEVICE) --csv docs/performance/train.csv --page docs/performance/train.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py --hidden-size 512 --num-layers 3 --flows 512 --longest 100 \
+		--repeats 3 --threads 1 --device $(DEVICE) --csv docs/performance/train.csv --page docs/performance/train.md
 
 bench-attack: setup .bench-peers/.ready
 	$(SNAKEMAKE) --cores $(CORES) results/lab/baseline/weights.safetensors

@@ -94,3 +94,18 @@ def test_a_detector_answers_the_same_packed_and_padded(variant):
     plain, packed = model(inputs, suppressed), model(inputs, suppressed, pack(count))
     torch.testing.assert_close(packets(packed, count), packets(plain, count), rtol=1e-5, atol=1e-6)
     assert (packed[0, 3:] == 0).all()  # so it was packed
+
+
+def test_a_frozen_detector_has_the_same_gradients_packed_and_padded(monkeypatch):
+    torch.manual_seed(1)
+    model = Detector(6, 2).requires_grad_(False)
+    inputs, packing, calls = torch.randn(4, 5, 15), pack(np.array([5, 5, 5, 5])), []
+    monkeypatch.setattr("rnnids.model.run_lstm", lambda *a: calls.append(1) or run_lstm(*a))
+    gradients = []
+    for way in (None, packing):
+        x = inputs.clone().requires_grad_()
+        gradients.append(torch.autograd.grad(model(x, packing=way)[:, -1].sum(), x)[0])
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-7)
+    with torch.no_grad():
+        model(inputs, packing=packing)
+    assert len(calls) == 1  # packed where a gradient is taken, though nothing is padding
