@@ -22,7 +22,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from measure import in_turn, write_page
-from training import by_packing, make_batch, ours, peak, products, random_lengths
+from training import PEAK, by_packing, make_batch, ours, product, products, random_lengths
 
 from rnnids import attacks, cli, minimum_norm
 from rnnids.data import TEST, batches_by_length, load_dataset
@@ -79,8 +79,9 @@ def measure_gradients(args):
         "nn.LSTM, packed, frozen": lambda: gradient(frozen, random, by_packing),
         "nn.LSTM, packed": lambda: gradient(usual, random, by_packing),
     }
-    limit = peak(args.device)
-    seconds = in_turn(ways, args.repeats)
+    operations, run = product(args.device)
+    seconds = in_turn(ways | {PEAK: run}, args.repeats)
+    limit = operations / seconds.pop(PEAK)
     needed = 2 / 3 * products(args.hidden_size, args.num_layers) * count.sum()  # none for the weights
     reference = gradient(frozen, by_length, by_packing)
     rows = []
