@@ -5,6 +5,7 @@
 # make lint     style of Python and Snakemake files
 # make bench-growth   time and memory of extraction, merging and reading at 1 to 20 million packets -> docs/scale.md;
 #                     time of attacks over flows, packets, kappas, iterations, units -> docs/performance/growth.md
+# make bench-extract  captures to HDF5 against dpkt, nfstream, scapy and programs that are at hand -> docs/performance/extract.md
 # make bench-train    training against plain loops over nn.LSTM -> docs/performance/train.md
 # make bench-attack   attacks against nn.LSTM and libraries, searches for the ARS -> docs/performance/attack_*.md, ars.md
 # make plan         jobs, GPU-hours and hours of the paper's study on 1, 8 and 64 GPUs -> docs/performance/plan.md
@@ -23,7 +24,7 @@ BIN := .venv/bin
 CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: plan results setup test test-slow test-cluster lint bench-growth bench-explain bench-train bench-attack clean distclean
+.PHONY: plan results setup test test-slow test-cluster lint bench-extract bench-growth bench-explain bench-train bench-attack clean distclean
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -71,6 +72,10 @@ bench-growth: setup
 	$(BIN)/python benchmarks/growth.py --sizes 1 2 5 10 20 --csv docs/scale.csv --page docs/scale.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attack_growth.py --repeats 3 --threads 1 \
 		--csv docs/performance/growth.csv --page docs/performance/growth.md
+
+bench-extract: setup .bench-peers/.ready
+	PYTHONPATH=.bench-peers OMP_NUM_THREADS=1 $(BIN)/python benchmarks/extraction.py --packets 3000000 --loaded 56000000 \
+		--repeats 3 --folder docs/performance
 
 bench-explain: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explain.py --hidden-size 512 --num-layers 3 --repeats 3 --threads 1 \

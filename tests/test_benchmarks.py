@@ -229,3 +229,18 @@ def test_limits_of_the_growth_of_attacks(attack_growth, tmp_path, monkeypatch):
     attack_growth.main()
     assert (tmp_path / "a").read_text().count("\n") == 1 + 2 * len(attack_growth.GROWTH)
     assert (tmp_path / "b").read_text().count("\n| ") == 2 + len(attack_growth.GROWTH)
+
+
+def test_extraction_is_measured_beside_what_is_installed(tmp_path):
+    words = ["--packets", 2000, "--loaded", 20_000, "--repeats", 1, "--folder", tmp_path]
+    script = REPOSITORY / "benchmarks/extraction.py"
+    run = subprocess.run([sys.executable, script, *map(str, words)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    with open(tmp_path / "extract.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"ours", "cat", "sha256sum"} <= {row["tool"] for row in rows}
+    for row in rows:
+        ours = next(other for other in rows if other["capture"] == row["capture"] and other["tool"] == "ours")
+        rates = [float(other["million_packets_per_second"]) for other in (ours, row)]
+        assert float(row["ours_is_faster"]) == pytest.approx(rates[0] / rates[1])
+    assert "million packets into memory" in (tmp_path / "load.md").read_text()
