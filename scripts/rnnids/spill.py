@@ -15,7 +15,7 @@ from numba import njit
 from rnnids.flow_table import FLOW, ROW
 
 CHUNK = 1 << 16  # rows read or written at a time
-BUCKET = 1 << 24  # packets sorted in memory at a time, 512 MiB; captures up to this size need no scratch file
+BUCKET = 1 << 25  # packets sorted in memory at a time, 1 GiB; captures up to this size need no scratch file
 SAMPLES = 1 << 14  # keys kept to choose where to split
 FANOUT = 64  # buckets of one split
 COLUMNS = ("iat", "length", "direction", "flags")  # of ROW; the others say where it goes
@@ -225,7 +225,8 @@ def in_order(bucket):
     else:
         wanted = min(FANOUT, -(-2 * bucket.packets.count // BUCKET))
         keys = splitters(bucket.packets.sample, max(2, wanted))
-        parts = [Bucket(bucket.directory, BUCKET // FANOUT) for _ in range(len(keys) + 1)]
+        room = max(BUCKET // FANOUT, BUCKET // (2 * len(keys) + 2))  # half of what is in memory already
+        parts = [Bucket(bucket.directory, room) for _ in range(len(keys) + 1)]
         distribute(bucket.flows, keys, [part.flows for part in parts])
         distribute(bucket.packets, keys, [part.packets for part in parts])
         for part in parts:
