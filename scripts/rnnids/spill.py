@@ -15,7 +15,7 @@ from numba import njit
 from rnnids.flow_table import FLOW, ROW
 
 CHUNK = 1 << 16  # rows read or written at a time
-BUCKET = 1 << 25  # packets sorted in memory at a time, 1 GiB; captures up to this size need no scratch file
+BUCKET = 1 << 22  # packets sorted in memory at a time, 128 MiB; captures up to this size need no scratch file
 SAMPLES = 1 << 14  # keys kept to choose where to split
 FANOUT = 64  # buckets of one split
 COLUMNS = ("iat", "length", "direction", "flags")  # of ROW; the others say where it goes
