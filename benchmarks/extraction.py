@@ -29,8 +29,8 @@ from rnnids.flows import extract
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, write_csv
 
 LAB = sorted((REPOSITORY / "resources/lab").glob("*.pcap.gz"))
-SIZES = {"headers": False, "whole packets": True}
-SLOW = {"dpkt": 200_000, "nfstream": 200_000, "tshark": 200_000, "scapy": 20_000}  # packets that slow peers read
+PADDING = {"headers": 0, "short packets": 261, "long packets": 635}  # bytes behind the headers
+SLOW = {"dpkt": 200_000, "nfstream": 200_000, "tshark": 500_000, "scapy": 20_000}  # packets that slow peers read
 FLOWS_OF_BATCH = 128
 IDLE, ACTIVE = 300, 1800  # seconds
 FIELDS = "frame.time_epoch ip.src ip.dst ipv6.src ipv6.dst ip.proto tcp.srcport tcp.dstport udp.srcport udp.dstport"
@@ -133,7 +133,7 @@ def head_of(path, packets):
 def measure_size(name, folder, packets, repeats):
     """Rows of the table for captures of one size."""
     capture = folder / "capture.pcap"
-    words = ["--sources", *LAB, "--packets", packets, "--output", capture, *["--full"] * SIZES[name]]
+    words = ["--sources", *LAB, "--packets", packets, "--output", capture, "--padding", PADDING[name]]
     generator = [sys.executable, REPOSITORY / "benchmarks/generate_capture.py", *words]
     subprocess.run(list(map(str, generator)), check=True)
     count = {way: min(packets, few) for way, few in SLOW.items()}
@@ -222,7 +222,7 @@ def main():
     args = arguments()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        rows = [row for name in SIZES for row in measure_size(name, Path(folder), args.packets, args.repeats)]
+        rows = [row for name in PADDING for row in measure_size(name, Path(folder), args.packets, args.repeats)]
         loading = measure_loading(Path(folder), args.loaded, args.repeats)
     write_csv(args.folder / "extract.csv", rows)
     write_csv(args.folder / "load.csv", loading)

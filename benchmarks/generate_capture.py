@@ -3,7 +3,7 @@
 The source captures are written over and over, each time later and with other addresses, so that no
 flow of one copy goes on in another: their flows, gaps and lengths stay what they were. Addresses are
 moved by 0.1.0.0 a copy. Packets are as long as captured, or with --full as long as they were, padded
-with zeros. Checksums are not kept up.
+with zeros; --padding makes all frames longer, not what is in them. Checksums are not kept up.
 
 Sources: pcap in microseconds, Ethernet, little endian, plain or gzip; IPv4 is moved, the rest is kept.
 Memory follows the largest source, not the output.
@@ -37,11 +37,11 @@ class Template:
         seconds: (first, last) of the capture.
     """
 
-    def __init__(self, path, full):
+    def __init__(self, path, full, padding=0):
         data = (gzip.open if path.suffix == ".gz" else open)(path, "rb").read()
         if not data.startswith(MAGIC) or data[20] != 1:
             raise InputError(f"{path}: byte 0: not an Ethernet pcap in microseconds; give one of resources/lab")
-        records = list(split_records(data, full))
+        records = list(split_records(data, full, padding))
         self.content = np.frombuffer(b"".join(records), np.uint8).copy()
         self.ends = np.cumsum([len(record) for record in records])
         starts = self.ends - [len(record) for record in records]
@@ -61,8 +61,8 @@ class Template:
         return self.content
 
 
-def split_records(data, full):
-    """Yield the records of a pcap file, padded to their original length if `full`."""
+def split_records(data, full, padding=0):
+    """Yield the records of a pcap file, padded to their original length if `full`, and by `padding` bytes."""
     at = HEADER
     while at < len(data):
         captured, original = struct.unpack_from("<II", data, at + 8)
@@ -70,6 +70,9 @@ def split_records(data, full):
         at += RECORD + captured
         if full and original > captured:
             record = record[:8] + struct.pack("<II", original, original) + record[RECORD:] + bytes(original - captured)
+        if padding:
+            lengths = (length + padding for length in struct.unpack_from("<II", record, 8))
+            record = record[:8] + struct.pack("<II", *lengths) + record[RECORD:] + bytes(padding)
         yield record
 
 
@@ -93,9 +96,10 @@ def main():
     parser.add_argument("--sources", type=Path, nargs="+", required=True, help="captures in the order of time")
     parser.add_argument("--packets", type=cli.positive(int), required=True, help="packets to write")
     parser.add_argument("--full", action="store_true", help="pad packets to the length that they had")
+    parser.add_argument("--padding", type=int, default=0, help="bytes added to each frame")
     parser.add_argument("--output", type=Path, required=True, help="pcap file to write")
     args = parser.parse_args()
-    templates = [Template(path, args.full) for path in args.sources]
+    templates = [Template(path, args.full, args.padding) for path in args.sources]
     with atomic_path(args.output) as temporary, open(temporary, "wb") as file:
         file.write(MAGIC + struct.pack("<HHiIII", 2, 4, 0, 0, 262_144, 1))
         write_copies(file, templates, args.packets)

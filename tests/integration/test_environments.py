@@ -12,6 +12,7 @@ import pytest
 from conda_channel import environments, install_stand_in
 
 pytestmark = pytest.mark.cluster
+pytest_plugins = ["cluster_fixtures"]  # a second conftest.py would hide the first from those who import it
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = {path.name for path in (REPOSITORY / "scripts").glob("*.py")}
 TARGETS = ("all", "check_datasets", "fig2_published")

@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROFILE = REPOSITORY / "workflow/profiles/slurm"
 
 pytestmark = pytest.mark.cluster
+pytest_plugins = ["cluster_fixtures"]  # a second conftest.py would hide the first from those who import it
 GPU_RULES = {"train", "evaluate", "minimise_distances"}
 CPU_RULES = {"extract_flows", "build_dataset", "ars", "plot_fig3"}
 TROUBLES = ("cancelled", "large", "long")
