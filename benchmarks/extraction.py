@@ -24,7 +24,7 @@ import numpy as np
 from measure import in_turn, write_page
 
 from rnnids import cli
-from rnnids.data import load_dataset, ragged_arange
+from rnnids.data import load_dataset
 from rnnids.flows import extract
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, write_csv
 
@@ -186,8 +186,7 @@ def measure_loading(folder, packets, repeats):
 
     def in_memory():
         for rows in batches:
-            index = ragged_arange(data.start[rows], data.packet_count[rows])
-            [column[index] for column in data.packets.values()]
+            data.packets_of(rows)
 
     def in_file():
         with h5py.File(path) as file:

@@ -1,13 +1,12 @@
 """Flows in memory against a plain loop; batches that hold every flow once."""
 
-import threading
 from dataclasses import replace
 
 import detectors
 import numpy as np
 import pytest
 
-from rnnids.data import TEST, TRAIN, batches_by_length, concatenate, load_dataset, read_ahead
+from rnnids.data import TEST, TRAIN, batches_by_length, concatenate, gather_ranges, load_dataset
 from rnnids.errors import InputError
 from rnnids.features import encode_packets
 
@@ -85,39 +84,20 @@ def test_batches_change_their_company_and_their_order():
     assert longest != sorted(longest, reverse=True)
 
 
-def test_batches_are_prepared_ahead_in_their_order_and_no_further_than_asked():
-    prepared, used = [], []
-
-    def prepare(number):
-        prepared.append(number)
-        return number**2
-
-    for number, square in read_ahead(prepare, iter(range(20)), depth=3):
-        used.append((number, square))
-        assert len(prepared) <= len(used) + 3
-    assert used == [(number, number**2) for number in range(20)] and prepared == list(range(20))
-    assert list(read_ahead(prepare, [])) == []
+@pytest.mark.parametrize("dtype", ["i8", "u4", "u2", "u1"])
+def test_ranges_are_gathered_in_the_order_given(dtype):
+    column = np.random.default_rng(0).integers(0, 256, 100).astype(dtype)
+    start, count = np.array([90, 3, 3, 50]), np.array([10, 0, 4, 1], dtype=np.int32)
+    expected = np.concatenate([column[at : at + size] for at, size in zip(start, count, strict=True)])
+    gathered = gather_ranges(column, start, count)
+    assert gathered.dtype == column.dtype and np.array_equal(gathered, expected)
+    assert len(gather_ranges(column, start[:0], count[:0])) == 0
 
 
-def test_the_next_batch_is_prepared_while_one_is_in_use():
-    begun = [threading.Event() for _ in range(4)]
-    for number, _ in read_ahead(lambda number: begun[number].set(), range(4), depth=1):
-        assert begun[min(number + 1, 3)].wait(timeout=60)
-
-
-def test_a_failure_comes_where_its_batch_would_have_come_and_leaving_early_ends_the_thread():
-    def prepare(number):
-        if number == 2:
-            raise ValueError("the third batch")
-        return number
-
-    results, before = read_ahead(prepare, range(9)), threading.active_count()
-    assert [next(results)[1] for _ in range(2)] == [0, 1]
-    with pytest.raises(ValueError, match="the third batch"):
-        next(results)
-    for _ in read_ahead(lambda number: number, range(9)):
-        break
-    assert threading.active_count() == before
+@pytest.mark.parametrize(("start", "count"), [(91, 10), (-1, 3), (5, -1)])
+def test_a_range_outside_the_column_is_refused(start, count):
+    with pytest.raises(IndexError, match="a range leaves the column"):
+        gather_ranges(np.arange(100), np.array([start, 0]), np.array([count, 20]))
 
 
 def test_digest_tells_labels_flows_and_packets_apart(data):

@@ -4,13 +4,12 @@ A data set stays in its raw integer columns (15 bytes a packet, so 50 million pa
 a gigabyte); floats are made for one batch at a time.
 """
 
-import collections
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numba import njit
 
 from rnnids.errors import InputError
 from rnnids.features import NUM_FEATURES, encode_packets
@@ -71,12 +70,11 @@ class FlowData:
     def take(self, rows):
         """The flows `rows` (indices or a mask) in that order, sharing nothing with this data set."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, dtype=np.int64)
-        packet_rows = self.packet_rows(rows)
         count = self.packet_count[rows]
         return replace(
             self,
             flows={name: column[rows] for name, column in self.flows.items()},
-            packets={name: column[packet_rows] for name, column in self.packets.items()},
+            packets=self.packets_of(rows),
             start=np.cumsum(count) - count,
             row=self.row[rows],
         )
@@ -85,12 +83,15 @@ class FlowData:
         """Rows of the packets of flows `rows`, flow after flow."""
         return ragged_arange(self.start[rows], self.packet_count[rows])
 
+    def packets_of(self, rows):
+        """Columns of the packets of flows `rows`, flow after flow."""
+        start, count = self.start[rows], self.packet_count[rows]
+        return {name: gather_ranges(column, start, count) for name, column in self.packets.items()}
+
     def normalised(self, rows):
         """Model inputs of flows `rows`, flow after flow: (packets, 15) float32 z-scores."""
         flows = {name: self.flows[name][rows] for name in ("source_port", "destination_port", "protocol")}
-        packet_rows = self.packet_rows(rows)
-        packets = {name: column[packet_rows] for name, column in self.packets.items()}
-        raw = encode_packets(flows, packets, self.packet_count[rows])
+        raw = encode_packets(flows, self.packets_of(rows), self.packet_count[rows])
         return ((raw - self.mean) / self.std).astype(np.float32)
 
     def padded(self, rows):
@@ -106,6 +107,19 @@ def ragged_arange(start, count):
     count = np.asarray(count, dtype=np.int64)
     before = np.cumsum(count) - count
     return np.arange(int(count.sum())) + np.repeat(np.asarray(start) - before, count)
+
+
+@njit(cache=True, nogil=True)
+def gather_ranges(column, start, count):
+    """Concatenation of ``column[start[i] : start[i] + count[i]]`` over i, without a list of rows."""
+    gathered = np.empty(count.sum(), column.dtype)
+    at = 0
+    for i in range(len(start)):
+        if start[i] < 0 or count[i] < 0 or start[i] + count[i] > len(column):
+            raise IndexError("a range leaves the column")
+        gathered[at : at + count[i]] = column[start[i] : start[i] + count[i]]
+        at += count[i]
+    return gathered
 
 
 def is_packet(count):
@@ -177,28 +191,6 @@ def _cut(order, count, batch_packets):
         batches.append(order[first : first + size])
         first += size
     return batches
-
-
-def read_ahead(prepare, batches, depth=2):
-    """Yield (batch, ``prepare(batch)``) for each of `batches`, in their order.
-
-    A thread prepares up to `depth` batches beyond the one in use, so that whoever uses them does not wait.
-    What `prepare` raises is raised where its batch would have come.
-    """
-    waiting = collections.deque()
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        try:
-            for batch in batches:
-                waiting.append((batch, thread.submit(prepare, batch)))
-                if len(waiting) > depth:
-                    ready, result = waiting.popleft()
-                    yield ready, result.result()
-            while waiting:
-                ready, result = waiting.popleft()
-                yield ready, result.result()
-        finally:
-            for _, result in waiting:
-                result.cancel()
 
 
 def concatenate(first, second):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnids.data import PACKET_COLUMNS, ragged_arange
+from rnnids.data import PACKET_COLUMNS, gather_ranges
 from rnnids.errors import InputError
 from rnnids.storage import read_hdf5
 
@@ -139,9 +139,7 @@ def read_packets(capture, offset, count):
         while first < len(offset):
             stop = max(first + 1, int(np.searchsorted(end, offset[first] + CHUNK, side="right")))
             chunk = slice(first, stop)
-            rows = ragged_arange(offset[chunk] - offset[first], count[chunk])
-            yield (
-                chunk,
-                {name: file["packets"][name][offset[first] : end[stop - 1]][rows] for name in PACKET_COLUMNS},
-            )
+            rows = slice(offset[first], end[stop - 1])
+            ranges = offset[chunk] - offset[first], count[chunk]
+            yield chunk, {name: gather_ranges(file["packets"][name][rows], *ranges) for name in PACKET_COLUMNS}
             first = stop

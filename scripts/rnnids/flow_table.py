@@ -19,7 +19,8 @@ number of live flows. (Where time steps back far, a rebuild may end a flow that 
 import numpy as np
 from numba import njit
 
-from rnnids.packets import ICMP, ICMPV6, TCP
+from rnnids.borrowing import borrowed
+from rnnids.packets import ICMP, ICMPV6, TCP, hash_key
 
 # The addresses and ports are those of the flow's first packet.
 FLOW = np.dtype(
@@ -52,7 +53,17 @@ ROW = np.dtype(
         ("pad", "u1"),
     ]
 )
-COUNTERS = np.dtype([("flows", "i8"), ("used", "i8"), ("rows", "i8"), ("ended", "i8"), ("now", "i8")])
+COUNTERS = np.dtype(
+    [
+        ("flows", "i8"),  # begun so far
+        ("used", "i8"),  # slots of the table
+        ("rows", "i8"),  # packets and flows that wait to be spilled
+        ("ended", "i8"),
+        ("now", "i8"),  # time of the last packet
+        ("steps_back", "i8"),  # how often a packet's time is below that of the one before it
+        ("largest_step", "i8"),  # ns of the largest of these
+    ]
+)
 
 USED, LIVE = 1, 2
 FORWARD_FIN, REVERSE_FIN, FORWARD_ACK, REVERSE_ACK = 4, 8, 16, 32
@@ -62,27 +73,6 @@ IDLE_TIMEOUT, ACTIVE_TIMEOUT, FIN_END, RST_END, END_OF_CAPTURE = range(5)
 FIN, RST, ACK = 1, 4, 16
 
 SMALLEST = 1 << 16  # slots: 4 MiB
-
-
-@njit(cache=True, nogil=True, inline="always")
-def mix(word):
-    """Spread the bits of a 64-bit word (the finaliser of MurmurHash3)."""
-    word = (word ^ (word >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    word = (word ^ (word >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return word ^ (word >> np.uint64(33))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def hash_key(flow):
-    """Hash of the 5-tuple of a FLOW or PACKET, the same in both directions."""
-    source, destination = np.uint64(flow.source_port), np.uint64(flow.destination_port)
-    extra = np.uint64(flow.protocol)
-    if flow.protocol == ICMP or flow.protocol == ICMPV6:
-        extra |= destination << np.uint64(8)
-        destination = source = np.uint64(0)
-    one = mix(flow.source_high + mix(flow.source_low ^ (source << np.uint64(48))))
-    other = mix(flow.destination_high + mix(flow.destination_low ^ (destination << np.uint64(48))))
-    return mix(one + other + extra)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -118,10 +108,10 @@ def opposite_direction(flow, packet):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def find_slot(table, packet):
-    """Slot of the packet's key, or the empty one where it would go; returns (slot, direction)."""
+def find_slot(table, packet, hashed):
+    """Slot of the packet's key of hash `hashed`, or the empty one where it would go; returns (slot, direction)."""
     mask = np.uint64(len(table) - 1)
-    slot = hash_key(packet) & mask
+    slot = hashed & mask
     while table[slot].state & USED:
         if same_direction(table[slot], packet):
             return slot, 0
@@ -194,12 +184,17 @@ def add_packets(packets, first, table, idle, active, rows, ended, counters):
         Number of packets done, those before `first` included. If that is less than n: flush `rows`
         and `ended`, and rebuild the table if more than 3/4 of it are used.
     """
+    packets, table, rows, ended = borrowed(packets), borrowed(table), borrowed(rows), borrowed(ended)
     for i in range(first, len(packets)):
         if counters.rows == len(rows) or counters.ended + 2 > len(ended) or 4 * counters.used > 3 * len(table):
             return i
         packet = packets[i]
+        step = counters.now - packet.time
+        if step > 0 and counters.flows > 0:
+            counters.steps_back += 1
+            counters.largest_step = max(counters.largest_step, step)
         counters.now = packet.time
-        slot, direction = find_slot(table, packet)
+        slot, direction = find_slot(table, packet, packet.hash)
         flow = table[slot]
         if flow.state & LIVE:
             reason = expiry(flow, packet.time, idle, active)
@@ -254,7 +249,7 @@ def rebuild(table, counters):
     fresh = np.zeros(size, FLOW)
     for slot in range(len(table)):
         if table[slot].state & LIVE:
-            place, _ = find_slot(fresh, table[slot])
+            place, _ = find_slot(fresh, table[slot], hash_key(table[slot]))
             fresh[place] = table[slot]
     counters.used = live
     return fresh

@@ -1,18 +1,19 @@
 """From a capture to the file of its flows.
 
-One pass over the packets in compiled code, then the flows are sorted by start (stable: by first
-packet in the capture where starts are equal) and written as HDF5 in CSR layout, the packets of each
-flow in a row. Memory follows the number of live flows, never the size of the capture.
+One pass over the packets in compiled code, one thread reading and parsing, the other putting them into
+flows. Then the flows are sorted by start (stable: by first packet in the capture where starts are
+equal) and written as HDF5 in CSR layout, the packets of each flow in a row. Memory follows the number
+of live flows, never the size of the capture.
 
 Interarrival times are stored as they are, negative where the capture's time steps back; building a
 data set drops such flows and counts them. ``duration_ns`` is the sum of a flow's interarrival times.
 """
 
+import itertools
 import json
 import os
 
 import numpy as np
-from numba import njit
 
 from rnnids.cli import Progress, log
 from rnnids.errors import InputError
@@ -20,13 +21,17 @@ from rnnids.flow_table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets
 from rnnids.links import LINK_TYPES, LINK_UNSUPPORTED, REASONS
 from rnnids.packets import PACKET, parse_batch
 from rnnids.pcap import BATCH, open_capture
+from rnnids.read_ahead import read_ahead
 from rnnids.records import SECOND
 from rnnids.repair import Remedies, Repair
 from rnnids.spill import in_order, scratch
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5
 
 ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
+CHUNK = 1 << 16  # rows of a chunk in the file
 LONGEST = 1_000_000_000  # seconds of a time-out or window
+PIECE = 1 << 15  # packets, at most, that one thread hands to the other; each time costs some 0.1 ms
+AHEAD = 2  # pieces read while one is put into flows
 NO_REMEDIES = Remedies()
 FLOW_COLUMNS = {  # name: (type, trailing shape, unit)
     "start_ns": ("i8", (), "nanoseconds since 1970-01-01 UTC"),
@@ -86,44 +91,18 @@ class FlowBuilder:
         self.bucket.flows.append(sweep(self.table, self.counters["now"], *self.timeouts, True))
         return int(self.counters["flows"])
 
+    def warnings(self):
+        """What to say about the time stamps."""
+        steps, largest = int(self.counters["steps_back"]), int(self.counters["largest_step"])
+        if not steps:
+            return []
+        return [f"time steps back {steps:,} times between packets, by at most {largest / SECOND:g} s"]
+
     def _flush(self):
         self.bucket.packets.keep(self.counters["rows"])
         self.rows = self.bucket.packets.space(ROWS)
         self.bucket.flows.append(self.ended[: self.counters["ended"]])
         self.counters["rows"] = self.counters["ended"] = 0
-
-
-@njit(cache=True, nogil=True)
-def steps_back(times, before):
-    """How often a time is below the one before it, and by how much at most; `before` stands before the first."""
-    count, largest = 0, 0
-    for time in times:
-        if time < before:
-            count += 1
-            largest = max(largest, before - time)
-        before = time
-    return count, largest
-
-
-class Clock:
-    """Watches the time stamps of a capture for steps back."""
-
-    def __init__(self):
-        self.latest, self.steps, self.largest = None, 0, 0
-
-    def see(self, times):
-        """Take the next (n,) times in nanoseconds."""
-        if not len(times):
-            return
-        steps, largest = steps_back(times, times[0] if self.latest is None else self.latest)
-        self.steps, self.largest = self.steps + steps, max(self.largest, largest)
-        self.latest = times[-1]
-
-    def warnings(self):
-        """What to say about it."""
-        if not self.steps:
-            return []
-        return [f"time steps back {self.steps:,} times between packets, by at most {self.largest / SECOND:g} s"]
 
 
 def read_flows(capture, builder, repair):
@@ -133,25 +112,31 @@ def read_flows(capture, builder, repair):
             f"{capture.path}: byte 20: link type {capture.link} is not supported; "
             f"convert the capture to one of {', '.join(map(str, LINK_TYPES))}"
         )
-    clock, skipped = Clock(), np.zeros(len(REASONS), np.int64)
-    for packets in repaired_packets(capture, repair, skipped):
-        clock.see(packets["time"])
+    skipped = np.zeros(len(REASONS), np.int64)
+    for packets in read_ahead(repaired_packets(capture, repair, skipped), AHEAD):
         builder.add(packets)
     builder.finish()
     if capture.packets_read and skipped[LINK_UNSUPPORTED] == capture.packets_read:
         raise InputError(f"{capture.path}: byte 0: no packet has a supported link type; convert the capture")
-    return skipped, capture.warnings + clock.warnings()
+    return skipped, capture.warnings + builder.warnings()
 
 
 def repaired_packets(capture, repair, skipped):
-    """Yield (n,) PACKET arrays in the order in which they count, and report progress."""
-    packets, position = np.empty(BATCH, PACKET), 0
+    """Yield (n,) PACKET arrays in the order in which they count, and report progress.
+
+    An array is written again after ``AHEAD`` more.
+    """
+    ring = itertools.cycle([np.empty(PIECE, PACKET) for _ in range(AHEAD + 1)])
+    packets, kept, position = next(ring), 0, 0
     with Progress(f"reading {os.path.basename(capture.path)}", total=capture.size, unit="bytes") as progress:
         for buffer, records in capture.batches():
-            kept = parse_batch(buffer, repair.select(buffer, records, skipped), packets, skipped)
-            yield repair.order(packets[:kept])
-            progress.update(capture.position() - position)
-            position = capture.position()
+            kept += parse_batch(buffer, repair.select(buffer, records, skipped), packets[kept:], skipped)
+            if kept > PIECE - BATCH:
+                yield repair.order(packets[:kept])
+                packets, kept = next(ring), 0
+                progress.update(capture.position() - position)
+                position = capture.position()
+        yield repair.order(packets[:kept])
         yield repair.rest()
 
 
@@ -179,9 +164,8 @@ def flow_columns(flows, packet_count, first_row):
 def create_columns(file, group, columns, size):
     """Make the columns of a group for `size` rows."""
     for name, (dtype, shape, unit) in columns.items():
-        column = file.create_dataset(
-            f"{group}/{name}", (size, *shape), dtype, maxshape=(None, *shape), **COLUMN_OPTIONS
-        )
+        options = {**COLUMN_OPTIONS, "chunks": (min(max(size, 1), CHUNK), *shape)}
+        column = file.create_dataset(f"{group}/{name}", (size, *shape), dtype, maxshape=(None, *shape), **options)
         column.attrs["unit"] = unit
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from rnnids.cli import Progress
-from rnnids.data import batches_by_length, is_packet, read_ahead
+from rnnids.data import batches_by_length, is_packet
+from rnnids.read_ahead import read_ahead
 from rnnids.recurrence import pack
 
 
@@ -20,7 +21,7 @@ def padded_inputs(data, batches, device="cpu"):
         inputs = torch.from_numpy(data.padded(rows))
         return inputs.pin_memory() if on_gpu else inputs
 
-    for rows, inputs in read_ahead(prepare, batches):
+    for rows, inputs in read_ahead((rows, prepare(rows)) for rows in batches):
         yield rows, inputs.to(device, non_blocking=on_gpu)
 
 

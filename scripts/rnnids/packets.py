@@ -13,6 +13,7 @@ ICMP has source port 0 and destination port 256 * type + code.
 import numpy as np
 from numba import njit
 
+from rnnids.borrowing import borrowed
 from rnnids.links import (
     FRAGMENT,
     IP_MALFORMED,
@@ -33,6 +34,7 @@ PACKET = np.dtype(
         ("source_low", "u8"),
         ("destination_high", "u8"),
         ("destination_low", "u8"),
+        ("hash", "u8"),  # of the flow's key
         ("time", "i8"),
         ("length", "u4"),
         ("source_port", "u2"),
@@ -167,6 +169,27 @@ def parse_packet(buffer, record, packet):
     return IP_MALFORMED
 
 
+@njit(cache=True, nogil=True, inline="always")
+def mix(word):
+    """Spread the bits of a 64-bit word (the finaliser of MurmurHash3)."""
+    word = (word ^ (word >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    word = (word ^ (word >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return word ^ (word >> np.uint64(33))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def hash_key(flow):
+    """Hash of the 5-tuple of a FLOW or PACKET, the same in both directions."""
+    source, destination = np.uint64(flow.source_port), np.uint64(flow.destination_port)
+    extra = np.uint64(flow.protocol)
+    if flow.protocol == ICMP or flow.protocol == ICMPV6:
+        extra |= destination << np.uint64(8)
+        destination = source = np.uint64(0)
+    one = mix(flow.source_high + mix(flow.source_low ^ (source << np.uint64(48))))
+    other = mix(flow.destination_high + mix(flow.destination_low ^ (destination << np.uint64(48))))
+    return mix(one + other + extra)
+
+
 @njit(cache=True, nogil=True)
 def parse_batch(buffer, records, packets, skipped):
     """Fill `packets` from the frames of `records`, counting in ``skipped[reason]`` those left out.
@@ -180,10 +203,12 @@ def parse_batch(buffer, records, packets, skipped):
     Returns:
         Number of packets kept.
     """
+    buffer, records, packets = borrowed(buffer), borrowed(records), borrowed(packets)
     count = 0
     for i in range(len(records)):
         reason = parse_packet(buffer, records[i], packets[count])
         if reason == KEPT:
+            packets[count].hash = hash_key(packets[count])
             count += 1
         else:
             skipped[reason] += 1

@@ -32,7 +32,7 @@ from rnnids.records import (
 )
 from rnnids.streams import DamagedStreamError, open_stream
 
-BUFFER = 1 << 20  # bytes; grows for the rare pcapng block that needs more
+BUFFER = 1 << 19  # bytes; grows for the rare pcapng block that needs more
 BATCH = 4096  # records handed over at a time
 
 PCAP_MAGICS = {  # as little-endian number: nanoseconds per tick, bytes of a record header

@@ -6,6 +6,8 @@ No byte is read without a check that it lies in the buffer: captures come from s
 import numpy as np
 from numba import njit
 
+from rnnids.borrowing import borrowed
+
 # One captured packet; `offset` and `captured` say where its bytes lie in the buffer.
 RECORD = np.dtype(
     [("offset", "i8"), ("time", "i8"), ("captured", "i8"), ("original", "i8"), ("link", "i4"), ("problem", "i4")]
@@ -28,8 +30,9 @@ INTERFACE_BLOCK, OLD_PACKET_BLOCK, SIMPLE_BLOCK, ENHANCED_BLOCK = 1, 2, 3, 6
 @njit(cache=True, nogil=True, inline="always")
 def load32(buffer, at, big):
     """Unsigned 32-bit number at byte `at`."""
-    b0, b1 = np.int64(buffer[at]), np.int64(buffer[at + 1])
-    b2, b3 = np.int64(buffer[at + 2]), np.int64(buffer[at + 3])
+    at = np.uint64(at)  # as in links.py: one load instead of four
+    b0, b1 = np.int64(buffer[at]), np.int64(buffer[at + np.uint64(1)])
+    b2, b3 = np.int64(buffer[at + np.uint64(2)]), np.int64(buffer[at + np.uint64(3)])
     if big:
         return (b0 << 24) | (b1 << 16) | (b2 << 8) | b3
     return (b3 << 24) | (b2 << 16) | (b1 << 8) | b0
@@ -42,6 +45,7 @@ def walk_pcap(buffer, at, end, big, tick, header, link, records):
     Returns:
         (number of records listed, offset of the next byte to read, what stopped the walk)
     """
+    buffer, records = borrowed(buffer), borrowed(records)
     count = 0
     while count < len(records):
         if at + header > end:
@@ -122,6 +126,7 @@ def walk_pcapng(buffer, at, end, big, interfaces, records):
     Returns:
         (number of records listed, offset of the next byte to read, what stopped the walk)
     """
+    buffer, records, interfaces = borrowed(buffer), borrowed(records), borrowed(interfaces)
     count = 0
     while count < len(records):
         if at + 12 > end:

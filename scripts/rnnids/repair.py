@@ -160,7 +160,7 @@ class Reorder:
         self.latest = latest[-1]
         places = np.concatenate([self.places, np.maximum(packets["time"], latest[1:] - self.window)])
         order = np.argsort(places, kind="stable")
-        self.places, self.held = places[order], np.concatenate([self.held, packets])[order]
+        self.places, self.held = places[order], np.concatenate([self.held, packets]).take(order)
 
     def _pass_on(self, count):
         ready, self.held = self.held[:count], self.held[count:].copy()

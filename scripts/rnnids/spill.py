@@ -7,6 +7,8 @@ by sampled keys into buckets small enough for memory, again and again where one 
 
 import contextlib
 import os
+import secrets
+import shutil
 import tempfile
 
 import numpy as np
@@ -32,7 +34,7 @@ class Spill:
         self.directory, self.path = directory, None
         self.dtype, self.count = dtype, 0
         self.latest, self.fill = np.empty(room, dtype), 0  # memory is taken as it is written to
-        self.sample, self.stride = np.empty(0, KEY), 1
+        self.samples, self.stride = [], 1
 
     def append(self, rows):
         """Add `rows`, an array of this dtype."""
@@ -64,13 +66,17 @@ class Spill:
             file.write(rows.view(np.uint8))  # tofile would not say why it fails
 
     def _sample(self, rows):
+        while self.count + len(rows) > SAMPLES * self.stride:
+            self.samples, self.stride = [self.sample()[::2]], 2 * self.stride
         taken = rows[-self.count % self.stride :: self.stride]
         keys = np.empty(len(taken), KEY)
         keys["start"], keys["id"] = taken["start"], taken["id"]
-        self.sample = np.concatenate([self.sample, keys])
+        self.samples.append(keys)
         self.count += len(rows)
-        while len(self.sample) > SAMPLES:
-            self.sample, self.stride = self.sample[::2], 2 * self.stride
+
+    def sample(self):
+        """Keys of every so many rows, as many as ``SAMPLES`` at most."""
+        return np.concatenate([np.empty(0, KEY), *self.samples])
 
     def chunks(self):
         """Yield the rows in order, at most ``CHUNK`` at a time."""
@@ -110,9 +116,13 @@ class Bucket:
 @contextlib.contextmanager
 def scratch(output):
     """A bucket in a scratch directory beside `output` that is removed whatever happens."""
-    prefix = f".{os.path.basename(output)}.scratch-"
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(output)), prefix=prefix) as directory:
+    name = f".{os.path.basename(output)}.scratch-{secrets.token_hex(4)}"
+    directory = os.path.join(os.path.dirname(os.path.abspath(output)), name)
+    try:  # before it is made: TemporaryDirectory leaves it if the interrupt comes too soon
+        os.mkdir(directory, 0o700)
         yield Bucket(directory, BUCKET)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def splitters(sample, buckets):
@@ -199,13 +209,14 @@ def sort_in_memory(bucket):
     """(flows, columns of their packets, packet_count) of a small bucket in file order; removes it."""
     flows, packets = bucket.flows.read(), bucket.packets.read()
     bucket.remove()
-    order = np.lexsort((flows["id"], flows["start"]))
-    flows = flows[order]
-    by_id = np.argsort(flows["id"])
+    flows = flows.take(np.argsort(flows["id"]))  # ten times as fast as flows[...]
+    order = np.argsort(flows["start"], kind="stable")  # quick, since flows begin in about this order
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
     offset = np.zeros(len(flows) + 1, np.int64)
     columns = {name: np.empty(len(packets), ROW[name]) for name in COLUMNS}
-    group_packets(flows["id"][by_id], by_id, packets, offset, *columns.values())
-    return flows, columns, np.diff(offset)
+    group_packets(np.ascontiguousarray(flows["id"]), rank, packets, offset, *columns.values())
+    return flows.take(order), columns, np.diff(offset)
 
 
 def in_order(bucket):
@@ -224,7 +235,7 @@ def in_order(bucket):
         bucket.remove()
     else:
         wanted = min(FANOUT, -(-2 * bucket.packets.count // BUCKET))
-        keys = splitters(bucket.packets.sample, max(2, wanted))
+        keys = splitters(bucket.packets.sample(), max(2, wanted))
         room = max(BUCKET // FANOUT, BUCKET // (2 * len(keys) + 2))  # half of what is in memory already
         parts = [Bucket(bucket.directory, room) for _ in range(len(keys) + 1)]
         distribute(bucket.flows, keys, [part.flows for part in parts])

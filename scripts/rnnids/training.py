@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from rnnids.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.cli import Progress, log
-from rnnids.data import batches_by_length, is_packet, read_ahead
+from rnnids.data import batches_by_length, is_packet
 from rnnids.distributed import Group
 from rnnids.errors import InputError
 from rnnids.features import NUM_FEATURES
+from rnnids.read_ahead import read_ahead
 from rnnids.recurrence import Packing, pack
 
 CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
@@ -116,7 +117,7 @@ def train_epoch(model, optimiser, data, settings, epoch, device, group=ALONE):
     total = torch.zeros((), dtype=torch.float64, device=device)
     packets = int(data.packet_count.sum())
     with Progress(f"epoch {epoch + 1}", total=packets, unit="packets") as progress:
-        ready = read_ahead(lambda rows: load_batch(data, rows[group.share(len(rows))[0]], device), batches)
+        ready = read_ahead((rows, load_batch(data, rows[group.share(len(rows))[0]], device)) for rows in batches)
         for index, (rows, batch) in enumerate(ready):
             set_learning_rate(optimiser, settings, epoch + index / len(batches))
             suppressed = None

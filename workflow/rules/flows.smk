@@ -48,6 +48,7 @@ rule extract_flows:
         "results/{dataset}/benchmarks/extract_flows/{capture}.tsv"
     conda:
         "../../envs/flows.yaml"
+    threads: lambda wildcards, input: 2 if input.size_mb > 100 else 1  # a small one is mostly start-up
     resources:
         runtime=growing(240),
         mem_mb=growing(4000),

@@ -1,0 +1,20 @@
+"""Making the next items in a thread while one is in use."""
+
+import collections
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+END = object()
+
+
+def read_ahead(items, depth=2):
+    """Yield what the generator `items` yields, in its order.
+
+    A thread makes up to `depth` items beyond the one in use, so that whoever uses them does not wait. What `items`
+    raises is raised where its item would have come. Leaving early waits for what is begun, and closes `items`.
+    """
+    with contextlib.closing(items), ThreadPoolExecutor(max_workers=1) as thread:
+        waiting = collections.deque(thread.submit(next, items, END) for _ in range(depth))
+        while (item := waiting.popleft().result()) is not END:
+            waiting.append(thread.submit(next, items, END))
+            yield item
