@@ -21,6 +21,8 @@ CONFIG ?=
 DEVICE ?= cpu
 RATES ?= 4970 300000 1000000
 BIN := .venv/bin
+# Where it is set, Python compiles what it imports anew for every job: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 

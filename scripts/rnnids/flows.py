@@ -176,7 +176,7 @@ def write_flows(file, bucket):
     flow, row = 0, 0
     groups = [dict(file[name].items()) for name in ("flows", "packets")]  # open, so that HDF5 keeps the last chunk
     with Progress("writing", total=bucket.packets.count, unit="packets") as progress:
-        for flows, packets, packet_count in in_order(bucket):
+        for flows, packets, packet_count in read_ahead(in_order(bucket), depth=1):
             for name, values in flow_columns(flows, packet_count, row).items():
                 groups[0][name][flow : flow + len(flows)] = values
             count = len(packets["iat"])

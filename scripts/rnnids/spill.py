@@ -91,7 +91,11 @@ class Spill:
         """All rows as one array."""
         if self.path is None:
             return self.latest[: self.fill]
-        return np.concatenate([np.fromfile(self.path, self.dtype), self.latest[: self.fill]])
+        rows = np.empty(self.count, self.dtype)
+        with open(self.path, "rb") as file:
+            file.readinto(rows.view(np.uint8))
+        rows[self.count - self.fill :] = self.latest[: self.fill]
+        return rows
 
     def remove(self):
         """Delete the file and let the memory go."""
