@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,35 @@ def test_the_definition_holds_every_environment():
     for file in (REPOSITORY / "envs").glob("*.yaml"):
         assert f"envs/{file.name} /opt/envs/{file.name}\n" in text
         assert f"--prefix /opt/rnnids --file /opt/envs/{file.name}\n" in text
+
+
+def test_the_dockerfile_does_what_the_definition_does(tmp_path):
+    definition = (REPOSITORY / "envs/container.def").read_text()
+    text = subprocess.run(
+        [sys.executable, REPOSITORY / "envs/dockerfile.py"], capture_output=True, text=True, check=True
+    ).stdout
+    assert text.startswith("FROM condaforge/miniforge3:") and text.count("COPY envs/") == definition.count("    envs/")
+    # Both shells run the same commands in the same order: %post as /bin/sh gets it, RUN with its lines joined.
+    post = definition.split("%post")[1].split("%environment")[0].replace("/opt/conda/bin/conda", "echo conda")
+    run = text.split("RUN ")[1].split("ENV ")[0].replace("\\\n", "").replace("/opt/conda/bin/conda", "echo conda")
+    printed = [
+        subprocess.check_output(["sh", "-c", commands + "\necho $CONDA_OVERRIDE_CUDA"], text=True)
+        for commands in (post, run)
+    ]
+    assert printed[0] == printed[1] and printed[0].count("conda env") == 3 and printed[0].endswith("12.9\n")
+    environment = dict(line.split()[1].split("=") for line in text.splitlines() if line.startswith("ENV "))
+    section = definition.split("%environment")[1].split("%test")[0]
+    assert environment == dict(re.findall(r"export (\w+)=(\S+)", section)) and "PATH" in environment
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(("%post", "%setup"), "no counterpart of %setup"), (("docker", "localimage"), "no image of a registry")],
+)
+def test_a_definition_that_docker_cannot_follow_is_refused(change, message):
+    tool = runpy.run_path(str(REPOSITORY / "envs/dockerfile.py"))
+    with pytest.raises(ValueError, match=message):
+        tool["dockerfile"]((REPOSITORY / "envs/container.def").read_text().replace(*change))
 
 
 def test_environments_agree_on_versions_so_that_one_image_can_hold_all():

@@ -11,7 +11,7 @@ from conftest import REPOSITORY
 SCRIPTS = REPOSITORY / "scripts"
 # The library from bottom to top: a module imports only from rows above its own.
 LAYERS = [
-    "errors features lstm_cell",
+    "errors features lstm_cell borrowing read_ahead",
     "cli storage links records streams labels time_zones interval_join entropy targets selection flow_statistics",
     "tables distributed recurrence",
     "audit_page packets archives label_rules rule_matching data checkpoints model metrics plotting",
