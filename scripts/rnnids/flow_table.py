@@ -37,7 +37,7 @@ FLOW = np.dtype(
         ("protocol", "u1"),
         ("state", "u1"),  # in the table: the bits below
         ("end_reason", "u1"),
-        ("pad", "u1"),
+        ("tag", "u1"),  # of the key's hash: a slot that has another one is passed by at a glance
     ]
 )
 assert FLOW.itemsize == 64  # one cache line
@@ -108,15 +108,23 @@ def opposite_direction(flow, packet):
 
 
 @njit(cache=True, nogil=True, inline="always")
+def tag_of(hashed):
+    """The bits of a hash that are kept in the table: others than those that choose the slot."""
+    return np.uint8(hashed >> np.uint64(56))
+
+
+@njit(cache=True, nogil=True, inline="always")
 def find_slot(table, packet, hashed):
     """Slot of the packet's key of hash `hashed`, or the empty one where it would go; returns (slot, direction)."""
     mask = np.uint64(len(table) - 1)
     slot = hashed & mask
+    tag = tag_of(hashed)
     while table[slot].state & USED:
-        if same_direction(table[slot], packet):
-            return slot, 0
-        if opposite_direction(table[slot], packet):
-            return slot, 1
+        if table[slot].tag == tag:
+            if same_direction(table[slot], packet):
+                return slot, 0
+            if opposite_direction(table[slot], packet):
+                return slot, 1
         slot = (slot + np.uint64(1)) & mask
     return slot, 0
 
@@ -147,7 +155,7 @@ def start_flow(flow, packet, counters):
     flow.source_high, flow.source_low = packet.source_high, packet.source_low
     flow.destination_high, flow.destination_low = packet.destination_high, packet.destination_low
     flow.source_port, flow.destination_port = packet.source_port, packet.destination_port
-    flow.protocol = packet.protocol
+    flow.protocol, flow.tag = packet.protocol, tag_of(packet.hash)
     flow.start = flow.last = packet.time
     flow.id = counters.flows
     flow.state = USED | LIVE
