@@ -13,6 +13,7 @@ from rnnids.storage import atomic_path
 
 BRIEF = 1  # seconds
 
+
 def in_turn(ways, repeats):
     """Median seconds of each of `ways`, {name: function}: once to warm up, then `repeats` times in turn.
 
