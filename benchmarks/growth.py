@@ -1,8 +1,8 @@
 """Measure how time and memory grow with the number of packets: extraction, merging, reading for training.
 
 For each size a capture is generated from the laboratory ones, then each stage runs as a process of its own, one
-after the other, with one thread. Its processor time, wall time and peak resident memory are written as CSV and,
-with the machine and the fitted exponents, as a page of Markdown.
+after the other, one thread but for reading ahead. Its processor time, wall time and peak resident memory are written
+as CSV and, with the machine and the fitted exponents, as a page of Markdown.
 """
 
 import datetime
@@ -136,7 +136,8 @@ def page(rows, full):
     lines = [
         "# How time and memory grow",
         "",
-        f"`make bench-growth`: copies of the laboratory captures, {kind}, one thread. {machine()}.",
+        f"`make bench-growth`: copies of the laboratory captures, {kind}. {machine()}.",
+        "One thread does the work, another reads ahead in extraction; processor time is that of both.",
         "Processor time is what a stage takes by itself; wall time also counts what else the machine does.",
         "",
         "| stage | million packets | processor time (s) | less start (s) | wall time (s) | peak memory (MiB) |",
