@@ -78,6 +78,8 @@ bench-growth: setup
 bench-extract: setup .bench-peers/.ready
 	PYTHONPATH=.bench-peers OMP_NUM_THREADS=1 $(BIN)/python benchmarks/extraction.py --packets 3000000 --loaded 56000000 \
 		--repeats 3 --folder docs/performance
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/extraction_stages.py --packets 3000000 --repeats 5 \
+		--csv docs/performance/extract_stages.csv --page docs/performance/extract_stages.md
 
 bench-explain: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explain.py --hidden-size 512 --num-layers 3 --repeats 3 --threads 1 \
@@ -89,6 +91,8 @@ plan: setup
 bench-train: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py --hidden-size 512 --num-layers 3 --flows 512 --longest 100 \
 		--repeats 3 --threads 1 --device $(DEVICE) --csv docs/performance/train.csv --page docs/performance/train.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/products.py --hidden-size 512 --rows 2048 64 16 8 --operations 2e10 \
+		--repeats 3 --csv docs/performance/products.csv --page docs/performance/products.md
 
 bench-attack: setup .bench-peers/.ready
 	$(SNAKEMAKE) --cores $(CORES) results/lab/baseline/weights.safetensors

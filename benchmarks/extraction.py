@@ -130,12 +130,23 @@ def head_of(path, packets):
     return target
 
 
-def measure_size(name, folder, packets, repeats):
-    """Rows of the table for captures of one size."""
-    capture = folder / "capture.pcap"
+def in_memory():
+    """A folder whose files are in memory, or None."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else None
+
+
+def generate(name, packets, capture):
+    """Write the capture called `name`, of so many packets."""
     words = ["--sources", *LAB, "--packets", packets, "--output", capture, "--padding", PADDING[name]]
     generator = [sys.executable, REPOSITORY / "benchmarks/generate_capture.py", *words]
     subprocess.run(list(map(str, generator)), check=True)
+
+
+def measure_size(name, folder, packets, repeats):
+    """Rows of the table for captures of one size."""
+    capture = folder / "capture.pcap"
+    generate(name, packets, capture)
     count = {way: min(packets, few) for way, few in SLOW.items()}
     ways = {"ours": lambda: extract(capture, folder / "flows.h5", IDLE, ACTIVE, "capture", "{}")}
     for way, run in peers().items():
@@ -184,7 +195,7 @@ def measure_loading(folder, packets, repeats):
     data = load_dataset(path)
     batches = [rng.choice(len(data), FLOWS_OF_BATCH, replace=False) for _ in range(5)]
 
-    def in_memory():
+    def in_arrays():
         for rows in batches:
             data.packets_of(rows)
 
@@ -196,7 +207,7 @@ def measure_loading(folder, packets, repeats):
                 for column in columns:
                     [column[at : at + size] for at, size in zip(first, count, strict=True)]
 
-    ways = {"load all": lambda: load_dataset(path), "a batch in memory": in_memory, "a batch out of HDF5": in_file}
+    ways = {"load all": lambda: load_dataset(path), "a batch in memory": in_arrays, "a batch out of HDF5": in_file}
     seconds = in_turn(ways, repeats)
     million = len(data.packets["length"]) / 1e6
     rows = [{"what": f"all {million:.0f} million packets into memory", "seconds": seconds["load all"], "target": "2 s"}]
@@ -219,8 +230,7 @@ def arguments():
 
 def main():
     args = arguments()
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
         rows = [row for name in PADDING for row in measure_size(name, Path(folder), args.packets, args.repeats)]
         loading = measure_loading(Path(folder), args.loaded, args.repeats)
     write_csv(args.folder / "extract.csv", rows)

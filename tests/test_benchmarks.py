@@ -244,3 +244,31 @@ def test_extraction_is_measured_beside_what_is_installed(tmp_path):
         rates = [float(other["million_packets_per_second"]) for other in (ours, row)]
         assert float(row["ours_is_faster"]) == pytest.approx(rates[0] / rates[1])
     assert "million packets into memory" in (tmp_path / "load.md").read_text()
+
+
+def run_benchmark(name, words, folder):
+    """The rows that a benchmark writes as CSV; it must end well and write its page."""
+    words = [*words, "--repeats", 1, "--csv", folder / "table.csv", "--page", folder / "page.md"]
+    script = REPOSITORY / "benchmarks" / f"{name}.py"
+    run = subprocess.run([sys.executable, script, *map(str, words)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert (folder / "page.md").read_text().startswith("# ")
+    with open(folder / "table.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_stages_of_extraction_are_measured(tmp_path):
+    rows = run_benchmark("extraction_stages", ["--packets", 2000], tmp_path)
+    assert [row.pop("nanoseconds a packet") for row in rows][-1] == "extraction"
+    assert all(row.keys() == {"headers", "short packets", "long packets"} for row in rows)
+    assert all(float(time) > 0 for row in rows for time in row.values())
+    whole, last = ({name: float(time) for name, time in row.items()} for row in (rows[-1], rows[-2]))
+    assert all(whole[name] > last[name] for name in whole)  # "sort, group and write" is a part of it
+
+
+def test_products_are_measured_and_right(tmp_path):
+    rows = run_benchmark("products", ["--hidden-size", 16, "--rows", 40, 2, "--operations", 1e5], tmp_path)
+    errors = {row["product"]: float(row["relative error"]) for row in rows}
+    assert {"bfloat16", "float32, torch's default"} <= errors.keys()
+    assert all(0 < error < (1e-2 if name == "bfloat16" else 1e-5) for name, error in errors.items())
+    assert all(float(row["2 rows"]) > 0 for row in rows)
