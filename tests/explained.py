@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from rnnids.data import FlowData
-from rnnids.features import FEATURES, FLAG_BITS, encode_packets
+from rnnids.encoding import encode_packets
+from rnnids.features import FEATURES, FLAG_BITS
 
 INDEX = {name: index for index, name in enumerate(FEATURES)}
 BATCH = 4096  # padded packets

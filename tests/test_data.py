@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rnnids.data import TEST, TRAIN, batches_by_length, concatenate, gather_ranges, load_dataset
+from rnnids.encoding import encode_packets
 from rnnids.errors import InputError
-from rnnids.features import encode_packets
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ import extract_flows
 from rnnids import flow_files
 from rnnids.data import TEST, TRAIN, load_dataset
 from rnnids.dataset import Moments
+from rnnids.encoding import encode_packets
 from rnnids.errors import InputError
-from rnnids.features import encode_packets
 from rnnids.labels import in_several_captures
 from rnnids.splits import split_by_flow, split_by_time
 

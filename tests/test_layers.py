@@ -13,7 +13,7 @@ SCRIPTS = REPOSITORY / "scripts"
 LAYERS = [
     "errors features lstm_cell borrowing read_ahead",
     "cli storage links records streams labels time_zones interval_join entropy targets selection flow_statistics",
-    "tables distributed recurrence",
+    "encoding tables distributed recurrence",
     "audit_page packets archives label_rules rule_matching data checkpoints model metrics plotting",
     "scores twins pcap repair flow_table flow_files label_tables splits constraints inference kept_states",
     "sequences step_panels interventions",

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numba import njit
 
+from rnnids.encoding import encode_packets
 from rnnids.errors import InputError
-from rnnids.features import NUM_FEATURES, encode_packets
+from rnnids.features import NUM_FEATURES
 from rnnids.storage import read_hdf5
 
 TRAIN, TEST = 0, 1
@@ -91,8 +92,7 @@ class FlowData:
     def normalised(self, rows):
         """Model inputs of flows `rows`, flow after flow: (packets, 15) float32 z-scores."""
         flows = {name: self.flows[name][rows] for name in ("source_port", "destination_port", "protocol")}
-        raw = encode_packets(flows, self.packets_of(rows), self.packet_count[rows])
-        return ((raw - self.mean) / self.std).astype(np.float32)
+        return encode_packets(flows, self.packets_of(rows), self.packet_count[rows], self.mean, self.std, np.float32)
 
     def padded(self, rows):
         """Model inputs of flows `rows` as one array (B, T, 15) float32, zeros after a flow's end."""

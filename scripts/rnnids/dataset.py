@@ -4,11 +4,13 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from rnnids.cli import Progress
 from rnnids.data import BENIGN, PACKET_COLUMNS, TRAIN
+from rnnids.encoding import encode_packets
 from rnnids.errors import InputError
-from rnnids.features import NUM_FEATURES, encode_packets
+from rnnids.features import NUM_FEATURES
 from rnnids.flow_files import FLOW_COLUMNS, flows_stepping_back, read_packets
 from rnnids.label_rules import BENIGN_NAME
 from rnnids.splits import split_by_capture, split_by_flow, split_by_time
@@ -139,6 +141,20 @@ def _check_classes(flows, settings):
         )
 
 
+@njit(cache=True, nogil=True)
+def mean_and_squares(rows):
+    """Mean of (n, columns) rows, and the sum of the squared differences from it, without arrays as large as theirs."""
+    first, total, squares = rows[0], np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    for row in range(len(rows)):  # relative to the first row, so that a constant column has a variance of exactly 0
+        for column in range(rows.shape[1]):
+            total[column] += rows[row, column] - first[column]
+    mean = first + total / len(rows)
+    for row in range(len(rows)):
+        for column in range(rows.shape[1]):
+            squares[column] += (rows[row, column] - mean[column]) ** 2
+    return mean, squares
+
+
 class Moments:
     """Mean and variance of rows that come in pieces (Chan, Golub and LeVeque 1983), in float64."""
 
@@ -149,11 +165,10 @@ class Moments:
         """Take (n, columns) more rows."""
         if not len(rows):
             return
-        # Relative to the first row, so that a constant column has a variance of exactly 0.
-        mean = rows[0] + (rows - rows[0]).mean(axis=0)
+        mean, squares = mean_and_squares(rows)
         delta, total = mean - self.mean, self.count + len(rows)
         weight = len(rows) / total
-        self.sum_of_squares += ((rows - mean) ** 2).sum(axis=0) + delta**2 * self.count * weight
+        self.sum_of_squares += squares + delta**2 * self.count * weight
         self.mean = mean if self.count == 0 else self.mean + delta * weight
         self.count = total
 
@@ -174,11 +189,12 @@ def write_dataset(output, captures, dataset, max_packets, made_by):
     with create_hdf5(output, made_by) as file, Progress("copying", int(flows["packet_count"].sum()), "packets") as done:
         for rows, packets in _packets_of(captures, dataset):
             _write_packets(file, packets, flows["offset"][rows.start], dataset, units)
-            part = {name: flows[name][rows] for name in ("source_port", "destination_port", "protocol")}
-            count = flows["packet_count"][rows]
-            encoded = encode_packets(part, packets, count)
-            moments.add(encoded[np.repeat(flows["split"][rows] == TRAIN, count)])
-            done.update(len(encoded))
+            train, count = flows["split"][rows] == TRAIN, flows["packet_count"][rows]
+            chosen = {name: flows[name][rows][train] for name in ("source_port", "destination_port", "protocol")}
+            of_train = np.repeat(train, count)
+            their_packets = {name: column[of_train] for name, column in packets.items()}
+            moments.add(encode_packets(chosen, their_packets, count[train]))
+            done.update(len(of_train))
         for name in (*FLOW_COLUMNS, *NEW_COLUMNS):
             file.create_dataset(f"flows/{name}", data=flows[name], **COLUMN_OPTIONS).attrs["unit"] = units[name]
         file.attrs["mean"], file.attrs["std"] = moments.mean, moments.std()

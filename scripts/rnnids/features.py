@@ -4,8 +4,6 @@ Raw units: ports and protocol as numbers, packet length in bytes (IP total lengt
 interarrival time (IAT) in milliseconds, direction 0 (forward) or 1 (reverse), flags 0 or 1.
 """
 
-import numpy as np
-
 # On disk the TCP flags are the nine bits of the header; the model reads them in this order.
 FLAG_BITS = {
     "SYN": 2,
@@ -45,25 +43,3 @@ MANIPULABLE_FEATURES = (PACKET_LENGTH, INTERARRIVAL_TIME)  # Sec. III
 
 FORWARD, REVERSE = 0, 1
 NANOSECONDS_PER_MILLISECOND = 1_000_000
-
-
-def encode_packets(flows, packets, packet_count):
-    """Raw feature matrix of packets stored as columns.
-
-    Args:
-        flows: mapping with ``source_port``, ``destination_port``, ``protocol``, each (N,).
-        packets: mapping with ``iat_ns``, ``length``, ``direction``, ``flags``, each (P,).
-        packet_count: (N,) packets of each flow, summing to P.
-
-    Returns:
-        (P, 15) float64, columns as ``FEATURES``, interarrival time in milliseconds.
-    """
-    encoded = np.empty((len(packets["length"]), NUM_FEATURES))
-    for column in CONSTANT_FEATURES:
-        encoded[:, column] = np.repeat(flows[FEATURES[column]], packet_count)
-    encoded[:, PACKET_LENGTH] = packets["length"]
-    encoded[:, INTERARRIVAL_TIME] = packets["iat_ns"] / NANOSECONDS_PER_MILLISECOND
-    encoded[:, DIRECTION] = packets["direction"]
-    for column, bit in enumerate(FLAG_BITS.values(), start=DIRECTION + 1):
-        encoded[:, column] = (packets["flags"] & bit) != 0
-    return encoded
