@@ -3,7 +3,7 @@
 # make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make lint     style of Python and Snakemake files
-# make bench-growth   time and memory of extraction, merging and reading at 5 to 20 million packets -> docs/scale.md;
+# make bench-growth   time and memory of extraction, merging and reading at 10 to 40 million packets -> docs/scale.md;
 #                     time of attacks over flows, packets, kappas, iterations, units -> docs/performance/growth.md
 # make bench-extract  captures to HDF5 against dpkt, nfstream, scapy and programs that are at hand -> docs/performance/extract.md
 # make bench-train    training against plain loops over nn.LSTM -> docs/performance/train.md
@@ -71,7 +71,7 @@ lint: setup
 	$(BIN)/snakemake --lint
 
 bench-growth: setup
-	$(BIN)/python benchmarks/growth.py --sizes 5 10 20 --csv docs/scale.csv --page docs/scale.md
+	$(BIN)/python benchmarks/growth.py --sizes 10 20 40 --csv docs/scale.csv --page docs/scale.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attack_growth.py --repeats 3 --threads 1 \
 		--csv docs/performance/growth.csv --page docs/performance/growth.md
 
