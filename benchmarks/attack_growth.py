@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from explain import make_flows
 from measure import in_turn, text, write_page
 
-from rnnids import attacks, cli
+from rnnids import cli
+from rnnids.attacks import gradient as attacks
+from rnnids.detectors.lstm import Detector
 from rnnids.errors import InputError
-from rnnids.model import Detector
 from rnnids.storage import write_csv
 
 

@@ -24,15 +24,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from measure import in_turn, write_page
 from training import PEAK, by_packing, make_batch, ours, product, products, random_lengths
 
-from rnnids import attacks, cli, minimum_norm
-from rnnids.data import TEST, batches_by_length, load_dataset
-from rnnids.features import MANIPULABLE_FEATURES
-from rnnids.inference import last_of_flow, packet_logits
-from rnnids.model import Detector, load_model
-from rnnids.robustness import search
-from rnnids.scores import adversarial_robustness_score
+from rnnids import cli
+from rnnids.attacks import gradient as attacks
+from rnnids.attacks import minimum_norm
+from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.rising_kappa import search
+from rnnids.attacks.targets import select_flows
+from rnnids.datasets.features import MANIPULABLE_FEATURES
+from rnnids.datasets.flow_data import TEST, batches_by_length, load_dataset
+from rnnids.detectors.inference import last_of_flow, packet_logits
+from rnnids.detectors.lstm import Detector, load_model
 from rnnids.storage import write_csv
-from rnnids.targets import select_flows
 
 DELTA, MTU, STEPS, FLOWS, ITERATIONS = -0.2, 1500, 12, 64, 20
 LENGTHS = (ITERATIONS, 5 * ITERATIONS)

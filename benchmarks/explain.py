@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from measure import in_turn, write_page
 
 from rnnids import cli
-from rnnids.data import FlowData
+from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, NUM_FEATURES, PACKET_LENGTH
+from rnnids.datasets.flow_data import FlowData
+from rnnids.detectors.lstm import Detector
 from rnnids.errors import InputError
-from rnnids.features import CONSTANT_FEATURES, FEATURES, NUM_FEATURES, PACKET_LENGTH
-from rnnids.interventions import vary_flows, vary_steps
-from rnnids.model import Detector
+from rnnids.explanations.variation import vary_flows, vary_steps
 from rnnids.storage import write_csv
 
 BATCH_PACKETS = 32768

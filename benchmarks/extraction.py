@@ -24,8 +24,8 @@ import numpy as np
 from measure import in_turn, write_page
 
 from rnnids import cli
-from rnnids.data import load_dataset
-from rnnids.flows import extract
+from rnnids.datasets.flow_data import load_dataset
+from rnnids.flows.extract import extract
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, write_csv
 
 LAB = sorted((REPOSITORY / "resources/lab").glob("*.pcap.gz"))

@@ -19,11 +19,19 @@ from extraction import ACTIVE, IDLE, PADDING, generate, in_memory
 from measure import write_page
 
 from rnnids import cli
-from rnnids.flows import NO_REMEDIES, FlowBuilder, extract, read_flows, repaired_packets, to_nanoseconds, write_flows
-from rnnids.links import REASONS
-from rnnids.pcap import BUFFER, open_capture
-from rnnids.repair import Repair
-from rnnids.spill import in_order, scratch
+from rnnids.captures.link_layers import REASONS
+from rnnids.captures.pcap import BUFFER, open_capture
+from rnnids.captures.repair import Repair
+from rnnids.flows.external_sort import in_order, scratch
+from rnnids.flows.extract import (
+    NO_REMEDIES,
+    FlowBuilder,
+    extract,
+    read_flows,
+    repaired_packets,
+    to_nanoseconds,
+    write_flows,
+)
 from rnnids.storage import create_hdf5, write_csv
 
 TIMEOUTS = to_nanoseconds(IDLE, "idle"), to_nanoseconds(ACTIVE, "active")

@@ -32,7 +32,7 @@ RULES = """start,end,source,destination,destination_port,protocol,bidirectional_
 READ = """
 import sys
 import numpy as np
-from rnnids.data import TRAIN, batches_by_length, load_dataset
+from rnnids.datasets.flow_data import TRAIN, batches_by_length, load_dataset
 data = load_dataset(sys.argv[1], TRAIN)
 print(sum(len(data.padded(rows)) for rows in batches_by_length(data.packet_count, 65536, np.random.default_rng(0))))
 """

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from measure import in_turn, write_page
 
 from rnnids import cli
-from rnnids.data import batches_by_length
-from rnnids.model import Detector
-from rnnids.recurrence import pack
+from rnnids.datasets.flow_data import batches_by_length
+from rnnids.detectors.lstm import Detector
+from rnnids.detectors.packed_lstm import pack
 from rnnids.storage import write_csv
 
 RANDOM_BATCH = 128  # flows

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from rnnids import cli
-from rnnids.attack_files import add_attack_arguments, load_targets, read_attack, settings_of, write_attack
-from rnnids.attacks import attack_flows, fast_gradient_sign, projected_gradient_descent
+from rnnids.attacks.files import add_attack_arguments, load_targets, read_attack, settings_of, write_attack
+from rnnids.attacks.gradient import attack_flows, fast_gradient_sign, projected_gradient_descent
 
 METHODS = {"pgd": projected_gradient_descent, "fgsm": fast_gradient_sign}
 

@@ -5,8 +5,8 @@ last packet is classified as benign, under the constraints of real traffic (Sec.
 """
 
 from rnnids import cli
-from rnnids.attack_files import add_attack_arguments, load_targets, settings_of, write_attack
-from rnnids.attacks import attack_flows, carlini_wagner
+from rnnids.attacks.files import add_attack_arguments, load_targets, settings_of, write_attack
+from rnnids.attacks.gradient import attack_flows, carlini_wagner
 
 
 def arguments():

@@ -9,11 +9,21 @@ holds the same numbers, one a line.
 import pandas as pd
 
 from rnnids import cli
-from rnnids.audit_page import COUNTS, NEIGHBOURS, RULES, TWINS, label_counts, page, rule_table, tidy, with_shares
-from rnnids.dataset_report import format_time
-from rnnids.label_audit import read_flows, twins_by_split, unlabelled_neighbours
+from rnnids.datasets.audit import read_flows, twins_by_split, unlabelled_neighbours
+from rnnids.datasets.near_duplicates import LENGTH_STEP
+from rnnids.datasets.report import format_time
+from rnnids.reporting.audit_page import (
+    COUNTS,
+    NEIGHBOURS,
+    RULES,
+    TWINS,
+    label_counts,
+    page,
+    rule_table,
+    tidy,
+    with_shares,
+)
 from rnnids.storage import atomic_path, write_csv
-from rnnids.twins import LENGTH_STEP
 
 
 def arguments():

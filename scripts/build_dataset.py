@@ -13,8 +13,8 @@ left out or labelled is counted in the reports. The order of the flow files does
 """
 
 from rnnids import cli
-from rnnids.dataset import Settings, assemble, write_dataset
-from rnnids.dataset_report import (
+from rnnids.datasets.build import Settings, assemble, write_dataset
+from rnnids.datasets.report import (
     attack_counts,
     dataset_report,
     label_report,
@@ -22,10 +22,10 @@ from rnnids.dataset_report import (
     warn_about_overlaps,
     warn_about_splits,
 )
-from rnnids.flow_files import read_captures
-from rnnids.label_sources import LABEL_KINDS, read_labels
-from rnnids.labels import label_flows
-from rnnids.splits import SPLITS
+from rnnids.datasets.splits import SPLITS
+from rnnids.flows.files import read_captures
+from rnnids.labels.labelling import label_flows
+from rnnids.labels.sources import LABEL_KINDS, read_labels
 from rnnids.storage import atomic_path, provenance
 
 

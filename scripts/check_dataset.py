@@ -8,9 +8,9 @@ a line per file; exits with status 2 and says what to do if something is wrong.
 import os
 
 from rnnids import cli
-from rnnids.capture_check import Finding, check_capture, split_member
+from rnnids.captures.check import Finding, check_capture, split_member
 from rnnids.errors import InputError
-from rnnids.label_sources import LABEL_KINDS, read_labels
+from rnnids.labels.sources import LABEL_KINDS, read_labels
 from rnnids.storage import write_csv
 
 

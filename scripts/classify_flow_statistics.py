@@ -13,9 +13,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rnnids import cli, metrics
-from rnnids.data import TEST, TRAIN, load_dataset
-from rnnids.flow_statistics import flow_statistics
+from rnnids import cli
+from rnnids.datasets.flow_data import TEST, TRAIN, load_dataset
+from rnnids.detectors import metrics
+from rnnids.detectors.flow_statistics import flow_statistics
 from rnnids.storage import write_csv
 
 

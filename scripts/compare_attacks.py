@@ -8,9 +8,9 @@ and mean_l1: the distance of the flows that are not, in z-scores.
 import pandas as pd
 
 from rnnids import cli
-from rnnids.attack_files import read_attack
+from rnnids.attacks.files import read_attack
+from rnnids.detectors.metrics import proportion_interval
 from rnnids.errors import InputError
-from rnnids.metrics import proportion_interval
 from rnnids.storage import write_csv
 
 ALL = "All"

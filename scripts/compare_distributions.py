@@ -5,7 +5,7 @@ numbers are computed from the tabulated distributions.
 """
 
 from rnnids import cli
-from rnnids.entropy import compare_distributions
+from rnnids.explanations.entropy import compare_distributions
 from rnnids.storage import write_csv
 
 POINTS = 200

@@ -4,7 +4,7 @@ Confidence is the probability given to the flow's true class. Steps count from 1
 """
 
 from rnnids import cli
-from rnnids.sequences import quantile_frame, read_confidence
+from rnnids.explanations.per_step import quantile_frame, read_confidence
 from rnnids.storage import write_csv
 
 QUANTILES = {"median": 0.5, "q10": 0.1, "q25": 0.25, "q75": 0.75, "q90": 0.9}

@@ -8,10 +8,10 @@ blank); "infinite" for x/0 (score inf). Scores other than "ok" should not be ran
 import numpy as np
 
 from rnnids import cli
+from rnnids.datasets.selection import sample_flows
 from rnnids.errors import InputError
-from rnnids.explanation_options import add_explanation_arguments, load_explained
-from rnnids.importance import dropout_losses, dropout_rows, pair_rows
-from rnnids.selection import sample_flows
+from rnnids.explanations.importance import dropout_losses, dropout_rows, pair_rows
+from rnnids.explanations.options import add_explanation_arguments, load_explained
 from rnnids.storage import write_csv
 
 

@@ -10,11 +10,12 @@ import json
 
 import numpy as np
 
-from rnnids import cli, metrics
+from rnnids import cli
 from rnnids.cli import positive
-from rnnids.data import TEST, load_dataset
-from rnnids.inference import last_of_flow, packet_logits
-from rnnids.model import load_model, pick_device
+from rnnids.datasets.flow_data import TEST, load_dataset
+from rnnids.detectors import metrics
+from rnnids.detectors.inference import last_of_flow, packet_logits
+from rnnids.detectors.lstm import load_model, pick_device
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
 
 

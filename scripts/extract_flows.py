@@ -13,9 +13,9 @@ holds twice or out of order can be repaired (scripts/rnnids/repair.py says by wh
 from pathlib import Path
 
 from rnnids import cli
+from rnnids.captures.repair import Remedies
 from rnnids.errors import InputError
-from rnnids.flows import extract, to_nanoseconds
-from rnnids.repair import Remedies
+from rnnids.flows.extract import extract, to_nanoseconds
 from rnnids.storage import provenance
 
 SUFFIXES = {".gz", ".zst", ".zstd", ".pcap", ".pcapng", ".cap", ".dmp"}

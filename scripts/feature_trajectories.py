@@ -5,8 +5,8 @@ the step; lengths in bytes, interarrival times in ms, steps count from 1.
 """
 
 from rnnids import cli
-from rnnids.data import load_dataset
-from rnnids.sequences import trajectories
+from rnnids.datasets.flow_data import load_dataset
+from rnnids.explanations.per_step import trajectories
 from rnnids.storage import write_csv
 
 

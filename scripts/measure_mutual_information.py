@@ -6,9 +6,9 @@ flows, then steps; "flow" takes the last packets, whose prediction is the flow's
 """
 
 from rnnids import cli
-from rnnids.explanation_options import add_explanation_arguments, load_explained
-from rnnids.mutual_information import mutual_information_rows
-from rnnids.selection import sample_flows
+from rnnids.datasets.selection import sample_flows
+from rnnids.explanations.mutual_information import mutual_information_rows
+from rnnids.explanations.options import add_explanation_arguments, load_explained
 from rnnids.storage import write_csv
 
 

@@ -11,16 +11,16 @@ import json
 import os
 
 from rnnids import cli
-from rnnids.attack_files import (
+from rnnids.attacks.files import (
     add_attack_arguments,
     add_search_arguments,
     load_targets,
     search_settings,
     settings_of,
 )
+from rnnids.attacks.minimum_norm import nearest_distances
+from rnnids.attacks.rising_kappa import HALF_FOUND, search
 from rnnids.cli import positive
-from rnnids.minimum_norm import nearest_distances
-from rnnids.robustness import HALF_FOUND, search
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
 
 MINIMUM_NORM, RISING_KAPPA = SEARCHES = ("minimum_norm", "rising_kappa")

@@ -6,10 +6,10 @@ that vary in a flow: their packets) really have; elsewhere the dependence is ext
 """
 
 from rnnids import cli
-from rnnids.dependence import observed_rows, partial_dependence, value_grid
-from rnnids.explanation_options import add_explanation_arguments, load_explained
-from rnnids.features import FEATURES
-from rnnids.selection import flows_by_type, packet_values
+from rnnids.datasets.features import FEATURES
+from rnnids.datasets.selection import flows_by_type, packet_values
+from rnnids.explanations.options import add_explanation_arguments, load_explained
+from rnnids.explanations.partial_dependence import observed_rows, partial_dependence, value_grid
 from rnnids.storage import write_csv
 
 

@@ -5,9 +5,9 @@ are constant in a flow, and for each packet otherwise.
 """
 
 from rnnids import cli
-from rnnids.explanation_options import add_explanation_arguments, load_explained
-from rnnids.importance import perturbation_rows
-from rnnids.selection import sample_flows
+from rnnids.datasets.selection import sample_flows
+from rnnids.explanations.importance import perturbation_rows
+from rnnids.explanations.options import add_explanation_arguments, load_explained
 from rnnids.storage import write_csv
 
 

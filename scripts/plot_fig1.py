@@ -4,9 +4,10 @@ Input: comparison.csv (compare_attacks.py). Whiskers are 95 % intervals. All att
 they are not a mean over the types, since types have different numbers of flows.
 """
 
-from rnnids import cli, plotting
+from rnnids import cli
 from rnnids.errors import InputError
-from rnnids.plotting import ALL, BLACK, GREEN, ORANGE, RED
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import ALL, BLACK, GREEN, ORANGE, RED
 from rnnids.storage import read_csv
 
 METHODS = {  # as they stand below each other; the attacks from the paper's weakest to its strongest

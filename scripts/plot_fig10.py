@@ -10,8 +10,9 @@ import math
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from rnnids import cli, plotting
-from rnnids.plotting import BLUE, INFINITY, PALE, RED
+from rnnids import cli
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import BLUE, INFINITY, PALE, RED
 from rnnids.storage import read_csv
 
 NUMBERS = ("epoch", "flows", "ars", "low", "high", "success_ratio")

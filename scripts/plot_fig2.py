@@ -9,8 +9,9 @@ import math
 
 from matplotlib.ticker import MultipleLocator
 
-from rnnids import cli, plotting
-from rnnids.plotting import ALL, BLUE, GREY, RED, SKY
+from rnnids import cli
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import ALL, BLUE, GREY, RED, SKY
 from rnnids.storage import read_csv
 
 NUMBERS = ("kappa", "flows", "success_ratio", "success_ratio_delta", "mean_l1")

@@ -7,8 +7,9 @@ benign; "n/a" is an undefined one. Attack types of one category stand together.
 
 import math
 
-from rnnids import cli, plotting
-from rnnids.plotting import BLACK, BLUE, GREY, INFINITY, PALE, RED
+from rnnids import cli
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import BLACK, BLUE, GREY, INFINITY, PALE, RED
 from rnnids.storage import read_csv
 
 RECALL = ("flows", "recall", "low", "high")

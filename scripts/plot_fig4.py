@@ -9,10 +9,11 @@ ones sensitivity.
 
 import pandas as pd
 
-from rnnids import cli, plotting
+from rnnids import cli
+from rnnids.datasets.features import FEATURE_LABELS, FEATURES
 from rnnids.errors import InputError
-from rnnids.features import FEATURE_LABELS, FEATURES
-from rnnids.plotting import BLACK, BLUE, GREY, ORANGE, RED
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import BLACK, BLUE, GREY, ORANGE, RED
 from rnnids.storage import read_csv
 
 METRICS = {  # name in the table -> title, colour by what the metric asks

@@ -7,8 +7,9 @@ the predictions stacked on each other; the accuracy on attack flows is the area 
 import numpy as np
 from matplotlib.ticker import LinearLocator
 
-from rnnids import cli, plotting
-from rnnids.plotting import PALE, RED
+from rnnids import cli
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import PALE, RED
 from rnnids.storage import read_csv
 
 NUMBERS = ("x", "p_x", "p_attack_given_x", "accuracy", "mutual_information")

@@ -10,9 +10,11 @@ import math
 import numpy as np
 from matplotlib.scale import FuncScale
 
-from rnnids import cli, plotting, step_panels
-from rnnids.features import FEATURE_LABELS, FEATURES
-from rnnids.plotting import BENIGN, BLUE, GREEN, GREY
+from rnnids import cli
+from rnnids.datasets.features import FEATURE_LABELS, FEATURES
+from rnnids.reporting import panels as step_panels
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import BENIGN, BLUE, GREEN, GREY
 from rnnids.storage import read_csv
 
 PORTS = {"source_port", "destination_port"}

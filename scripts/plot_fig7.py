@@ -10,8 +10,10 @@ import math
 
 import numpy as np
 
-from rnnids import cli, plotting, step_panels
-from rnnids.plotting import BLUE, GREY, PALE, SKY
+from rnnids import cli
+from rnnids.reporting import panels as step_panels
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import BLUE, GREY, PALE, SKY
 from rnnids.storage import read_csv
 
 QUANTILES = ("q10", "q25", "median", "q75", "q90")

@@ -12,9 +12,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.lines import Line2D
 
-from rnnids import cli, plotting, step_panels
-from rnnids.plotting import BLACK, PALE
-from rnnids.step_panels import INTERARRIVAL, LENGTH
+from rnnids import cli
+from rnnids.reporting import panels as step_panels
+from rnnids.reporting import plotting
+from rnnids.reporting.panels import INTERARRIVAL, LENGTH
+from rnnids.reporting.plotting import BLACK, PALE
 from rnnids.storage import read_csv
 
 SHADES = LinearSegmentedColormap.from_list("confidence", ["#6fb7e4", "#ffffff", "#f0a35e"])

@@ -8,9 +8,11 @@ they are; steps that fewer than 2 % of the flows reach are left out.
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
-from rnnids import cli, plotting, step_panels
-from rnnids.plotting import BLUE, RED
-from rnnids.step_panels import INTERARRIVAL, LENGTH
+from rnnids import cli
+from rnnids.reporting import panels as step_panels
+from rnnids.reporting import plotting
+from rnnids.reporting.panels import INTERARRIVAL, LENGTH
+from rnnids.reporting.plotting import BLUE, RED
 from rnnids.storage import read_csv
 
 COLORS = {"forward": BLUE, "reverse": RED}

@@ -10,10 +10,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Patch, Rectangle
 
-from rnnids import cli, plotting
+from rnnids import cli
+from rnnids.datasets.features import FEATURE_LABELS, FEATURES, NUM_FEATURES
 from rnnids.errors import InputError
-from rnnids.features import FEATURE_LABELS, FEATURES, NUM_FEATURES
-from rnnids.plotting import GREY, INFINITY, PALE
+from rnnids.reporting import plotting
+from rnnids.reporting.plotting import GREY, INFINITY, PALE
 from rnnids.storage import read_csv
 
 NUMBERS = ("drop_1", "drop_2", "drop_both", "score")

@@ -6,9 +6,9 @@ paper; it has no interval and no level, so packet and flow rows are the same.
 """
 
 from rnnids import cli
-from rnnids.features import FEATURES
-from rnnids.importance import LEVELS, weight_importance
-from rnnids.model import load_model
+from rnnids.datasets.features import FEATURES
+from rnnids.detectors.lstm import load_model
+from rnnids.explanations.importance import LEVELS, weight_importance
 from rnnids.storage import write_csv
 
 

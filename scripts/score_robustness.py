@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rnnids import cli
-from rnnids.scores import ars_rows
+from rnnids.attacks.ars import ars_rows
 from rnnids.storage import read_hdf5, write_csv
 
 

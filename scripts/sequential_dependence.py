@@ -9,11 +9,11 @@ no adversarial mean. Steps count from 1, values are bytes and ms.
 import numpy as np
 
 from rnnids import cli
-from rnnids.attack_files import read_adversarial_flows
-from rnnids.dependence import mean_rows, sequential_rows
-from rnnids.explanation_options import add_explanation_arguments, load_explained
-from rnnids.features import FEATURES, MANIPULABLE_FEATURES
-from rnnids.selection import first_packets
+from rnnids.attacks.files import read_adversarial_flows
+from rnnids.datasets.features import FEATURES, MANIPULABLE_FEATURES
+from rnnids.datasets.selection import first_packets
+from rnnids.explanations.options import add_explanation_arguments, load_explained
+from rnnids.explanations.partial_dependence import mean_rows, sequential_rows
 from rnnids.storage import write_csv
 
 

@@ -8,8 +8,8 @@ the laboratory captures follow; the column `reason` says so. Fractions throughou
 import pandas as pd
 
 from rnnids import cli
+from rnnids.reporting.tables import html_table
 from rnnids.storage import atomic_path, write_csv
-from rnnids.tables import html_table
 
 KEYS = ["quantity", "model", "level", "item"]
 TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}

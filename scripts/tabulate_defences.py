@@ -9,9 +9,9 @@ import math
 import pandas as pd
 
 from rnnids import cli
-from rnnids.plotting import INFINITY
+from rnnids.reporting.plotting import INFINITY
+from rnnids.reporting.tables import html_table
 from rnnids.storage import atomic_path, read_csv, write_csv
-from rnnids.tables import html_table
 
 MEASURES = {  # metrics in the table: (level, metric) -> heading
     ("packet", "accuracy"): "Packet accuracy in %",

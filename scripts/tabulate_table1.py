@@ -7,8 +7,8 @@ set. The paper prints proportions below 0.01 % as "<0.01%": they stand as an upp
 import pandas as pd
 
 from rnnids import cli
+from rnnids.reporting.tables import html_table
 from rnnids.storage import atomic_path
-from rnnids.tables import html_table
 
 HEADINGS = ("Attack type", "Category", "Flows", "Proportion", "Paper: attack type", "Paper: proportion", "Note")
 TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}

@@ -8,8 +8,8 @@ data sets.
 import pandas as pd
 
 from rnnids import cli
+from rnnids.reporting.tables import html_table
 from rnnids.storage import atomic_path, write_csv
-from rnnids.tables import html_table
 
 METRICS = {
     "accuracy": "Accuracy",

@@ -8,10 +8,10 @@ the page the two methods stand side by side, as in the paper.
 import pandas as pd
 
 from rnnids import cli
+from rnnids.datasets.features import FEATURE_LABELS, FEATURES
 from rnnids.errors import InputError
-from rnnids.features import FEATURE_LABELS, FEATURES
+from rnnids.reporting.tables import html_table
 from rnnids.storage import atomic_path, read_csv, write_csv
-from rnnids.tables import html_table
 
 METHODS = {"input_perturbation": "(a) Input perturbation", "feature_dropout": "(b) Feature dropout"}
 LABELS = dict(zip(FEATURES, FEATURE_LABELS, strict=True))

@@ -10,10 +10,11 @@ from dataclasses import asdict
 
 import torch
 
-from rnnids import cli, distributed, training
+from rnnids import cli
 from rnnids.cli import positive
-from rnnids.data import TRAIN, load_dataset
-from rnnids.model import SUPPRESS, Detector, pick_device, save_model
+from rnnids.datasets.flow_data import TRAIN, load_dataset
+from rnnids.detectors import distributed, training
+from rnnids.detectors.lstm import SUPPRESS, Detector, pick_device, save_model
 from rnnids.storage import write_csv
 
 

@@ -10,13 +10,14 @@ from dataclasses import asdict
 
 import numpy as np
 
-from rnnids import adversarial, cli
-from rnnids.attack_files import add_search_arguments, search_settings
-from rnnids.attacks import OBJECTIVES, Settings
-from rnnids.data import TEST, TRAIN, load_dataset
-from rnnids.model import load_model, pick_device, save_model
+from rnnids import cli
+from rnnids.attacks import adversarial_training as adversarial
+from rnnids.attacks.files import add_search_arguments, search_settings
+from rnnids.attacks.gradient import OBJECTIVES, Settings
+from rnnids.datasets.flow_data import TEST, TRAIN, load_dataset
+from rnnids.detectors.lstm import load_model, pick_device, save_model
+from rnnids.detectors.training import Settings as TrainingSettings
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
-from rnnids.training import Settings as TrainingSettings
 
 
 def arguments():

@@ -12,8 +12,8 @@ import explained
 import numpy as np
 import torch
 
-from rnnids import training
-from rnnids.model import Detector
+from rnnids.detectors import training
+from rnnids.detectors.lstm import Detector
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5
 
 SETTINGS = training.Settings(

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from rnnids.data import FlowData
-from rnnids.encoding import encode_packets
-from rnnids.features import FEATURES, FLAG_BITS
+from rnnids.datasets.encoding import encode_packets
+from rnnids.datasets.features import FEATURES, FLAG_BITS
+from rnnids.datasets.flow_data import FlowData
 
 INDEX = {name: index for index, name in enumerate(FEATURES)}
 BATCH = 4096  # padded packets

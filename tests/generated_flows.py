@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from rnnids.label_rules import PROTOCOLS
+from rnnids.labels.rules import PROTOCOLS
 from rnnids.storage import COLUMN_OPTIONS
 
 SECOND = 1_000_000_000

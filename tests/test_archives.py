@@ -13,9 +13,9 @@ from captures import START, ethernet, ipv4, pcap, random_traffic, udp
 from test_extract_flows import command
 from test_flows import flows_of
 
+from rnnids.captures.pcap import open_capture
 from rnnids.errors import InputError
-from rnnids.flows import extract
-from rnnids.pcap import open_capture
+from rnnids.flows.extract import extract
 
 FOLDERS = ("pcaps 22-1-2015", "pcaps 17-2-2015")
 FRAME = ethernet(ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2)))

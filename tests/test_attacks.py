@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnnids import attacks, constraints
-from rnnids.inference import last_of_flow, packet_logits
-from rnnids.targets import select_flows
+from rnnids.attacks import feasible_set as constraints
+from rnnids.attacks import gradient as attacks
+from rnnids.attacks.targets import select_flows
+from rnnids.detectors.inference import last_of_flow, packet_logits
 
 SETTINGS = attacks.Settings(
     delta=-0.2, learning_rate=0.1, iterations=25, objective="all_packets", keep="best", mtu=1500

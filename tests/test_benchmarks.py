@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 from test_flows import flows_of
 from test_pcap import read
 
-from rnnids import attacks
+from rnnids.attacks import gradient as attacks
 from rnnids.errors import InputError
 
 SESSION = REPOSITORY / "resources" / "lab" / "session4_thu.pcap.gz"

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 from numba import njit
 
-from rnnids.borrowing import borrowed
+from rnnids.captures.borrowing import borrowed
 
 
 @njit

@@ -12,8 +12,8 @@ from captures import START, ethernet, ipv4, pcap, pcapng, tcp
 from generated_flows import COLUMNS
 
 import check_dataset
-from rnnids import capture_check
-from rnnids.capture_check import check_capture
+from rnnids.captures import check as capture_check
+from rnnids.captures.check import check_capture
 from rnnids.errors import InputError
 
 RULE = "2017-07-05T12:00:00Z,2017-07-05T12:10:00Z,172.16.0.1/32,192.168.10.50/32,80,tcp,false,DoS Hulk,DoS"

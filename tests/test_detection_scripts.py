@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from rnnids.attack_files import read_adversarial_flows
-from rnnids.data import TEST, load_dataset
-from rnnids.inference import last_of_flow, packet_logits
-from rnnids.model import load_model
-from rnnids.scores import adversarial_robustness_score
+from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.files import read_adversarial_flows
+from rnnids.datasets.flow_data import TEST, load_dataset
+from rnnids.detectors.inference import last_of_flow, packet_logits
+from rnnids.detectors.lstm import load_model
 
 TRAINING = {"hidden_size": 12, "num_layers": 1, "suppress": "none", "epochs": 12, "learning_rate": 0.03, "seed": 0}
 TRAINING |= {"batch_packets": 256, "validation_fraction": 0.1, "precision": "float32", "device": "cpu"}

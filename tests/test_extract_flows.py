@@ -18,7 +18,7 @@ import zstandard
 from captures import START, enhanced, ethernet, interface, ipv4, pcap, pcapng, random_traffic, section, udp
 
 from rnnids.errors import InputError
-from rnnids.flows import extract
+from rnnids.flows.extract import extract
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"

@@ -1,6 +1,6 @@
 """The 15 features and their order."""
 
-from rnnids import features
+from rnnids.datasets import features
 
 # Sec. II: ports, protocol, length, interarrival time, direction; flags in the order of the published implementation.
 ORDER = [

@@ -10,11 +10,11 @@ from generated_flows import SECOND, address_texts, make_flows, random_flows
 
 import extract_flows
 from rnnids.errors import InputError
-from rnnids.flow_csv import TOLERANCE_NS, FlowCsvMatcher, parse_times, read_flow_csv
-from rnnids.flow_files import read_captures
-from rnnids.label_sources import read_labels
-from rnnids.labels import clock_offset, label_flows
-from rnnids.time_zones import parse_zone
+from rnnids.flows.files import read_captures
+from rnnids.labels.flow_csv import TOLERANCE_NS, FlowCsvMatcher, parse_times, read_flow_csv
+from rnnids.labels.labelling import clock_offset, label_flows
+from rnnids.labels.sources import read_labels
+from rnnids.labels.times import parse_zone
 
 SHARED = Path(__file__).parents[1].parent / "shared/data"
 HEADER = "Flow ID, Source IP, Source Port, Destination IP, Destination Port, Protocol, Timestamp, Flow Duration, Label"

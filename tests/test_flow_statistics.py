@@ -4,7 +4,7 @@ import detectors
 import numpy as np
 import pytest
 
-from rnnids.flow_statistics import flow_statistics
+from rnnids.detectors.flow_statistics import flow_statistics
 
 
 def test_against_a_loop():

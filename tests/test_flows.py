@@ -14,11 +14,13 @@ import pytest
 from captures import ACK, FIN, RST, START, SYN, ethernet, icmp, ipv4, ipv6, pcap, random_traffic, tcp, udp
 from reference_flows import build_flows, read_pcap
 
-from rnnids import flow_table, flows, spill
+from rnnids.captures.pcap import open_capture
+from rnnids.captures.repair import Remedies, Repair
 from rnnids.errors import InputError
-from rnnids.flows import extract
-from rnnids.pcap import open_capture
-from rnnids.repair import Remedies, Repair
+from rnnids.flows import external_sort as spill
+from rnnids.flows import extract as flows
+from rnnids.flows import table as flow_table
+from rnnids.flows.extract import extract
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -226,8 +228,8 @@ def test_small_table_and_small_buckets_change_nothing(tmp_path, monkeypatch):
 
 MEASURE = """
 import resource, sys
-from rnnids import spill
-from rnnids.flows import extract
+from rnnids.flows import external_sort as spill
+from rnnids.flows.extract import extract
 spill.BUCKET = 1 << 19  # both captures are larger
 extract(sys.argv[1], sys.argv[2], 300, 1800, "x", "{}")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

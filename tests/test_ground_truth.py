@@ -18,10 +18,10 @@ from ground_truths import (
 )
 
 from rnnids.errors import InputError
-from rnnids.ground_truth import CATEGORIES, GroundTruthMatcher, read_ground_truth
-from rnnids.interval_join import key_numbers, neighbours, overlaps
-from rnnids.label_tables import LabelGroup, LabelRows
-from rnnids.labels import clock_offset, label_flows
+from rnnids.labels.ground_truth import CATEGORIES, GroundTruthMatcher, read_ground_truth
+from rnnids.labels.joins import key_numbers, neighbours, overlaps
+from rnnids.labels.labelling import clock_offset, label_flows
+from rnnids.labels.tables import LabelGroup, LabelRows
 
 SHARED = Path(__file__).parents[1].parent / "shared/data/labels"
 START = NOON // SECOND

@@ -8,8 +8,9 @@ import pytest
 import torch
 from explained import BATCH, INDEX, StandIn, flag, make_flows
 
-from rnnids.features import FEATURES
-from rnnids.importance import (
+from rnnids.datasets.features import FEATURES
+from rnnids.detectors.lstm import Detector
+from rnnids.explanations.importance import (
     accuracy_drop,
     draw_values,
     dropout_losses,
@@ -20,7 +21,6 @@ from rnnids.importance import (
     perturbation_rows,
     weight_importance,
 )
-from rnnids.model import Detector
 
 SYN, ACK, PORT = INDEX["SYN"], INDEX["ACK"], INDEX["source_port"]
 

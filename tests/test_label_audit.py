@@ -20,9 +20,9 @@ from generated_flows import (
 
 import audit_labels
 import build_dataset
-from rnnids import twins
-from rnnids.label_audit import read_flows, twins_by_split, unlabelled_neighbours
-from rnnids.splits import split_by_flow, split_by_time
+from rnnids.datasets import near_duplicates as twins
+from rnnids.datasets.audit import read_flows, twins_by_split, unlabelled_neighbours
+from rnnids.datasets.splits import split_by_flow, split_by_time
 
 SCAN = "2017-07-05T12:00:00Z,2017-07-05T12:30:00Z,172.16.0.1/32,192.168.10.50/32,,,true,Scan,PortScan"
 IDLE = "2017-07-09T12:00:00Z,2017-07-09T12:30:00Z,172.16.0.1/32,192.168.10.5/32,,,true,Late,DoS"

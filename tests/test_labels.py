@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from generated_flows import COLUMNS, NOON, SECOND, make_flows, random_flows, random_rules, reference_labels
 
-from rnnids import labels as library
 from rnnids.errors import InputError
-from rnnids.label_rules import read_rules
-from rnnids.labels import clock_offset, hours_between
-from rnnids.rule_matching import RuleMatcher
-from rnnids.time_zones import parse_time, parse_zone, to_utc
+from rnnids.labels import labelling as library
+from rnnids.labels.labelling import clock_offset, hours_between
+from rnnids.labels.matching import RuleMatcher
+from rnnids.labels.rules import read_rules
+from rnnids.labels.times import parse_time, parse_zone, to_utc
 
 IDLE = 300 * SECOND
 RULE = "2017-07-05T12:00:00Z,2017-07-05T12:10:00Z,172.16.0.1/32,192.168.10.50/32,80,tcp,false,DoS Hulk,DoS"

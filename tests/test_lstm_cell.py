@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnids.lstm_cell import step_forward
+from rnnids.detectors.lstm_cell import step_forward
 
 REACH = np.concatenate([-np.logspace(2, -30, 500), [0.0], np.logspace(-30, 2, 500)])
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
-from rnnids import metrics
+from rnnids.detectors import metrics
 
 
 @pytest.fixture

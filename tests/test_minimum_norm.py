@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from rnnids import attacks
-from rnnids.inference import last_of_flow, packet_logits
-from rnnids.minimum_norm import Settings, fast_minimum_norm, nearest_distances, project_onto_ball
-from rnnids.robustness import search
-from rnnids.scores import adversarial_robustness_score
-from rnnids.targets import select_flows
+from rnnids.attacks import gradient as attacks
+from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.minimum_norm import Settings, fast_minimum_norm, nearest_distances, project_onto_ball
+from rnnids.attacks.rising_kappa import search
+from rnnids.attacks.targets import select_flows
+from rnnids.detectors.inference import last_of_flow, packet_logits
 
 SETTINGS = Settings(delta=-0.2, iterations=40, step=5, gamma=0.2, mtu=1500)
 

@@ -7,13 +7,19 @@ import pytest
 import torch
 from explained import BATCH, INDEX, StandIn, flag, make_flows
 
-from rnnids import interventions
-from rnnids import mutual_information as information_module
-from rnnids.entropy import compare_distributions, corrected_entropy, joint_counts, mutual_information, plugin_entropy
-from rnnids.features import CONSTANT_FEATURES
-from rnnids.kept_states import keep_states
-from rnnids.model import Detector
-from rnnids.mutual_information import (
+from rnnids.datasets.features import CONSTANT_FEATURES
+from rnnids.detectors.kept_states import keep_states
+from rnnids.detectors.lstm import Detector
+from rnnids.explanations import mutual_information as information_module
+from rnnids.explanations import variation as interventions
+from rnnids.explanations.entropy import (
+    compare_distributions,
+    corrected_entropy,
+    joint_counts,
+    mutual_information,
+    plugin_entropy,
+)
+from rnnids.explanations.mutual_information import (
     Trial,
     attacker_values,
     averages,

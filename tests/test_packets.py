@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from captures import ACK, FIN, SYN, ethernet, icmp, ipv4, ipv6, random_traffic, tcp, udp
 
-from rnnids.links import KEPT, REASONS
-from rnnids.packets import PACKET, parse_batch, parse_packet
-from rnnids.records import RECORD
+from rnnids.captures.link_layers import KEPT, REASONS
+from rnnids.captures.packets import PACKET, parse_batch, parse_packet
+from rnnids.captures.records import RECORD
 
 FOUR = ipv4("10.0.0.1", "10.0.0.2", 6, tcp(1000, 80, SYN | ACK))
 SIX = ipv6("fd00::1", "fd00::2", 17, udp(53, 5353, bytes(10)))

@@ -8,10 +8,10 @@ import pytest
 import zstandard
 from captures import START, block, enhanced, ethernet, interface, ipv4, pcap, pcapng, random_traffic, section, udp
 
-from rnnids import pcap as pcap_module
+from rnnids.captures import pcap as pcap_module
+from rnnids.captures.pcap import open_capture
+from rnnids.captures.records import NO_PROBLEM
 from rnnids.errors import InputError
-from rnnids.pcap import open_capture
-from rnnids.records import NO_PROBLEM
 
 FRAME = ethernet(ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2)))
 

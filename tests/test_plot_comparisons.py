@@ -13,8 +13,8 @@ import compare_attacks
 import compare_distributions
 import plot_fig1
 import plot_fig5
-from rnnids.entropy import mutual_information
 from rnnids.errors import InputError
+from rnnids.explanations.entropy import mutual_information
 from rnnids.storage import create_hdf5, read_csv
 
 TYPES = ["Benign", "Flood", "Scan"]

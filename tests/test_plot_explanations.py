@@ -15,10 +15,10 @@ import plot_fig4
 import plot_fig5
 import plot_fig6
 import plot_pair_scores
-from rnnids import plotting
-from rnnids.entropy import compare_distributions
+from rnnids.datasets.features import FEATURES
 from rnnids.errors import InputError
-from rnnids.features import FEATURES
+from rnnids.explanations.entropy import compare_distributions
+from rnnids.reporting import plotting
 
 ATTACKS = pd.read_csv(REPOSITORY / "config/labels/lab.csv")["attack"].drop_duplicates().tolist()
 

@@ -13,8 +13,9 @@ import plot_fig7
 import plot_fig8
 import plot_fig9
 import plot_fig10
-from rnnids import plotting, step_panels
-from rnnids.step_panels import INTERARRIVAL, LENGTH
+from rnnids.reporting import panels as step_panels
+from rnnids.reporting import plotting
+from rnnids.reporting.panels import INTERARRIVAL, LENGTH
 
 RULES = pd.read_csv(REPOSITORY / "config/labels/lab.csv").drop_duplicates("attack")
 TYPES = list(RULES[["attack", "category"]].itertuples(index=False, name=None))

@@ -12,8 +12,8 @@ from legibility import faults
 
 import plot_fig2
 import plot_fig3
-from rnnids import plotting
 from rnnids.errors import InputError
+from rnnids.reporting import plotting
 from rnnids.storage import read_csv
 
 RULES = pd.read_csv(REPOSITORY / "config/labels/lab.csv").drop_duplicates("attack")

@@ -13,7 +13,7 @@ from generated_flows import address_texts, reference_labels
 from ground_truths import reference_ground_truth
 from published import ARCHIVE, DAYS, LABELS, TRUTH, UNSW_DAYS, write_published
 
-from rnnids.data import load_dataset
+from rnnids.datasets.flow_data import load_dataset
 
 SECONDS = 4  # of each attack
 SMALL = {

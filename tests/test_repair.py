@@ -11,10 +11,10 @@ from captures import ACK, START, SYN, ethernet, ipv4, ipv6, pcap, random_traffic
 from reference_flows import build_flows
 from test_flows import flows_of
 
-from rnnids import repair
-from rnnids.flows import extract
-from rnnids.packets import PACKET
-from rnnids.repair import Remedies, Reorder
+from rnnids.captures import repair
+from rnnids.captures.packets import PACKET
+from rnnids.captures.repair import Remedies, Reorder
+from rnnids.flows.extract import extract
 
 MS = 10**6  # nanoseconds
 

@@ -15,7 +15,7 @@ from ground_truths import HEADER, ground_truth_of, ground_truth_row, reference_g
 import build_dataset
 import extract_flows
 import tabulate_table1
-from rnnids.data import load_dataset
+from rnnids.datasets.flow_data import load_dataset
 from rnnids.errors import InputError
 
 REPOSITORY = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tabulate_table1
-from rnnids.label_rules import read_rules
+from rnnids.labels.rules import read_rules
 
 REPOSITORY = Path(__file__).parents[1]
 PRINTED = REPOSITORY / "resources/paper/table1.csv"

@@ -8,7 +8,7 @@ import pytest
 from test_tabulate import Cells
 
 import tabulate_defences
-from rnnids.plotting import INFINITY
+from rnnids.reporting.plotting import INFINITY
 
 HEAD = ["Model", "Packet accuracy in %", "Flow accuracy in %", "Flow recall in %", "Flows benign under attack"]
 

@@ -9,8 +9,8 @@ from conftest import REPOSITORY
 from test_tabulate import Cells
 
 import tabulate_table3
+from rnnids.datasets.features import FEATURE_LABELS, FEATURES
 from rnnids.errors import InputError
-from rnnids.features import FEATURE_LABELS, FEATURES
 
 PRINTED = REPOSITORY / "resources/paper/table3.csv"
 PAPER = REPOSITORY.parent / "shared/paper/paper.md"

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rnnids import training
+from rnnids.detectors import training
+from rnnids.detectors.lstm import Detector
 from rnnids.errors import InputError
-from rnnids.model import Detector
 
 SETTINGS = replace(detectors.SETTINGS, epochs=4)
 SCRIPT = Path(__file__).parents[1] / "scripts/train.py"

@@ -104,7 +104,7 @@ def test_a_second_run_has_nothing_to_do(checkout, done):
 
 
 def test_a_comment_or_a_touch_reruns_nothing(checkout, done, edited):
-    edited("rnnids/attacks.py", "# A remark.\n")
+    edited("rnnids/attacks/gradient.py", "# A remark.\n")
     for path in checkout.rglob("*.py"):
         os.utime(path)
     assert plan(checkout, done) == {}
@@ -120,7 +120,7 @@ def test_a_new_kappa_adds_one_attack(checkout, done):
 
 
 def test_an_edited_module_reruns_what_depends_on_it(checkout, done, edited):
-    edited("rnnids/attacks.py", "EDITED = True\n")
+    edited("rnnids/attacks/gradient.py", "EDITED = True\n")
     assert plan(checkout, done) == ATTACKS
 
 

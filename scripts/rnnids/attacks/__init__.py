@@ -1,0 +1,1 @@
+"""Attacks under the constraints of real traffic, and the robustness score."""

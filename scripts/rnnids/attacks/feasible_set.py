@@ -1,0 +1,133 @@
+"""What an attacker can make of a flow: the feasible set of Sec. III, made realisable.
+
+Only length and interarrival time change, only of packets that the attacker sends, and only
+upwards; the first interarrival time stays 0. Beyond the paper, a changed flow can really be sent
+and stays one flow: whole bytes, length at most max(original, MTU), interarrival times on the
+capture's clock and below `idle_timeout`, total duration below `active_timeout`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rnnids.datasets.features import FORWARD, INTERARRIVAL_TIME, NANOSECONDS_PER_MILLISECOND, PACKET_LENGTH
+from rnnids.datasets.flow_data import is_packet
+
+LENGTH, IAT = 0, 1  # columns of raw values
+UNITS = (1, NANOSECONDS_PER_MILLISECOND)  # raw values (bytes, ns) to units of features.py (bytes, ms)
+BISECTIONS = 60  # halvings of at most 1800 s: far below a nanosecond
+
+
+@dataclass(frozen=True)
+class FeasibleSet:
+    """Feasible raw values of a padded batch of B flows: bytes and nanoseconds, float64 (exact).
+
+    Attributes:
+        original: (B, T, 2), also the lower bound.
+        upper: (B, T, 2), equal to `original` where nothing may change.
+        slack: (B,) ns by which a flow's duration may grow.
+        grid: (2,) steps: one byte, one tick of the capture's clock.
+    """
+
+    original: torch.Tensor
+    upper: torch.Tensor
+    slack: torch.Tensor
+    grid: torch.Tensor
+
+
+def feasible_set(data, rows, mtu, device="cpu"):
+    """The feasible set of flows `rows` of a FlowData; `mtu` in bytes."""
+    count = data.packet_count[rows]
+    packet = is_packet(count)
+    packet_rows = data.packet_rows(rows)
+    original = np.zeros((*packet.shape, 2))
+    original[packet, LENGTH] = data.packets["length"][packet_rows]
+    original[packet, IAT] = data.packets["iat_ns"][packet_rows]
+    movable = np.zeros(packet.shape, dtype=bool)
+    movable[packet] = sent_by_attacker(data, rows)
+    tick = data.clock_resolution_ns
+    limit = np.array([mtu, 1e9 * data.idle_timeout - tick])
+    upper = np.where(movable[..., None], np.maximum(original, limit), original)
+    upper[:, 0, IAT] = original[:, 0, IAT]
+    slack = np.maximum(0, 1e9 * data.active_timeout - tick - data.flows["duration_ns"][rows])
+    tensors = (original, upper, slack, np.array([1.0, tick]))
+    return FeasibleSet(*(torch.from_numpy(np.ascontiguousarray(value)).to(device) for value in tensors))
+
+
+def sent_by_attacker(data, rows):
+    """(packets of `rows`,) bool: bit 1 of `manipulable` stands for forward packets, bit 2 for reverse ones."""
+    manipulable = np.repeat(data.flows["manipulable"][rows], data.packet_count[rows])
+    direction = data.packets["direction"][data.packet_rows(rows)]
+    return np.where(direction == FORWARD, manipulable & 1, manipulable & 2) != 0
+
+
+def project(values, feasible):
+    """The feasible values nearest to `values`, on the grid; feasible values stay as they are.
+
+    Args:
+        values: (B, T, 2) raw values.
+
+    Returns:
+        (B, T, 2). Nearest in both features up to the grid's rounding: each coordinate is clipped,
+        and where a flow would outlast `active_timeout`, all its growing interarrival times are
+        lowered by the same amount (the projection onto a box cut by a half-space).
+    """
+    low, high, grid = feasible.original, feasible.upper, feasible.grid
+    values = torch.minimum(torch.maximum(values, low), high)
+    # Rounding counts from the original, which lies on the grid itself, and upper limits may not.
+    growth = torch.round((values - low) / grid) * grid
+    growth = torch.where(low + growth > high, growth - grid, growth)
+    too_long = growth[..., IAT].sum(dim=1) > feasible.slack
+    if too_long.any():
+        growth[too_long, :, IAT] = shorten(
+            (values - low)[too_long, :, IAT], (high - low)[too_long, :, IAT], feasible.slack[too_long], grid[IAT]
+        )
+    return low + growth
+
+
+def shorten(growth, cap, total, tick):
+    """Nearest point of {0 <= g <= cap, sum g <= total} to each row of `growth`, rounded down to ticks.
+
+    Args:
+        growth, cap: (B, T) ns. total: (B,) ns.
+    """
+    low, high = torch.zeros_like(total), growth.amax(dim=1)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        exceeds = (growth - middle[:, None]).clamp(min=0).minimum(cap).sum(dim=1) > total
+        low, high = torch.where(exceeds, middle, low), torch.where(exceeds, high, middle)
+    return torch.floor((growth - high[:, None]).clamp(min=0).minimum(cap) / tick) * tick
+
+
+def normalise(values, mean, std):
+    """Raw values (bytes, ns) -> float32 z-scores, by the very formula of ``FlowData.normalised``.
+
+    Args:
+        values: (..., 2). mean, std: (2,) of the two features, in bytes and ms.
+    """
+    units = torch.tensor(UNITS, dtype=values.dtype, device=values.device)
+    return ((values / units - mean) / std).float()
+
+
+def manipulable_statistics(data, device="cpu"):
+    """(mean, std), each (2,) float64: of length in bytes and interarrival time in ms."""
+    columns = [PACKET_LENGTH, INTERARRIVAL_TIME]
+    return tuple(torch.from_numpy(np.asarray(values)[columns]).to(device) for values in (data.mean, data.std))
+
+
+def raw_scale(std):
+    """(2,) standard deviations in the raw values' units, bytes and ns, from those in bytes and ms."""
+    return std * torch.tensor(UNITS, dtype=std.dtype, device=std.device)
+
+
+def distances(values, feasible, std):
+    """L1 and L-infinity distance from the original flows in z-scores: two (B,) float64."""
+    change = ((values - feasible.original) / raw_scale(std)).abs()
+    return change.sum(dim=(1, 2)), change.amax(dim=(1, 2))
+
+
+def packet_values(values, count):
+    """Padded raw values -> integer columns (length, iat_ns) of the packets, flow after flow."""
+    flat = values.cpu().numpy()[is_packet(count)]
+    return flat[:, LENGTH].astype(np.uint32), flat[:, IAT].astype(np.int64)

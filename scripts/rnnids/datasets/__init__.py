@@ -1,0 +1,1 @@
+"""Data sets: labelled flows as a detector reads them."""

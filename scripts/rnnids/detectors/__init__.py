@@ -1,0 +1,1 @@
+"""Detectors: what they must be, the recurrent one, its training and its scores."""

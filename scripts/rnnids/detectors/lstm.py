@@ -1,0 +1,158 @@
+"""The recurrent detector of Sec. II, its variants of Sec. V-A and VI-A, and its files.
+
+A variant is data, not a class: `suppress` names the packets whose length and interarrival time
+the model never sees, `feature_dropout` adds the 15 suppression inputs of Sec. V-A3.
+"""
+
+import json
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from rnnids.datasets.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATURES
+from rnnids.detectors.packed_lstm import run_lstm
+from rnnids.errors import InputError
+from rnnids.storage import atomic_path
+
+# Padded places a packet from which on packing is faster on a CPU: below, oneDNN's LSTM makes up for them. It derives
+# the weights even where they are frozen, so with frozen ones packing is always faster.
+WORTH_PACKING = 1.3
+SUPPRESS = ("none", "both", "forward")
+
+
+class Detector(nn.Module):
+    """LSTM with a linear read-out at every step; one logit per packet, positive for attack.
+
+    Args:
+        hidden_size, num_layers: of the LSTM (the paper: 512, 3).
+        suppress: packets whose length and interarrival time are left out (Sec. VI-A): "none",
+            "both" directions, or "forward", the direction of the flow's first packet.
+        feature_dropout: whether 15 more inputs tell which features are suppressed (Sec. V-A3).
+    """
+
+    def __init__(self, hidden_size, num_layers, suppress="none", feature_dropout=False):
+        super().__init__()
+        self.architecture = {
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "suppress": suppress,
+            "feature_dropout": feature_dropout,
+        }
+        self.suppress = suppress
+        self.feature_dropout = feature_dropout
+        inputs = 2 * NUM_FEATURES if feature_dropout else NUM_FEATURES
+        self.lstm = nn.LSTM(inputs, hidden_size, num_layers, batch_first=True)
+        self.readout = nn.Linear(hidden_size, 1)
+        self.cpu_dtype = None  # of matrix products over packed flows on a CPU; None: that of the weights
+
+    def forward(self, inputs, suppressed=None, packing=None):
+        """Logits of padded flows.
+
+        Args:
+            inputs: (B, T, 15) z-scores. The model is causal, so padding behind a flow's last
+                packet changes none of its logits.
+            suppressed: (B, 15) bool, features left out for the whole flow; feature dropout only.
+            packing: Packing of the flows; faster where much of the batch is padding.
+
+        Returns:
+            (B, T) logits; those behind a flow's last packet mean nothing.
+        """
+        visible = self.visible(inputs, suppressed)
+        if packing is None or not self._packs(inputs, packing):
+            return self.readout(self.lstm(visible)[0]).squeeze(-1)
+        packets = visible.flatten(0, 1)[packing.index]
+        if packets.is_cuda:  # cuDNN packs as well
+            hidden = self.lstm(PackedSequence(packets, torch.tensor(packing.sizes)))[0].data
+        else:
+            hidden = run_lstm(self.lstm, packets, packing, self.cpu_dtype)
+        logits = self.readout(hidden).squeeze(-1)
+        padded = logits.new_zeros(inputs.shape[0] * inputs.shape[1])
+        return padded.index_copy(0, packing.index, logits).view(inputs.shape[:2])
+
+    def _packs(self, inputs, packing):
+        """Whether packing is faster."""
+        only_inputs = torch.is_grad_enabled() and not self.readout.weight.requires_grad
+        padded = inputs[..., 0].numel() > WORTH_PACKING * len(packing.index)
+        return inputs.is_cuda or only_inputs or padded
+
+    def step(self, inputs, state=None):
+        """One packet of each flow: (B, 15) and the state after the packet before it -> (B,), state."""
+        hidden, state = self.lstm(self.visible(inputs[:, None]), state)
+        return self.readout(hidden[:, 0]).squeeze(-1), state
+
+    def visible(self, inputs, suppressed=None):
+        """What the LSTM is shown: suppressed values are 0, the training mean."""
+        if self.suppress != "none":
+            hide = torch.zeros_like(inputs, dtype=torch.bool)
+            # The mean direction lies in [0, 1), so a forward packet, raw value 0, is never above 0.
+            packets = inputs[..., DIRECTION] <= 0 if self.suppress == "forward" else True
+            for feature in MANIPULABLE_FEATURES:
+                hide[..., feature] = packets
+            inputs = inputs.masked_fill(hide, 0.0)
+        if not self.feature_dropout:
+            return inputs
+        if suppressed is None:
+            return torch.cat([inputs, torch.zeros_like(inputs)], dim=-1)
+        flags = suppressed[:, None].expand_as(inputs)
+        # ASSUME: 1 means suppressed, as the paper says; the authors' code has it the other way round.
+        return torch.cat([inputs.masked_fill(flags, 0.0), flags.to(inputs.dtype)], dim=-1)
+
+
+def pick_device(name):
+    """The torch device for "auto" (CUDA if there is a card), "cpu" or "cuda".
+
+    Raises:
+        InputError: CUDA is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: cuda is asked for and no CUDA card is visible; use auto or cpu, or ask for a GPU")
+    return torch.device(name)
+
+
+def save_model(path, model, mean, std, training):
+    """Write weights as safetensors with all that is needed to use them in the metadata.
+
+    Args:
+        mean, std: (15,) normalisation that the model was trained with.
+        training: JSON-serialisable description of how it was trained.
+    """
+    description = {
+        "architecture": model.architecture,
+        "features": FEATURES,
+        "mean": list(map(float, mean)),
+        "std": list(map(float, std)),
+        "training": training,
+    }
+    with atomic_path(path) as temporary:
+        weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+        safetensors.torch.save_file(weights, temporary, metadata={"rnnids": json.dumps(description, sort_keys=True)})
+
+
+def load_model(path, data=None, device="cpu"):
+    """Read a model for inference: parameters frozen, on `device`.
+
+    Args:
+        data: the FlowData it will be used on; its normalisation must be the model's own.
+
+    Raises:
+        InputError: the file is damaged, of another kind, or was trained on another data set.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})["rnnids"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        model = Detector(**description["architecture"])
+        model.load_state_dict(weights)
+        mean, std = description["mean"], description["std"]
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
+    if data is not None and not (np.array_equal(data.mean, mean) and np.array_equal(data.std, std)):
+        raise InputError(f"{path}: trained on another data set (its normalisation differs); train it on this one")
+    # Nothing here differs in training but cuDNN, which has no backward pass for an LSTM in evaluation mode.
+    return model.requires_grad_(False).to(device).train()

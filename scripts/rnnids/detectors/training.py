@@ -1,0 +1,199 @@
+"""Training a detector: mean binary cross-entropy over all packets (Sec. II), resumable.
+
+Everything random is drawn from (seed, epoch), so a run that was killed and resumed ends, on a
+CPU, with the same weights as one that was not.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from rnnids.cli import Progress, log
+from rnnids.datasets.features import NUM_FEATURES
+from rnnids.datasets.flow_data import batches_by_length, is_packet
+from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
+from rnnids.detectors.distributed import Group
+from rnnids.detectors.packed_lstm import Packing, pack
+from rnnids.errors import InputError
+from rnnids.prefetch import read_ahead
+
+CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
+ALONE = Group()
+CURVE = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training flows.
+        learning_rate: Adam's at the start; it falls to 0 along a half cosine.
+        batch_packets: upper bound of padded packets in a batch.
+        validation_fraction: of the training flows, held out to pick the best epoch.
+        precision: "auto" (bf16 where the card has it) or "float32".
+        seed: of weights, held-out flows, batches and feature dropout.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_packets: int
+    validation_fraction: float
+    precision: str
+    seed: int
+
+
+def hold_out(data, fraction, seed):
+    """Divide training flows at random into (fitted, validation); both keep every flow once."""
+    chosen = np.random.default_rng([seed, len(data)]).permutation(len(data))
+    held_out = max(1, round(fraction * len(data)))
+    if held_out >= len(data):
+        raise InputError(f"training split: validation_fraction {fraction} of {len(data)} flows leaves none to fit")
+    return data.take(np.sort(chosen[held_out:])), data.take(np.sort(chosen[:held_out]))
+
+
+def fit(model, data, settings, checkpoint, device="cpu", group=ALONE):
+    """Train `model` in place and keep a checkpoint after every epoch.
+
+    Args:
+        model: Detector with its initial weights.
+        data: FlowData of the training split.
+        checkpoint: path; an interrupted run of the same settings resumes from it.
+        group: the processes that train together.
+
+    Returns:
+        (state dict of the epoch with the smallest validation loss, rows of ``CURVE``);
+        `model` itself holds the weights of the last epoch.
+
+    Raises:
+        InputError: the training split holds one class only, too few flows are left to fit, or the loss diverges.
+    """
+    if data.is_attack.all() or not data.is_attack.any():
+        kind = "attack" if data.is_attack.any() else "benign"
+        raise InputError(f"training split: all {len(data)} flows are {kind}; check the label rules and the split")
+    fitted, validation = hold_out(data, settings.validation_fraction, settings.seed)
+    device = torch.device(device)
+    model.to(device)
+    optimiser = adam(model, settings.learning_rate)
+    run = _digest(model, data, settings)
+    curve, best = [], {}
+    if found := load_checkpoint(checkpoint, run):
+        groups, curve = found
+        best = groups["best"]
+        model.load_state_dict(groups["model"])
+        restore_optimiser(optimiser, groups["adam"])
+    for epoch in range(len(curve), settings.epochs):
+        loss = train_epoch(model, optimiser, fitted, settings, epoch, device, group)
+        validation_loss, accuracy = validate(model, validation, settings, device)
+        if not math.isfinite(loss + validation_loss):
+            raise InputError(f"epoch {epoch + 1}: training diverges; lower learning_rate {settings.learning_rate}")
+        if not curve or validation_loss < min(row["validation_loss"] for row in curve):
+            best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        curve.append(dict(zip(CURVE, (epoch, loss, validation_loss, accuracy), strict=True)))
+        log.info(
+            "epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f",
+            *(epoch + 1, settings.epochs, loss, validation_loss, accuracy),
+        )
+        if group.rank == 0:
+            groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
+            save_checkpoint(checkpoint, run, groups, curve)
+    return best, curve
+
+
+def adam(model, learning_rate):
+    """The optimiser; fused, one pass over the weights a step: with a few hundred packets a batch that shows."""
+    return torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+
+
+def train_epoch(model, optimiser, data, settings, epoch, device, group=ALONE):
+    """One pass over `data`; returns the mean loss per packet."""
+    rng = np.random.default_rng([settings.seed, epoch])
+    batches = batches_by_length(data.packet_count, settings.batch_packets, rng)
+    network = group.wrap(model)
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    packets = int(data.packet_count.sum())
+    with Progress(f"epoch {epoch + 1}", total=packets, unit="packets") as progress:
+        ready = read_ahead((rows, load_batch(data, rows[group.share(len(rows))[0]], device)) for rows in batches)
+        for index, (rows, batch) in enumerate(ready):
+            set_learning_rate(optimiser, settings, epoch + index / len(batches))
+            suppressed = None
+            if model.feature_dropout:  # each with probability 1/n, for a whole flow (Sec. V-A3)
+                suppressed = torch.from_numpy(rng.random((len(rows), NUM_FEATURES)) < 1 / NUM_FEATURES).to(device)
+            mine, weight = group.share(len(rows))
+            chosen = None if suppressed is None else suppressed[mine]
+            loss = weight * summed_loss(network, batch, settings.precision, chosen)
+            count = int(data.packet_count[rows].sum())
+            optimiser.zero_grad()
+            # The processes' gradients are averaged; their sum over the batch's packets is meant.
+            (loss * group.size / count).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+            optimiser.step()
+            total += loss.detach()
+            progress.update(count)
+    return float(group.total(total)) / packets
+
+
+def set_learning_rate(optimiser, settings, epochs_done):
+    """Half a cosine from the given rate to 0."""
+    rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs_done / settings.epochs))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B flows to train on: their rows, (B, T, 15) z-scores, packing, (B, T) bool of packets, label of each packet."""
+
+    rows: np.ndarray
+    inputs: torch.Tensor
+    packing: Packing
+    mask: torch.Tensor
+    labels: torch.Tensor
+
+
+def load_batch(data, rows, device):
+    """The flows `rows` of a FlowData on `device`, which computes on meanwhile."""
+    count = data.packet_count[rows]
+    labels = np.repeat(data.is_attack[rows].astype(np.float32), count)
+    tensors = [torch.from_numpy(array) for array in (data.padded(rows), is_packet(count), labels)]
+    if device.type == "cuda":
+        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+    inputs, mask, labels = tensors
+    return Batch(rows, inputs, pack(count, device), mask, labels)
+
+
+def summed_loss(model, batch, precision, suppressed=None):
+    """Binary cross-entropy summed over the packets of a Batch, each with its flow's label."""
+    device = batch.inputs.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
+        logits = model(batch.inputs, suppressed, batch.packing)
+    return functional.binary_cross_entropy_with_logits(logits[batch.mask].float(), batch.labels, reduction="sum")
+
+
+def use_bfloat16(precision, device):
+    """Whether matrix products run in bfloat16: only on a card that has it, never on a CPU."""
+    return precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+@torch.no_grad()
+def validate(model, data, settings, device):
+    """(mean loss, accuracy) per packet of `data`."""
+    loss = correct = packets = 0
+    for rows in batches_by_length(data.packet_count, settings.batch_packets):
+        mask = is_packet(data.packet_count[rows])
+        inputs = torch.from_numpy(data.padded(rows)).to(device)
+        logits = model(inputs, packing=pack(data.packet_count[rows], device)).float().cpu()[torch.from_numpy(mask)]
+        label = torch.from_numpy(np.repeat(data.is_attack[rows], data.packet_count[rows]))
+        loss += float(functional.binary_cross_entropy_with_logits(logits, label.float(), reduction="sum"))
+        correct += int(((logits > 0) == label).sum())
+        packets += len(label)
+    return loss / packets, correct / packets
+
+
+def _digest(model, data, settings):
+    """Text that differs whenever a checkpoint must not be resumed."""
+    return json.dumps([model.architecture, asdict(settings), data.digest()])

@@ -1,0 +1,1 @@
+"""Explanations: which features and packets decide."""

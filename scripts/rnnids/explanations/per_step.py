@@ -1,0 +1,71 @@
+"""What happens over the packets of a flow: the detector's confidence and the features themselves."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from rnnids.datasets.features import FEATURES, MANIPULABLE_FEATURES
+from rnnids.datasets.flow_data import BENIGN
+from rnnids.datasets.selection import packet_values
+from rnnids.flows.ranges import ragged_arange
+from rnnids.storage import read_hdf5
+
+DIRECTIONS = np.array(["forward", "reverse"])
+
+
+def step_of_packets(packet_count):
+    """(P,) number of each packet within its flow, from 1."""
+    return ragged_arange(np.ones(len(packet_count), dtype=np.int64), packet_count)
+
+
+def read_confidence(path):
+    """Confidence at every packet of predictions.h5: the probability given to the flow's true class.
+
+    Returns:
+        data frame attack, step, confidence, one row a packet; and the list of attack types.
+    """
+    with read_hdf5(path) as file:
+        attack, count, logits = file["flows/attack"][:], file["flows/packet_count"][:], file["packets/logit"][:]
+        attacks = json.loads(file.attrs["attacks"])
+    attack = np.repeat(attack, count)
+    towards_truth = np.where(attack == BENIGN, -1.0, 1.0) * logits
+    confidence = 1 / (1 + np.exp(-towards_truth))
+    return pd.DataFrame({"attack": attack, "step": step_of_packets(count), "confidence": confidence}), attacks
+
+
+def quantile_frame(frame, keys, column, quantiles):
+    """Number of flows and quantiles of `column` for each group of `keys`.
+
+    Args:
+        quantiles: {name: quantile}.
+
+    Returns:
+        data frame of `keys`, flows and the names of `quantiles`, sorted by `keys`.
+    """
+    groups = frame.groupby(keys)[column]
+    table = groups.quantile(list(quantiles.values())).unstack()
+    table.columns = list(quantiles)
+    table.insert(0, "flows", groups.size())
+    return table.reset_index()
+
+
+def trajectories(data):
+    """Length and interarrival time over the steps of each attack type's flows, by direction (Fig. 9).
+
+    Returns:
+        data frame attack, step, direction, flows, feature, median, q25, q75 (bytes, ms), one row
+        for every step at which a flow of the type has a packet of the direction.
+    """
+    keys = {
+        "attack": np.repeat(data.flows["attack"], data.packet_count),
+        "step": step_of_packets(data.packet_count),
+        "direction": DIRECTIONS[data.packets["direction"]],
+    }
+    tables = []
+    for feature in MANIPULABLE_FEATURES:
+        frame = pd.DataFrame({**keys, "value": packet_values(data, feature)})
+        table = quantile_frame(frame, list(keys), "value", {"median": 0.5, "q25": 0.25, "q75": 0.75})
+        table.insert(4, "feature", FEATURES[feature])
+        tables.append(table)
+    return pd.concat(tables).sort_values(["attack", "step", "direction"], kind="stable")

@@ -1,0 +1,1 @@
+"""Flows: packets grouped by connection and time-out, and their files."""

@@ -1,0 +1,1 @@
+"""Labels: who attacked whom, and when."""

@@ -1,0 +1,138 @@
+"""The ground truth of UNSW-NB15 as labels: one row per attack flow, times in whole seconds.
+
+A flow is labelled by a row of the same 5-tuple, in either direction, if its life overlaps the row's
+from `Start time` - 60 s to `Last time` + 60 s, touching not being an overlap. Of several categories the
+first of ``CATEGORIES`` labels it. The row's source is the attacker.
+"""
+
+import difflib
+
+import numpy as np
+
+from rnnids.errors import InputError
+from rnnids.labels.joins import key_numbers, overlaps
+from rnnids.labels.tables import (
+    LabelGroup,
+    LabelRows,
+    describe,
+    keep_rows,
+    parse_ends,
+    parse_numbers,
+    read_table,
+    tuple_columns,
+)
+
+COLUMNS = {  # of the file: here
+    "Start time": "start",
+    "Last time": "end",
+    "Attack category": "category",
+    "Protocol": "protocol",
+    "Source IP": "source_address",
+    "Source Port": "source_port",
+    "Destination IP": "destination_address",
+    "Destination Port": "destination_port",
+}
+# By priority, the authors' order.
+CATEGORIES = (
+    "Worms",
+    "Backdoors",
+    "Fuzzers",
+    "Shellcode",
+    "Exploits",
+    "DoS",
+    "Reconnaissance",
+    "Analysis",
+    "Generic",
+)
+NAMES = {name.lower(): name for name in CATEGORIES} | {"backdoor": "Backdoors", "": "", "normal": "", "benign": ""}
+TOLERANCE_NS = 60 * 10**9
+SECOND = 10**9
+LAST_SECOND = 7258118400  # the year 2200
+
+
+def read_ground_truth(path):
+    """Read a ground-truth file.
+
+    Times are seconds since 1970 UTC. `Backdoor` is `Backdoors`; case and blanks do not count; a row
+    without category is benign and says nothing. Rows that repeat others count once.
+
+    Returns:
+        LabelRows; its groups are the categories that occur, those of low priority first.
+
+    Raises:
+        InputError: not such a file, an unknown category, no row that can match a flow.
+    """
+    frame = read_table(path, list(COLUMNS)).rename(columns=COLUMNS)
+    columns, faults = parse_ends(frame)
+    for end in ("start", "end"):
+        seconds, valid = parse_numbers(frame[end], 0, LAST_SECOND)
+        columns[f"{end}_ns"] = seconds * SECOND
+        faults.append(("no time", ~valid))
+    names = frame["category"].str.lower().map(NAMES)
+    faults = [("no category, so benign", (names == "").to_numpy()), *faults]
+    repeated = frame.assign(category=names).duplicated().to_numpy()
+    rows, skipped = keep_rows(columns, [*faults, ("repeats another row", repeated)])
+    if not len(rows):
+        raise InputError(f"{path}: no row can match a flow ({describe(skipped)}); is it the ground truth?")
+    _refuse_unknown(path, frame["category"].iloc[rows])
+    columns = {name: column[rows] for name, column in columns.items()}
+    return _grouped(columns, names.iloc[rows], skipped)
+
+
+def _refuse_unknown(path, texts):
+    unknown = texts[~texts.str.lower().isin(NAMES)]
+    if len(unknown):
+        near = difflib.get_close_matches(unknown.iloc[0], CATEGORIES, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"the categories are {', '.join(CATEGORIES)}"
+        raise InputError(f"{path}:{unknown.index[0]}: unknown attack category {unknown.iloc[0]!r}; {remedy}")
+
+
+def _grouped(columns, names, skipped):
+    groups, group = [], np.zeros(len(names), dtype=np.int64)
+    for name in reversed(CATEGORIES):
+        here = (names == name).to_numpy()
+        if here.any():
+            group[here] = len(groups)
+            times = int(columns["start_ns"][here].min()), int(columns["end_ns"][here].max())
+            groups.append(LabelGroup(int(names.index[here][0]), int(here.sum()), *times, name, name))
+    return LabelRows(columns, group, groups, skipped)
+
+
+class GroundTruthMatcher:
+    """Matches flows with the rows of a ground truth."""
+
+    def __init__(self, rows, flows):
+        self.rows = rows
+        ways = [tuple_columns(flows, swapped) for swapped in (False, True)]
+        self.row_key, *keys = key_numbers(tuple_columns(rows.columns), *ways)
+        # Most flows have no row at all; only the others are joined by time.
+        self.candidates = np.flatnonzero(np.isin(keys[0], self.row_key) | np.isin(keys[1], self.row_key))
+        self.keys = [key[self.candidates] for key in keys]
+        self.start = flows["start_ns"][self.candidates]
+        self.end = self.start + flows["duration_ns"][self.candidates]
+
+    def match(self, offset_ns=0):
+        """Flows of each category, the windows moved by `offset_ns`.
+
+        Returns:
+            list over groups of (rows, swapped): indices of flows; bool, those that match with the ends
+            swapped only, so that the attacker responds.
+        """
+        start = self.rows.columns["start_ns"] + (offset_ns - TOLERANCE_NS)
+        end = self.rows.columns["end_ns"] + (offset_ns + TOLERANCE_NS)
+        hits = []
+        for index in range(len(self.rows.groups)):
+            here = self.rows.group == index
+            windows = self.row_key[here], start[here], end[here]
+            forward, swapped = (overlaps(key, self.start, self.end, *windows) for key in self.keys)
+            found = forward | swapped
+            hits.append((self.candidates[found], ~forward[found]))
+        return hits
+
+    def unmatched(self, offset_ns=0):
+        """(groups,) rows of each category that match no flow, the windows moved by `offset_ns`."""
+        lives = np.concatenate(self.keys), np.tile(self.start, 2), np.tile(self.end, 2)
+        columns = self.rows.columns
+        windows = columns["start_ns"] + (offset_ns - TOLERANCE_NS), columns["end_ns"] + (offset_ns + TOLERANCE_NS)
+        found = overlaps(self.row_key, *windows, *lives)
+        return np.bincount(self.rows.group[~found], minlength=len(self.rows.groups))

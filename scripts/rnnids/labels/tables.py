@@ -1,0 +1,187 @@
+"""Label files with one row per flow or per attack: reading them, whatever program wrote them."""
+
+import ipaddress
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rnnids.cli import log
+from rnnids.errors import InputError
+from rnnids.labels.labelling import ICMP, endpoints
+from rnnids.labels.rules import PROTOCOLS
+
+MATCHABLE = tuple(PROTOCOLS.values())  # what flows can have
+REMEDY = "save it as CSV in UTF-8 with commas"
+
+
+@dataclass(frozen=True)
+class LabelGroup:
+    """The rows of one attack type of a label file: where several match a flow, the last group wins.
+
+    Attributes:
+        line: of the first row. rows: how many there are.
+        start_ns, end_ns: from the first of their starts to the last of their ends; ns since 1970 UTC.
+        attack, category: names.
+        source, destination: empty; rules have networks here.
+    """
+
+    line: int
+    rows: int
+    start_ns: int
+    end_ns: int
+    attack: str
+    category: str
+    source: str = ""
+    destination: str = ""
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """M rows of a label file that can match flows.
+
+    Attributes:
+        columns: (M,) columns named as those of flow files: start_ns, end_ns (before any tolerance),
+            source_address, destination_address, source_port, destination_port, protocol.
+        group: (M,) index into `groups`.
+        groups: list of LabelGroup.
+        skipped: {reason: rows} of the rows left out.
+    """
+
+    columns: dict
+    group: np.ndarray
+    groups: list
+    skipped: dict
+
+
+def read_table(path, names):
+    """Read some columns of a CSV file as strings without surrounding blanks.
+
+    Headings are compared without regard to case and blanks. Text that is not UTF-8 is taken for
+    Windows-1252, as office programs write it. Cells beyond the headings are ignored.
+
+    Returns:
+        data frame with columns `names`, its index being the line in the file (quoted line breaks aside).
+
+    Raises:
+        InputError: no such file, UTF-16, a column missing, no rows.
+    """
+    _refuse_other_encodings(path)
+    try:
+        frame = _read_csv(path, names, "utf-8-sig")
+    except UnicodeDecodeError:
+        log.warning("warning: %s: not UTF-8; read as Windows-1252", path)
+        frame = _read_csv(path, names, "cp1252")
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise InputError(f"{path}:1: missing column {', '.join(missing)}; {REMEDY} and the columns {', '.join(names)}")
+    if frame.empty:
+        raise InputError(f"{path}: no rows below the headings; is the file whole?")
+    frame.index += 2
+    return frame[list(names)].fillna("").apply(lambda column: column.str.strip())
+
+
+def _refuse_other_encodings(path):
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1024)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if b"\0" in start:
+        raise InputError(f"{path}:1: text in UTF-16, or no text at all; {REMEDY}")
+
+
+def _read_csv(path, names, encoding):
+    known = {_plain(name): name for name in names}
+    try:
+        frame = pd.read_csv(
+            path,
+            dtype=str,
+            encoding=encoding,
+            encoding_errors="strict" if encoding == "utf-8-sig" else "replace",
+            keep_default_na=False,
+            index_col=False,
+            skip_blank_lines=False,
+            usecols=lambda name: _plain(name) in known,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not a CSV file ({str(error).strip()}); {REMEDY}") from error
+    return frame.rename(columns=lambda name: known[_plain(name)])
+
+
+def _plain(name):
+    return " ".join(name.split()).lower()
+
+
+def parse_addresses(texts):
+    """((N, 16) uint8 as in flow files, (N,) bool: it is an address) of a column of strings."""
+    codes, values = pd.factorize(texts)
+    packed = np.zeros((len(values) + 1, 16), dtype=np.uint8)
+    valid = np.zeros(len(values) + 1, dtype=bool)
+    for row, text in enumerate(values):
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            continue
+        mapped = bytes(10) + b"\xff\xff" if address.version == 4 else b""
+        packed[row], valid[row] = np.frombuffer(mapped + address.packed, dtype=np.uint8), True
+    return packed[codes], valid[codes]
+
+
+def parse_numbers(texts, lowest, highest):
+    """((N,) int64, (N,) bool: it is a whole number in the range) of a column of strings."""
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    valid = (numbers >= lowest) & (numbers <= highest) & (numbers == np.floor(numbers))
+    return np.where(valid, numbers, 0).astype(np.int64), valid
+
+
+def parse_protocols(texts):
+    """((N,) uint8, (N,) bool: it is one that flows can have) of a column of names or numbers."""
+    numbers, numeric = parse_numbers(texts, 0, 255)
+    named = texts.str.lower().map(PROTOCOLS | {"ipv6-icmp": PROTOCOLS["icmpv6"]}).fillna(0).to_numpy(dtype=np.int64)
+    protocol = np.where(numeric, numbers, named)
+    return protocol.astype(np.uint8), np.isin(protocol, MATCHABLE)
+
+
+def parse_ends(frame):
+    """The 5-tuples of a table with columns protocol, source_address and so on, as strings.
+
+    Returns:
+        ({name: (N,) column}, [(reason, (N,) bool: left out for it)]), the first reason of a row counting.
+    """
+    columns, faults = {}, []
+    columns["protocol"], known = parse_protocols(frame["protocol"])
+    faults.append(("protocol of no flow", ~known))
+    has_ports = ~np.isin(columns["protocol"], ICMP)
+    for end in ("source", "destination"):
+        columns[f"{end}_address"], valid = parse_addresses(frame[f"{end}_address"])
+        faults.append(("no address", ~valid))
+        port, valid = parse_numbers(frame[f"{end}_port"], 0, 65535)
+        columns[f"{end}_port"] = port.astype(np.uint16)
+        faults.append(("no port", ~valid & has_ports))
+    return columns, faults
+
+
+def keep_rows(columns, faults):
+    """(rows to keep, {reason: rows left out}): each row is left out for its first fault."""
+    kept, skipped = np.ones(len(columns["protocol"]), dtype=bool), {}
+    for reason, bad in faults:
+        count = int(np.count_nonzero(kept & bad))
+        if count:
+            skipped[reason] = skipped.get(reason, 0) + count
+        kept &= ~bad
+    return np.flatnonzero(kept), skipped
+
+
+def describe(skipped):
+    """{reason: rows} in words."""
+    return ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
+
+
+def tuple_columns(columns, swapped=False):
+    """The 5-tuple with direction as a list of columns; ICMP, which has no ports, with ports 0."""
+    ends = endpoints(columns)
+    has_ports = ~np.isin(columns["protocol"], ICMP)
+    order = ("destination", "source") if swapped else ("source", "destination")
+    parts = [(ends[end][0][:, 0], ends[end][0][:, 1], np.where(has_ports, ends[end][1], 0)) for end in order]
+    return [*parts[0], *parts[1], columns["protocol"]]

@@ -1,0 +1,75 @@
+"""The label audit as a table of numbers and as a page for people."""
+
+from rnnids.reporting.tables import captioned_table, html_page
+from rnnids.storage import read_csv
+
+TIMES = ("start", "end", "first", "last")  # shown to the second; the CSV has them in full
+ON_ONE_LINE = str.maketrans({"T": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
+RULES = (
+    "Flows of each rule, times in UTC. A rule without flows is marked; of several rules that match a flow the last one"
+    " labels it."
+)
+COUNTS = (
+    "Rows of the label file that were left out, if any; flows that rules matched, that several matched, and that got"
+    " the label of the connection they continue."
+)
+NEIGHBOURS = (
+    "Benign flows between attacker and victim of an attack flow, at most {margin:g} s before or after it: a window"
+    " may be too short. Same port: those of them to the port that was attacked."
+)
+TWINS = (
+    "Test flows with a duplicate in the training split: same protocol, destination port, and lengths, directions and"
+    " flags of all packets; near duplicates: of the first {prefix} packets, lengths in steps of {step} bytes."
+    " Contradictions: near duplicates of the other class anywhere. For capture, each capture is tested in turn."
+)
+
+
+def rule_table(path):
+    """The label report with a remark on each rule that matched nothing."""
+    frame = read_csv(path, ("attack", "category"), ("rule", "flows", "rows", "rows_without_flows"))
+    frame["remark"] = frame["flows"].eq(0).map({True: "matches no flow", False: ""})
+    return frame.drop(columns="category").fillna("")
+
+
+def label_counts(path):
+    """Section `labels` of the data set report."""
+    frame = read_csv(path, ("section", "item"), ("count",))
+    return frame[frame["section"].isin(["labels", "skipped_label_rows"])].drop(columns="section")
+
+
+def with_shares(twins):
+    """Twins with their share of the flows tested, in percent; empty where none is tested."""
+    shares = {
+        f"{name}_percent": (100 * twins[name] / twins["flows"].where(twins["flows"] > 0)).round(2)
+        for name in ("duplicates", "near_duplicates", "contradictions")
+    }
+    return twins.assign(**shares)
+
+
+def tidy(section, frame, subjects):
+    """One row a number: section, subject, measure, value."""
+    subject = frame[subjects].astype(str).agg(" / ".join, axis=1)
+    values = frame.drop(columns=subjects).astype(object).assign(section=section, subject=subject)
+    long = values.melt(id_vars=["section", "subject"], var_name="measure")
+    return long[long["value"].astype(str).ne("") & long["value"].notna()]
+
+
+def page(name, sections):
+    """The tables of a data set as HTML; sections: (name, data frame, columns that say of what, caption)."""
+    parts = [f"<h1>Label audit of {name}</h1>"]
+    for _, frame, subjects, caption in sections:
+        shown = frame.astype(object).where(frame.notna(), "")
+        for column in shown.columns.intersection(TIMES):
+            shown[column] = shown[column].str[:19].str.translate(ON_ONE_LINE)
+        headings = [column.replace("_percent", ", %").replace("_", " ") for column in shown]
+        text = [column.replace("_", " ") for column in (*subjects, *TIMES, "source", "destination", "remark")]
+        rows = [tuple(_cell(value) for value in row) for row in shown.itertuples(index=False)]
+        parts.append(captioned_table(headings, rows, caption, text))
+    return html_page(f"Label audit of {name}", parts)
+
+
+def _cell(value):
+    """A number with separators or with two digits, a key in words, any other text as it is."""
+    if isinstance(value, str):
+        return value.replace("_", " ")
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"

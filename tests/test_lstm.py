@@ -1,0 +1,130 @@
+"""The detector: causal, blind where it should be, and the same after saving."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import safetensors
+import torch
+
+from rnnids.datasets.features import DIRECTION, INTERARRIVAL_TIME, NUM_FEATURES, PACKET_LENGTH
+from rnnids.detectors.lstm import Detector, load_model, pick_device, save_model
+from rnnids.errors import InputError
+
+
+def detector(**variant):
+    torch.manual_seed(0)
+    return Detector(hidden_size=8, num_layers=2, **variant)
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(1)
+    values = torch.randn(6, 7, NUM_FEATURES)
+    values[..., DIRECTION] = torch.where(torch.rand(6, 7) < 0.5, -1.0, 1.0)  # z-scores of forward and reverse
+    return values
+
+
+def test_causal_so_padding_is_inert(inputs):
+    model = detector()
+    changed = inputs.clone()
+    changed[:, 4:] = 9.0
+    assert torch.equal(model(inputs)[:, :4], model(changed)[:, :4])
+    assert torch.allclose(model(inputs)[:, :4], model(inputs[:, :4]), atol=1e-6)
+    assert not torch.equal(model(inputs)[:, 4:], model(changed)[:, 4:])
+
+
+@pytest.mark.parametrize("variant", [{}, {"feature_dropout": True}, {"suppress": "forward"}])
+def test_steps_give_what_whole_flows_give(inputs, variant):
+    model, state, logits = detector(**variant), None, []
+    for packet in inputs.unbind(dim=1):
+        logit, state = model.step(packet, state)
+        logits.append(logit)
+    assert torch.allclose(torch.stack(logits, dim=1), model(inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize(("suppress", "hidden"), [("both", "any"), ("forward", "forward")])
+@pytest.mark.parametrize("feature", [PACKET_LENGTH, INTERARRIVAL_TIME])
+def test_reduced_models_do_not_see_what_they_must_not(inputs, suppress, hidden, feature):
+    model = detector(suppress=suppress)
+    forward = inputs[..., DIRECTION] < 0
+    changed = inputs.clone()
+    changed[..., feature] += 5.0 * (forward if hidden == "forward" else True)
+    assert torch.equal(model(inputs), model(changed))
+    if suppress == "forward":
+        changed[..., feature] += 5.0 * ~forward
+        assert not torch.equal(model(inputs), model(changed))
+
+
+def test_feature_dropout_flag_reaches_the_net(inputs):
+    model = detector(feature_dropout=True)
+    suppressed = torch.zeros(6, NUM_FEATURES, dtype=torch.bool)
+    suppressed[:, 2] = True
+    changed = inputs.clone()
+    changed[..., 2] = 4.0
+    assert torch.equal(model(inputs, suppressed), model(changed, suppressed))
+    zero = inputs.clone()
+    zero[..., 2] = 0.0
+    assert not torch.allclose(model(zero, suppressed), model(zero))  # missing is not the same as zero
+    assert torch.equal(model(inputs), model(inputs, torch.zeros_like(suppressed)))
+
+
+def test_save_and_load(tmp_path):
+    model = detector(suppress="forward")
+    mean, std = np.arange(15.0), np.arange(1.0, 16.0)
+    save_model(tmp_path / "w.safetensors", model, mean, std, {"epoch": 3})
+    loaded = load_model(tmp_path / "w.safetensors")
+    assert loaded.architecture == model.architecture
+    weights = model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    with safetensors.safe_open(tmp_path / "w.safetensors", framework="pt") as file:
+        description = json.loads(file.metadata()["rnnids"])
+    assert (description["mean"], description["std"]) == (mean.tolist(), std.tolist())
+    assert description["training"] == {"epoch": 3}
+    assert description["features"][PACKET_LENGTH] == "packet_length"
+
+
+def test_a_model_goes_with_its_normalisation(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_model(path, detector(), np.ones(15), np.full(15, 2.0), {})
+    load_model(path, SimpleNamespace(mean=np.ones(15), std=np.full(15, 2.0)))
+    for mean, std in ((1.0, 2.0 + 1e-15), (1.0 + 1e-15, 2.0)):
+        with pytest.raises(InputError, match="another data set"):
+            load_model(path, SimpleNamespace(mean=np.full(15, mean), std=np.full(15, std)))
+
+
+def test_any_damage_to_the_description_is_reported(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_model(path, detector(), np.ones(15), np.ones(15), {})
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    end = 8 + int.from_bytes(content[:8], "little")
+    found = 0
+    for place in rng.integers(0, end, 150):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(7)
+        path.write_bytes(damaged)
+        try:
+            load_model(path, SimpleNamespace(mean=np.ones(15), std=np.ones(15)))
+        except InputError:
+            found += 1
+    assert found > 75
+
+
+def test_wrong_files(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_model(path, detector(), np.ones(15), np.ones(15), {})
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="damaged"):
+        load_model(path)
+    with pytest.raises(InputError, match="absent"):
+        load_model(tmp_path / "absent.safetensors")
+
+
+def test_device():
+    assert pick_device("cpu").type == "cpu"
+    if not torch.cuda.is_available():
+        assert pick_device("auto").type == "cpu"
+        with pytest.raises(InputError, match="cuda"):
+            pick_device("cuda")
