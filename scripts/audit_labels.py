@@ -6,10 +6,15 @@ each way to split, the test flows that have a duplicate or near duplicate in the
 holds the same numbers, one a line.
 """
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
 import pandas as pd
 
-from rnnids import cli
-from rnnids.datasets.audit import read_flows, twins_by_split, unlabelled_neighbours
+from rnnids import cli, settings
+from rnnids.datasets.audit import LabelAudit, read_flow_columns, twins_by_split, unlabelled_neighbours
+from rnnids.datasets.build import DatasetOptions
 from rnnids.datasets.near_duplicates import LENGTH_STEP
 from rnnids.datasets.report import format_time
 from rnnids.reporting.audit_page import (
@@ -25,40 +30,42 @@ from rnnids.reporting.audit_page import (
 )
 from rnnids.storage import atomic_path, write_csv
 
+# Settings of a data set that the audit has no use for.
+OF_BUILDING = {field.name for field in settings.fields(DatasetOptions)} - {"test_fraction"}
 
-def arguments():
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
     parser.add_argument("--label-report", required=True, help="flows of each rule (CSV)")
     parser.add_argument("--report", required=True, help="counts of flows and packets (CSV)")
-    parser.add_argument("--test-fraction", required=True, type=float, help="of splits by flow and by time")
-    parser.add_argument("--seed", required=True, type=int, help="of the split by flow")
-    parser.add_argument("--margin", required=True, type=cli.positive(float), help="seconds around an attack flow")
-    parser.add_argument("--prefix-packets", required=True, type=cli.positive(int), help="that near duplicates share")
-    parser.add_argument("--name", required=True, help="name of the data set")
+    settings.add_options(parser, LabelAudit)
+    settings.add_options(parser, DatasetOptions, leave_out=OF_BUILDING)
+    parser.add_argument("--seed", type=int, default=0, help="of the split by flow")
+    parser.add_argument("--name", default="", help="name of the data set; empty: that of its folder")
     parser.add_argument("--output", required=True, help="output: all numbers (CSV)")
     parser.add_argument("--html", required=True, help="output: the tables for people (HTML)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    flows, attacks = read_flows(args.dataset)
-    neighbours = unlabelled_neighbours(flows, attacks, round(args.margin * 1e9))
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    audit = settings.from_args(LabelAudit, args)
+    flows, attacks = read_flow_columns(args.dataset)
+    neighbours = unlabelled_neighbours(flows, attacks, round(audit.margin * 1e9))
     for end in ("first", "last"):
         neighbours[end] = [format_time(time) if time else "" for time in neighbours[end]]
-    twins = with_shares(
-        twins_by_split(args.dataset, flows, attacks, args.test_fraction, args.seed, args.prefix_packets)
-    )
+    ways = {"prefix_packets": audit.prefix_packets, "test_fraction": args.test_fraction, "seed": args.seed}
+    twins = with_shares(twins_by_split(args.dataset, flows, attacks, **ways))
     sections = [
         ("rules", rule_table(args.label_report), ["rule", "attack"], RULES),
         ("labels", label_counts(args.report), ["item"], COUNTS),
-        ("neighbours", neighbours, ["attack"], NEIGHBOURS.format(margin=args.margin)),
-        ("twins", twins, ["split", "attack"], TWINS.format(prefix=args.prefix_packets, step=LENGTH_STEP)),
+        ("neighbours", neighbours, ["attack"], NEIGHBOURS.format(margin=audit.margin)),
+        ("twins", twins, ["split", "attack"], TWINS.format(prefix=audit.prefix_packets, step=LENGTH_STEP)),
     ]
     write_csv(args.output, pd.concat([tidy(*section[:3]) for section in sections], ignore_index=True))
     with atomic_path(args.html) as path:
-        path.write_text(page(args.name, sections), encoding="utf-8")
+        path.write_text(page(args.name or Path(args.dataset).resolve().parent.name, sections), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ forward packets, bit 2: the reverse packets) and full_packet_count (before the c
 left out or labelled is counted in the reports. The order of the flow files does not matter.
 """
 
-from rnnids import cli
-from rnnids.datasets.build import Settings, assemble, write_dataset
+import argparse
+from collections.abc import Sequence
+
+from rnnids import cli, settings
+from rnnids.datasets.build import DatasetOptions, assemble, write_dataset
 from rnnids.datasets.report import (
     attack_counts,
     dataset_report,
@@ -22,55 +25,43 @@ from rnnids.datasets.report import (
     warn_about_overlaps,
     warn_about_splits,
 )
-from rnnids.datasets.splits import SPLITS
 from rnnids.flows.files import read_captures
-from rnnids.labels.labelling import label_flows
-from rnnids.labels.sources import LABEL_KINDS, read_labels
-from rnnids.storage import atomic_path, provenance
+from rnnids.labels.labelling import Labelling, label_flows, read_labels
+from rnnids.storage import provenance, write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--flows", required=True, nargs="+", help="flow files (HDF5), one per capture")
     parser.add_argument("--labels", required=True, nargs="+", help="label file (CSV); of kind flow_csv also several")
-    parser.add_argument("--label-kind", required=True, choices=LABEL_KINDS, help="what the label file is")
-    parser.add_argument("--time-zone", help="IANA name or offset of label times that have none, e.g. UTC-03:00")
-    parser.add_argument("--split", required=True, choices=SPLITS, help="what is divided: see scripts/rnnids/splits.py")
-    parser.add_argument("--test-fraction", required=True, type=float, help="for split flow and time")
-    parser.add_argument("--test-captures", nargs="+", default=[], help="names, for split capture")
-    parser.add_argument("--seed", required=True, type=int, help="of split flow")
-    parser.add_argument("--max-packets", required=True, type=int, help="of a flow, the first ones")
-    parser.add_argument("--follow-connections", action="store_true", help="label what goes on after RST or FIN")
-    parser.add_argument("--both-directions", nargs="+", default=[], help="categories whose attacker controls both ends")
+    settings.add_options(parser, Labelling)
+    settings.add_options(parser, DatasetOptions)
+    parser.add_argument("--seed", type=int, default=0, help="of split flow")
     parser.add_argument("--output", required=True, help="output: data set (HDF5)")
     parser.add_argument("--report", required=True, help="output: counts of flows and packets (CSV)")
     parser.add_argument("--label-report", required=True, help="output: flows of each rule (CSV)")
     parser.add_argument("--counts", required=True, help="output: flows of each attack type (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    settings = Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
-    source = read_labels(args.label_kind, args.labels, args.time_zone)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    options = settings.from_args(DatasetOptions, args)
+    source = read_labels(args.labels, settings.from_args(Labelling, args))
     captures, flows = read_captures(args.flows)
     warn_about_overlaps(captures, flows)
     idle_timeout_ns = round(float(captures[0].attributes["idle_timeout"]) * 1e9)
     matcher = source.matcher(flows)
-    labels = label_flows(flows, matcher, idle_timeout_ns, args.follow_connections)
-    warn_about_labels(source, labels, matcher, flows)
-    dataset = assemble(captures, flows, source.rules, labels, settings)
+    labels = label_flows(flows, matcher, idle_timeout_ns, follow_connections=options.follow_connections)
+    warn_about_labels(source, labels, matcher, flows=flows)
+    dataset = assemble(captures, flows, labels, rules=source.rules, options=options, seed=args.seed)
     counts = attack_counts(dataset)
     warn_about_splits(counts)
     made_by = provenance("build_dataset.py", vars(args), [*args.flows, *args.labels])
-    write_dataset(args.output, captures, dataset, args.max_packets, made_by)
-    for path, table in (
-        (args.report, dataset_report(captures, flows, source, labels, dataset)),
-        (args.label_report, label_report(source, labels)),
-        (args.counts, counts),
-    ):
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False)
+    write_dataset(args.output, captures, dataset, max_packets=options.max_packets, made_by=made_by)
+    write_csv(args.report, dataset_report(captures, flows, dataset, source=source, labels=labels))
+    write_csv(args.label_report, label_report(source, labels))
+    write_csv(args.counts, counts)
 
 
 if __name__ == "__main__":

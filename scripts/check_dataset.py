@@ -10,7 +10,7 @@ import os
 from rnnids import cli
 from rnnids.captures.check import Finding, check_capture, split_member
 from rnnids.errors import InputError
-from rnnids.labels.sources import LABEL_KINDS, read_labels
+from rnnids.labels.labelling import LABEL_KINDS, Labelling, read_labels
 from rnnids.storage import write_csv
 
 
@@ -60,7 +60,7 @@ def check_one(path, sizes, args):
 def check_labels(kind, paths, time_zone):
     """Finding of the label files."""
     try:
-        source = read_labels(kind, paths, time_zone)
+        source = read_labels(paths, Labelling(label_kind=kind, time_zone=time_zone))
     except InputError as error:
         return Finding("labels", None, "", str(error))
     attacks = len({rule.attack for rule in source.rules})

@@ -1,10 +1,10 @@
 """From flow files to a data set: what is kept, cut, split, normalised, counted and refused."""
 
+import copy
 import itertools
 import json
 import logging
 import math
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from generated_flows import (
 
 import build_dataset
 import extract_flows
-from rnnids.datasets.build import Moments
+from rnnids.datasets.build import DatasetOptions, Moments
 from rnnids.datasets.encoding import encode_packets
 from rnnids.datasets.flow_data import TEST, TRAIN, load_dataset
 from rnnids.datasets.splits import split_by_flow, split_by_time
@@ -41,39 +41,31 @@ OUTPUTS = {"output": "dataset.h5", "report": "report.csv", "label_report": "labe
 DEFAULTS = {"split": "flow", "test_fraction": 0.333333, "seed": 0, "max_packets": 10, "both_directions": ["Botnet"]}
 
 
-def run(monkeypatch, script, **options):
+def run(script, **options):
     """Run a script's main() with options as the configuration would give them."""
-    words = [script.__name__]
+    words = []
     for name, value in options.items():
-        if value is not False:
-            words.append(f"--{name.replace('_', '-')}")
-            words += [] if value is True else map(str, value if isinstance(value, list) else [value])
-    monkeypatch.setattr(sys, "argv", words)
-    script.main()
+        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
+        words += [] if isinstance(value, bool) else map(str, value if isinstance(value, list) else [value])
+    script.main(words)
 
 
 @pytest.fixture
-def build(tmp_path, monkeypatch):
+def build(tmp_path):
     """Builds a data set by the script: build(flow files, option=...) -> folder of the four outputs."""
     rules = tmp_path / "rules.csv"
     rules.write_text("\n".join([COLUMNS, SCAN, BOT, FLOOD, ""]))
 
     def call(flows, folder="out", **options):
         paths = {name: tmp_path / folder / file for name, file in OUTPUTS.items()}
-        command = (
-            DEFAULTS
-            | {"flows": flows, "labels": rules, "label_kind": "rules", "follow_connections": True}
-            | paths
-            | options
-        )
-        run(monkeypatch, build_dataset, **command)
+        run(build_dataset, **DEFAULTS | {"flows": flows, "labels": rules} | paths | options)
         return tmp_path / folder
 
     return call
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made_once(tmp_path_factory):
     """Three flow files of 1,200 flows together, all of one hour: {path: (flows, packet count, packets)}."""
     folder, rng, files = tmp_path_factory.mktemp("flows"), np.random.default_rng(1), {}
     for name, count in (("mon", 300), ("tue", 500), ("wed", 400)):
@@ -81,6 +73,12 @@ def made(tmp_path_factory):
         files[folder / f"{name}.h5"] = (flows, *random_packets(rng, flows))
         write_flow_file(folder / f"{name}.h5", *files[folder / f"{name}.h5"])
     return files
+
+
+@pytest.fixture
+def made(made_once):
+    """The three flow files of ``made_once``, and their contents to do with as one likes."""
+    return copy.deepcopy(made_once)
 
 
 def small_file(path, seconds, source="172.16.0.1", **attributes):
@@ -206,7 +204,7 @@ def test_split_by_flow_does_not_follow_the_time():
 def test_split_by_time_tests_the_tail_of_each_type_in_each_capture():
     rng = np.random.default_rng(2)
     start, capture, attack = rng.integers(0, 300, 2000), rng.integers(0, 3, 2000), rng.integers(0, 4, 2000)
-    split = split_by_time(start, capture, attack, 1 / 3)
+    split = split_by_time(start, capture, attack, test_fraction=1 / 3)
     for here in range(3):
         for kind in range(4):
             group = (capture == here) & (attack == kind)
@@ -367,8 +365,6 @@ def test_captures_that_do_not_belong_together_are_refused(build, tmp_path, attri
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"test_fraction": 1}, "--test-fraction: 1.0 is not between 0 and 1"),
-        ({"max_packets": 0}, "--max-packets: 0 is less than 1"),
         ({"split": "capture"}, "--test-captures: .* name some of [montuewd, ]+$"),
         ({"split": "capture", "test_captures": ["teu"]}, "no capture is called 'teu'; did you mean 'tue'"),
         ({"split": "capture", "test_captures": ["mon", "tue", "wed"]}, "no flows in the training split"),
@@ -378,6 +374,34 @@ def test_impossible_settings_are_refused(build, made, tmp_path, options, expecte
     with pytest.raises(InputError, match=expected):
         build(sorted(made), **options)
     assert not (tmp_path / "out/dataset.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("test_fraction", 1, "expected above 0 and below 1"),
+        ("max_packets", 0, "expected at least 1"),
+        ("split", "attack", "allowed: flow, time, capture"),
+    ],
+)
+def test_settings_out_of_range_are_refused(build, made, tmp_path, capsys, option, value, expected):
+    with pytest.raises(InputError, match=f"{option}: .*{expected}"):
+        DatasetOptions(**{option: value})
+    with pytest.raises(SystemExit, match="2"):
+        build(sorted(made), **{option: value})
+    assert f"argument --{option.replace('_', '-')}: " in (said := capsys.readouterr().err) and expected in said
+    assert not (tmp_path / "out/dataset.h5").exists()
+
+
+def test_inputs_and_outputs_are_enough(build, made, tmp_path):
+    """What the configuration says by default is what the script does by default."""
+    rules = tmp_path / "rules.csv"
+    rules.write_text("\n".join([COLUMNS, SCAN, BOT, FLOOD, ""]))
+    paths = {name: tmp_path / "bare" / file for name, file in OUTPUTS.items()}
+    run(build_dataset, flows=list(made), labels=rules, **paths)
+    given = build(list(made), max_packets=100, both_directions=["Botnet", "Backdoors"], follow_connections=True)
+    bare, full = (load_dataset(folder / "dataset.h5") for folder in (tmp_path / "bare", given))
+    assert bare.digest() == full.digest()
 
 
 def test_a_training_split_needs_both_classes(build, tmp_path):
@@ -424,18 +448,18 @@ def test_flows_that_do_not_fit_their_packets_are_refused(build, tmp_path):
         build([path])
 
 
-def extract(monkeypatch, pcap, folder):
+def extract(pcap, folder):
     """The flow file of a capture with the paper's time-outs."""
     output = folder / f"{pcap.name.split('.')[0]}.h5"
     windows = {"idle_timeout": 300, "active_timeout": 1800, "duplicate_window": 0.01, "reorder_window": 1}
-    run(monkeypatch, extract_flows, pcap=pcap, output=output, **windows)
+    run(extract_flows, pcap=pcap, output=output, **windows)
     return output
 
 
-def test_the_shipped_captures_come_out_as_described(build, tmp_path, monkeypatch):
+def test_the_shipped_captures_come_out_as_described(build, tmp_path):
     pcaps = sorted((REPOSITORY / "resources/lab").glob("*.pcap.gz"))
     rules = REPOSITORY / "config/labels/lab.csv"
-    folder = build([extract(monkeypatch, pcap, tmp_path) for pcap in pcaps], labels=rules, max_packets=100)
+    folder = build([extract(pcap, tmp_path) for pcap in pcaps], labels=rules, max_packets=100)
     data, report = load_dataset(folder / "dataset.h5"), counts_of(folder / "report.csv")
     assert len(data) == 28_874  # as go-flows counts them
     assert (report["flows_matched_by_several_rules"], report["flows_with_negative_interarrival_time"]) == (0, 0)
@@ -461,9 +485,9 @@ def test_the_shipped_captures_come_out_as_described(build, tmp_path, monkeypatch
 @pytest.mark.shared
 @pytest.mark.skipif(not PUBLIC.exists(), reason="pieces of CIC-IDS-2017 are not here")
 @pytest.mark.parametrize("rules", ["corrected", "published"])
-def test_pieces_of_cic_ids_2017_get_their_labels(build, tmp_path, monkeypatch, rules):
+def test_pieces_of_cic_ids_2017_get_their_labels(build, tmp_path, rules):
     truth = {"thu_xss": "Web Attack - XSS", "thu_sqli": "Web Attack - Sql Injection", "mon_benign": "Benign"}
-    flows = [extract(monkeypatch, PUBLIC / f"cic2017-{piece}.pcap.gz", tmp_path) for piece in truth]
+    flows = [extract(PUBLIC / f"cic2017-{piece}.pcap.gz", tmp_path) for piece in truth]
     folder = build(flows, labels=REPOSITORY / f"config/labels/cic_ids_2017_{rules}.csv")
     data = load_dataset(folder / "dataset.h5")
     for piece, attack in truth.items():

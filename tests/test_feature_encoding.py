@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from rnnids.datasets.encoding import encode_packets
+from rnnids.datasets.encoding import encode_packets, normalise
 from rnnids.datasets.features import FEATURES
 
 HEADER_BITS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "NS"]  # from the lowest (RFC 9293; NS: RFC 3540)
@@ -49,9 +50,12 @@ def test_z_scores_are_those_of_the_raw_values():
     count = np.full(20, 5)
     raw = encode_packets(flows, packets, count)
     mean, std = raw.mean(axis=0), raw.std(axis=0)
-    scores = encode_packets(flows, packets, count, mean, std, np.float32)
+    scores = encode_packets(flows, packets, count, mean=mean, std=std, dtype=np.float32)
     assert scores.dtype == np.float32
     np.testing.assert_array_equal(scores, ((raw - mean) / std).astype(np.float32))
+    in_torch = normalise(*(torch.from_numpy(values) for values in (raw, mean, std))).float()
+    np.testing.assert_array_equal(scores, in_torch.numpy())
+    assert normalise(raw[3, 4], mean[4], std[4]) == np.float64((raw[3, 4] - mean[4]) / std[4])
 
 
 @pytest.mark.parametrize(("count", "packets"), [([2, 2], 4), ([3], 4), ([5], 4), ([-1], 4), ([], 4)])

@@ -1,6 +1,5 @@
 """Per-flow CSV files as labels: times as people write them, and the row that is nearest to a flow."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ import extract_flows
 from rnnids.errors import InputError
 from rnnids.flows.files import read_captures
 from rnnids.labels.flow_csv import TOLERANCE_NS, FlowCsvMatcher, parse_times, read_flow_csv
-from rnnids.labels.labelling import clock_offset, label_flows
-from rnnids.labels.sources import read_labels
+from rnnids.labels.labelling import Labelling, clock_offset, label_flows, read_labels
 from rnnids.labels.times import parse_zone
 
 SHARED = Path(__file__).parents[1].parent / "shared/data"
@@ -41,7 +39,7 @@ def csv_file(tmp_path):
 
 def label(path, flows):
     rows = read_flow_csv([path], HALIFAX)
-    labels = label_flows(flows, FlowCsvMatcher(rows, flows), 0, False)
+    labels = label_flows(flows, FlowCsvMatcher(rows, flows), 0, follow_connections=False)
     names = [rows.groups[index].attack if index >= 0 else None for index in labels.rule]
     return list(zip(names, labels.attacker_responds.tolist(), strict=True))
 
@@ -152,12 +150,12 @@ def test_what_was_done_to_the_file_changes_nothing(csv_file):
 def test_several_files_count_together(csv_file):
     flows = make_flows([(0, 1, *ENDS, 6), (86400, 1, *ENDS, 6)])
     paths = [csv_file(line("05/07/2017 09:00:00"), name="a.csv"), csv_file(line("6/7/2017 9:00", "Hulk"), name="b.csv")]
-    source = read_labels("flow_csv", paths, "America/Halifax")
-    labels = label_flows(flows, source.matcher(flows), 0, False)
+    source = read_labels(paths, Labelling(label_kind="flow_csv", time_zone="America/Halifax"))
+    labels = label_flows(flows, source.matcher(flows), 0, follow_connections=False)
     assert [source.rules[index].attack for index in labels.rule] == ["Bot", "Hulk"]
     for kind in ("rules", "ground_truth"):
         with pytest.raises(InputError, match="come from one file"):
-            read_labels(kind, paths, None)
+            read_labels(paths, Labelling(label_kind=kind))
 
 
 def test_missing_time_zone_and_useless_files_are_refused(csv_file):
@@ -169,18 +167,17 @@ def test_missing_time_zone_and_useless_files_are_refused(csv_file):
     with pytest.raises(InputError, match="missing column Label"):
         read_flow_csv([csv_file(text=path.read_text().replace("Label", "Class"))], HALIFAX)
     with pytest.raises(InputError, match="counts seconds since 1970 UTC"):
-        read_labels("ground_truth", [path], "UTC")
+        read_labels([path], Labelling(label_kind="ground_truth", time_zone="UTC"))
 
 
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.exists(), reason="pieces of CIC-IDS-2017 are not here")
-def test_the_published_csv_meets_the_published_capture(tmp_path, monkeypatch):
+def test_the_published_csv_meets_the_published_capture(tmp_path):
     """Monday of CIC-IDS-2017: what one host sent, and rows of the CSV of the same minutes."""
     output = tmp_path / "monday.h5"
     words = ["--pcap", SHARED / "public/cic2017-mon_benign.pcap.gz", "--output", output]
     words += ["--idle-timeout", 300, "--active-timeout", 1800, "--duplicate-window", 0.01, "--reorder-window", 1]
-    monkeypatch.setattr(sys, "argv", ["extract_flows.py", *map(str, words)])
-    extract_flows.main()
+    extract_flows.main([*map(str, words)])
     _, flows = read_captures([output])
     sample = SHARED / "labels/cic_ids_2017_flow_csv_sample.csv"
     rows = read_flow_csv([sample], HALIFAX)

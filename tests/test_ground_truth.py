@@ -19,7 +19,7 @@ from ground_truths import (
 
 from rnnids.errors import InputError
 from rnnids.labels.ground_truth import CATEGORIES, GroundTruthMatcher, read_ground_truth
-from rnnids.labels.joins import key_numbers, neighbours, overlaps
+from rnnids.labels.joins import Spans, key_numbers, neighbours, overlaps
 from rnnids.labels.labelling import clock_offset, label_flows
 from rnnids.labels.tables import LabelGroup, LabelRows
 
@@ -44,7 +44,7 @@ def truth_file(tmp_path):
 
 def label(path, flows):
     rows = read_ground_truth(path)
-    labels = label_flows(flows, GroundTruthMatcher(rows, flows), 0, False)
+    labels = label_flows(flows, GroundTruthMatcher(rows, flows), 0, follow_connections=False)
     names = [rows.groups[index].attack if index >= 0 else None for index in labels.rule]
     return list(zip(names, labels.attacker_responds.tolist(), labels.matches.tolist(), strict=True))
 
@@ -187,8 +187,9 @@ def test_joins_are_those_of_all_pairs(seed):
     end, other_end = start + rng.integers(0, 9, count), other_start + rng.integers(0, 9, others)
     same = key[:, None] == other_key
     expected = (same & (other_start < end[:, None]) & (other_end > start[:, None])).any(axis=1)
-    assert overlaps(key, start, end, other_key, other_start, other_end).tolist() == expected.tolist()
-    before, after = neighbours(key, start, other_key, other_start)
+    found = overlaps(Spans(key, start, end), Spans(other_key, other_start, other_end))
+    assert found.tolist() == expected.tolist()
+    before, after = neighbours(key, start, other_key=other_key, other_time=other_start)
     for i in range(count):
         past, future = (other_start[same[i] & late] for late in (other_start <= start[i], other_start > start[i]))
         assert (before[i] >= 0) == (len(past) > 0) and (after[i] >= 0) == (len(future) > 0)

@@ -1,6 +1,5 @@
 """The label audit: unlabelled neighbours of attacks, and flows of the test split that training has seen."""
 
-import sys
 from collections import defaultdict
 
 import h5py
@@ -21,17 +20,13 @@ from generated_flows import (
 import audit_labels
 import build_dataset
 from rnnids.datasets import near_duplicates as twins
-from rnnids.datasets.audit import read_flows, twins_by_split, unlabelled_neighbours
+from rnnids.datasets.audit import read_flow_columns, twins_by_split, unlabelled_neighbours
 from rnnids.datasets.splits import split_by_flow, split_by_time
 
 SCAN = "2017-07-05T12:00:00Z,2017-07-05T12:30:00Z,172.16.0.1/32,192.168.10.50/32,,,true,Scan,PortScan"
 IDLE = "2017-07-09T12:00:00Z,2017-07-09T12:30:00Z,172.16.0.1/32,192.168.10.5/32,,,true,Late,DoS"
-BUILD = "--label-kind rules --split time --test-fraction 0.333333 --seed 0 --max-packets 6 --both-directions Botnet"
-
-
-def run(monkeypatch, script, words):
-    monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, words)])
-    script.main()
+BUILD = "--no-follow-connections --split time --max-packets 6 --both-directions Botnet"
+WAYS = {"prefix_packets": 3, "test_fraction": 0.25, "seed": 5}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +45,7 @@ def built(tmp_path_factory):
     words = ["--flows", folder / "mon.h5", folder / "tue.h5", "--labels", folder / "rules.csv", *BUILD.split()]
     for option, name in outputs.items():
         words += [f"--{option}", folder / name]
-    with pytest.MonkeyPatch.context() as patch:
-        run(patch, build_dataset, words)
+    build_dataset.main([*map(str, words)])
     return folder
 
 
@@ -73,7 +67,7 @@ def descriptions(path, prefix, step):
 def test_signatures_are_equal_for_equal_flows_alone(built, monkeypatch, chunk):
     monkeypatch.setattr(twins, "CHUNK", chunk)
     path = built / "dataset.h5"
-    flows, _ = read_flows(path)
+    flows, _ = read_flow_columns(path)
     for found, expected in zip(
         twins.signatures(path, flows, 3), (descriptions(path, 99, 1), descriptions(path, 3, 32)), strict=True
     ):
@@ -83,14 +77,14 @@ def test_signatures_are_equal_for_equal_flows_alone(built, monkeypatch, chunk):
 
 def test_twins_are_those_of_a_naive_count(built):
     path = built / "dataset.h5"
-    flows, attacks = read_flows(path)
-    table = twins_by_split(path, flows, attacks, 0.25, 5, 3).set_index(["split", "attack"])
+    flows, attacks = read_flow_columns(path)
+    table = twins_by_split(path, flows, attacks, **WAYS).set_index(["split", "attack"])
     exact, near = descriptions(path, 99, 1), descriptions(path, 3, 32)
     count, capture = len(exact), flows["capture"]
     splits = {
         "as built": flows["split"],
         "flow": split_by_flow(count, 0.25, 5),
-        "time": split_by_time(flows["start_ns"], capture, flows["attack"], 0.25),
+        "time": split_by_time(flows["start_ns"], capture, flows["attack"], test_fraction=0.25),
     }
     for name, split in splits.items():
         for column, looks in (("duplicates", exact), ("near_duplicates", near)):
@@ -114,15 +108,15 @@ def test_twins_are_those_of_a_naive_count(built):
 
 def test_one_capture_cannot_be_split_by_capture(built):
     path = built / "dataset.h5"
-    flows, attacks = read_flows(path)
+    flows, attacks = read_flow_columns(path)
     flows["capture"][:] = 0
-    table = twins_by_split(path, flows, attacks, 0.25, 5, 3)
+    table = twins_by_split(path, flows, attacks, **WAYS)
     assert (table[table["split"] == "capture"][["flows", "duplicates", "near_duplicates"]] == 0).all(axis=None)
 
 
 @pytest.mark.parametrize("margin", [0, 30, 600])
 def test_neighbours_are_those_of_all_pairs(built, margin):
-    flows, attacks = read_flows(built / "dataset.h5")
+    flows, attacks = read_flow_columns(built / "dataset.h5")
     rng = np.random.default_rng(0)
     flows["manipulable"] = np.where(flows["attack"] > 0, rng.choice([1, 2, 3], len(flows["attack"])), 0)
     flows["duration_ns"] //= 60
@@ -148,7 +142,7 @@ def test_neighbours_are_those_of_all_pairs(built, margin):
     assert table.loc["Late"].tolist() == [0, 0, 0, 0]
 
 
-def test_a_window_that_is_too_short_shows(monkeypatch):
+def test_a_window_that_is_too_short_shows():
     rows = [(second, 1, "172.16.0.1", 1000 + second, "192.168.10.50", 21, 6) for second in range(0, 3600, 60)]
     flows = make_flows([*rows, (5, 1, "172.16.0.1", 9, "192.168.10.5", 21, 6)])
     flows["attack"] = (flows["start_ns"] < NOON + 240 * SECOND).astype(int)
@@ -158,7 +152,7 @@ def test_a_window_that_is_too_short_shows(monkeypatch):
     assert (row.flows, row.same_port, row.first) == (10, 10, NOON + 240 * SECOND)
 
 
-def test_the_page_and_the_numbers_say_the_same_and_nothing_changes_in_a_second_run(built, monkeypatch):
+def test_the_page_and_the_numbers_say_the_same_and_nothing_changes_in_a_second_run(built, tmp_path):
     words = [
         "--dataset",
         built / "dataset.h5",
@@ -167,21 +161,19 @@ def test_the_page_and_the_numbers_say_the_same_and_nothing_changes_in_a_second_r
         "--report",
         built / "report.csv",
     ]
-    words += ["--test-fraction", "0.25", "--seed", "0", "--margin", "600", "--prefix-packets", "3", "--name", "tiny"]
-    for folder in ("one", "two"):
-        run(
-            monkeypatch,
-            audit_labels,
-            [*words, "--output", built / folder / "a.csv", "--html", built / folder / "a.html"],
-        )
+    words += ["--test-fraction", "0.25", "--prefix-packets", "3"]
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        outputs = ["--output", folder / "a.csv", "--html", folder / "a.html"]
+        audit_labels.main([*map(str, [*words, *outputs])])
     for name in ("a.csv", "a.html"):
-        assert (built / "one" / name).read_bytes() == (built / "two" / name).read_bytes()
-    frame = pd.read_csv(built / "one/a.csv", dtype=str).set_index(["section", "subject", "measure"])["value"]
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    frame = pd.read_csv(tmp_path / "one/a.csv", dtype=str).set_index(["section", "subject", "measure"])["value"]
     assert frame["rules", "3 / Late", "remark"] == "matches no flow"
     assert ("rules", "2 / Scan", "remark") not in frame.index
     rules = pd.read_csv(built / "labels.csv")
     assert frame["rules", "2 / Scan", "flows"] == str(rules["flows"][0])
-    page = (built / "one/a.html").read_text()
+    page = (tmp_path / "one/a.html").read_text()
+    assert f"Label audit of {built.name}" in page
     day = "2017-07-05".replace("-", "\N{NON-BREAKING HYPHEN}")
     assert f">{day}\N{NO-BREAK SPACE}12:30:00<" in page and rules["end"][0] == "2017-07-05T12:30:00.000000000Z"
     assert page.count("<table>") == 4 and page.count("matches no flow") == 1

@@ -10,8 +10,7 @@ from generated_flows import COLUMNS, NOON, SECOND, make_flows, random_flows, ran
 from rnnids.errors import InputError
 from rnnids.labels import labelling as library
 from rnnids.labels.labelling import clock_offset, hours_between
-from rnnids.labels.matching import RuleMatcher
-from rnnids.labels.rules import read_rules
+from rnnids.labels.rules import RuleMatcher, read_rules
 from rnnids.labels.times import parse_time, parse_zone, to_utc
 
 IDLE = 300 * SECOND
@@ -34,7 +33,8 @@ def rule_file(tmp_path):
 
 
 def label_flows(flows, rules, idle_timeout_ns, follow_connections):
-    return library.label_flows(flows, RuleMatcher(rules, flows), idle_timeout_ns, follow_connections)
+    matcher = RuleMatcher(rules, flows)
+    return library.label_flows(flows, matcher, idle_timeout_ns, follow_connections=follow_connections)
 
 
 def label(path, rows, follow=True):
@@ -191,7 +191,7 @@ def test_hours_that_clocks_skip_or_repeat_are_read_alike_one_by_one_and_together
 
 
 @pytest.mark.parametrize("text", ["", "Atlantis", "UTC+25:00", "-03:00", "-3", "../etc/passwd"])
-def test_a_time_zone_that_is_none_is_refused(text):
+def test_a_time_zone_that_does_not_exist_is_refused(text):
     with pytest.raises(InputError, match=r"--time-zone: .* is no time zone; write a name like"):
         parse_zone(text)
 

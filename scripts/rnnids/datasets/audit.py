@@ -1,6 +1,9 @@
 """What in the labels of a data set deserves a look: idle rules, unlabelled neighbours of attacks, twins of flows."""
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,10 +11,11 @@ import pandas as pd
 from rnnids.datasets.flow_data import BENIGN, TEST
 from rnnids.datasets.near_duplicates import contradicted, seen_elsewhere, seen_in_training, signatures
 from rnnids.datasets.splits import split_by_flow, split_by_time
-from rnnids.labels.joins import key_numbers, overlaps
-from rnnids.labels.labelling import endpoints
+from rnnids.labels.joins import Spans, endpoints, key_numbers, overlaps
+from rnnids.settings import check, setting
 from rnnids.storage import read_hdf5
 
+COUNTED = ("flows", "duplicates", "near_duplicates", "contradictions")
 REVERSE_ONLY = 2  # of the column manipulable: the attacker responds
 COLUMNS = (
     "start_ns",
@@ -30,7 +34,18 @@ COLUMNS = (
 )
 
 
-def read_flows(path):
+@dataclass(frozen=True, kw_only=True)
+class LabelAudit:
+    """What the label audit looks for."""
+
+    margin: float = setting(600, "seconds around an attack flow in which benign flows of its ends are counted", above=0)
+    prefix_packets: int = setting(10, "first packets of a flow that near duplicates share", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def read_flow_columns(path: Path | str) -> tuple[dict[str, np.ndarray], list[str]]:
     """(flow columns, names of the attacks) of a data set file, without packets.
 
     Raises:
@@ -40,14 +55,14 @@ def read_flows(path):
         return {name: file["flows"][name][:] for name in COLUMNS}, json.loads(file.attrs["attacks"])
 
 
-def _pairs(flows, swapped):
+def _pairs(flows: Mapping[str, np.ndarray], swapped: bool) -> list[np.ndarray]:
     """Columns of (first end's address, second end's address and port), the second being the one attacked."""
     ends = endpoints(flows)
     first, second = ("destination", "source") if swapped else ("source", "destination")
     return [ends[first][0][:, 0], ends[first][0][:, 1], ends[second][0][:, 0], ends[second][0][:, 1], ends[second][1]]
 
 
-def unlabelled_neighbours(flows, attacks, margin_ns):
+def unlabelled_neighbours(flows: Mapping[str, np.ndarray], attacks: Sequence[str], margin_ns: int) -> pd.DataFrame:
     """Benign flows between attacker and victim of an attack flow, at most `margin_ns` before or after it.
 
     A window that is too short, or one that was forgotten, shows here; so does a host that attacks
@@ -65,27 +80,34 @@ def unlabelled_neighbours(flows, attacks, margin_ns):
     by_port, by_host = (key_numbers(*(columns[:size] for columns in (attack_ends, *_both(benign)))) for size in (5, 4))
     for index, name in enumerate(attacks[1:], 1):
         here = attacking["attack"] == index
-        near, same = (_near(keys, here, attacking, benign, margin_ns) for keys in (by_host, by_port))
-        start = benign["start_ns"][near]
-        times = (int(start.min()), int(start.max())) if len(start) else (0, 0)
+        start = attacking["start_ns"][here]
+        windows = start - margin_ns - 1, start + attacking["duration_ns"][here] + margin_ns + 1
+        near, same = (_near(ways, Spans(key[here], *windows), benign) for key, *ways in (by_host, by_port))
+        found = benign["start_ns"][near]
+        times = (int(found.min()), int(found.max())) if len(found) else (0, 0)
         rows.append((name, int(near.sum()), int((near & same).sum()), *times))
     return pd.DataFrame(rows, columns=["attack", "flows", "same_port", "first", "last"])
 
 
-def _both(flows):
+def _both(flows: Mapping[str, np.ndarray]) -> list[list[np.ndarray]]:
     return [_pairs(flows, swapped) for swapped in (False, True)]
 
 
-def _near(keys, here, attacking, benign, margin_ns):
-    """(benign flows,) bool: those near an attack flow of `here`, in either direction."""
-    attack_key, *ways = keys
-    start, end = attacking["start_ns"][here], (attacking["start_ns"] + attacking["duration_ns"])[here]
-    windows = attack_key[here], start - margin_ns - 1, end + margin_ns + 1
+def _near(ways: Iterable[np.ndarray], windows: Spans, benign: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(benign flows,) bool: those whose key, in one of two directions, and life meet a window."""
     life = benign["start_ns"], benign["start_ns"] + benign["duration_ns"]
-    return np.logical_or(*(overlaps(key, *life, *windows) for key in ways))
+    return np.logical_or(*(overlaps(Spans(key, *life), windows) for key in ways))
 
 
-def twins_by_split(path, flows, attacks, test_fraction, seed, prefix_packets):
+def twins_by_split(
+    path: Path | str,
+    flows: Mapping[str, np.ndarray],
+    attacks: Sequence[str],
+    *,
+    prefix_packets: int,
+    test_fraction: float,
+    seed: int = 0,
+) -> pd.DataFrame:
     """How many test flows have a duplicate or near duplicate in the training split, for each way to split.
 
     `as built` is the split of the data set; `flow` and `time` are made anew; for `capture` each capture
@@ -100,21 +122,25 @@ def twins_by_split(path, flows, attacks, test_fraction, seed, prefix_packets):
     splits = {
         "as built": flows["split"],
         "flow": split_by_flow(len(exact), test_fraction, seed),
-        "time": split_by_time(flows["start_ns"], flows["capture"], flows["attack"], test_fraction),
+        "time": split_by_time(flows["start_ns"], flows["capture"], flows["attack"], test_fraction=test_fraction),
     }
-    counts = []
+    masks = {}  # for each way to split: flows tested, with a duplicate and with a near duplicate in training
     for name, split in splits.items():
-        seen = (seen_in_training(codes, split) for codes in (exact, near))
-        counts.append(_count(name, flows, attacks, split == TEST, *seen, against))
+        masks[name] = (split == TEST, *(seen_in_training(codes, split) for codes in (exact, near)))
     several = np.full(len(exact), flows["capture"].min() != flows["capture"].max())
-    seen = (seen_elsewhere(codes, flows["capture"]) for codes in (exact, near))
-    return pd.concat([*counts, _count("capture", flows, attacks, several, *seen, against)], ignore_index=True)
+    masks["capture"] = (several, *(seen_elsewhere(codes, flows["capture"]) for codes in (exact, near)))
+    counts = [
+        _counts_by_attack(flows["attack"], attacks, (*of_split, against & of_split[0])).assign(split=name)
+        for name, of_split in masks.items()
+    ]
+    return pd.concat(counts, ignore_index=True)[["split", "attack", *COUNTED]]
 
 
-def _count(name, flows, attacks, tested, duplicates, near, against):
-    size = len(attacks)
-    masks = {"flows": tested, "duplicates": duplicates, "near_duplicates": near, "contradictions": against & tested}
-    columns = {key: np.bincount(flows["attack"][mask], minlength=size) for key, mask in masks.items()}
-    counts = pd.DataFrame({"split": name, "attack": attacks, **columns})
-    counts.loc[size] = [name, "All", *counts[list(masks)].sum()]
+def _counts_by_attack(attack: np.ndarray, attacks: Sequence[str], masks: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Flows of each attack type, and of all, in each of the masks of ``COUNTED``."""
+    columns = {
+        name: np.bincount(attack[mask], minlength=len(attacks)) for name, mask in zip(COUNTED, masks, strict=True)
+    }
+    counts = pd.DataFrame({"attack": attacks, **columns})
+    counts.loc[len(attacks)] = ["All", *counts[list(COUNTED)].sum()]
     return counts

@@ -1,20 +1,26 @@
 """From flow files and labels to a data set: drop, cut, split, normalise, write."""
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import h5py
 import numpy as np
 from numba import njit
 
 from rnnids.cli import Progress
-from rnnids.datasets.encoding import encode_packets
+from rnnids.datasets.encoding import FLOW_INPUTS, encode_packets
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import BENIGN, TRAIN
-from rnnids.datasets.splits import split_by_capture, split_by_flow, split_by_time
+from rnnids.datasets.splits import SPLITS, split_by_capture, split_by_flow, split_by_time
 from rnnids.errors import InputError
 from rnnids.flows.columns import PACKET_COLUMNS
-from rnnids.flows.files import FLOW_COLUMNS, flows_stepping_back, read_packets
-from rnnids.labels.rules import BENIGN_NAME
+from rnnids.flows.files import FLOW_COLUMNS, Capture, flows_stepping_back, read_packets
+from rnnids.labels.labelling import Labels
+from rnnids.labels.rules import BENIGN_NAME, Rule
+from rnnids.labels.tables import LabelGroup
+from rnnids.settings import check, setting
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5
 
 FORWARD_BIT, REVERSE_BIT = 1, 2
@@ -28,25 +34,25 @@ NEW_COLUMNS = {  # name: unit
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How flows become a data set.
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions:
+    """How labelled flows become a data set (Sec. II)."""
 
-    Attributes:
-        split: "flow", "time" or "capture" (see ``splits.py``).
-        test_fraction: of the flows, for split "flow" and "time".
-        test_captures: names, for split "capture".
-        seed: of split "flow".
-        max_packets: of a flow that are kept, the first ones.
-        both_directions: categories whose attacker controls both ends (Sec. III-A).
-    """
+    split: str = setting(
+        "flow", "what is divided at random, by time or by name: see datasets/splits.py", choices=SPLITS
+    )
+    test_fraction: float = setting(
+        0.333333, "of the flows that are for testing; for split flow and time", above=0, below=1
+    )
+    test_captures: tuple[str, ...] = setting((), "names of the captures that are for testing; for split capture")
+    max_packets: int = setting(100, "packets of a flow that are kept, the first ones", minimum=1)
+    follow_connections: bool = setting(True, "give flows that go on after RST or FIN the label of their connection")
+    both_directions: tuple[str, ...] = setting(
+        ("Botnet", "Backdoors"), "attack categories whose attacker controls both ends (Sec. III-A)"
+    )
 
-    split: str
-    test_fraction: float
-    test_captures: list
-    seed: int
-    max_packets: int
-    both_directions: list
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -61,51 +67,54 @@ class Dataset:
         categories: their names in the order of the column category.
     """
 
-    flows: dict
+    flows: Mapping[str, np.ndarray]
     source_offset: np.ndarray
     dropped: np.ndarray
-    category_of: dict
-    categories: list
+    category_of: Mapping[str, str]
+    categories: Sequence[str]
 
 
-def assemble(captures, flows, rules, labels, settings):
+def assemble(
+    captures: Sequence[Capture],
+    flows: Mapping[str, np.ndarray],
+    labels: Labels,
+    *,
+    rules: Sequence[Rule | LabelGroup],
+    options: DatasetOptions,
+    seed: int = 0,
+) -> Dataset:
     """Decide on every flow: its label, whether it stays, its cut and its split.
 
     Args:
         captures, flows: of ``read_captures``.
-        rules, labels: list of Rule, and Labels of `flows` by them.
+        labels, rules: of `flows`, and the rules behind them.
+        seed: of split "flow".
 
     Raises:
-        InputError: settings out of range, no flow left, one class only in the training split.
+        InputError: no flow left, one class only in the training split, no such capture.
     """
-    _check_settings(settings)
     dropped = np.concatenate(
         [flows_stepping_back(capture, flows["offset"][flows["capture"] == i]) for i, capture in enumerate(captures)]
     )
     if dropped.all():
         raise InputError("--flows: every flow has a negative interarrival time; sort the captures by time first")
-    columns, category_of, categories = label_columns(rules, labels, settings.both_directions)
-    kept = {name: column[~dropped] for name, column in (flows | columns).items()}
+    columns, category_of, categories = label_columns(labels, rules, options.both_directions)
+    kept = {name: column[~dropped] for name, column in {**flows, **columns}.items()}
     source_offset, full = kept["offset"], kept["packet_count"].astype(np.int64)
-    count = np.minimum(full, settings.max_packets)
+    count = np.minimum(full, options.max_packets)
     kept |= {
         "offset": np.cumsum(count) - count,
         "packet_count": count.astype(np.int32),
         "full_packet_count": full,
-        "split": _split(kept, captures, settings),
+        "split": _split(kept, captures, options, seed=seed),
     }
-    _check_classes(kept, settings)
+    _check_classes(kept, options.split)
     return Dataset(kept, source_offset, dropped, category_of, categories)
 
 
-def _check_settings(settings):
-    if not 0 < settings.test_fraction < 1:
-        raise InputError(f"--test-fraction: {settings.test_fraction} is not between 0 and 1; the paper's is 0.333333")
-    if settings.max_packets < 1:
-        raise InputError(f"--max-packets: {settings.max_packets} is less than 1; the paper's is 100")
-
-
-def label_columns(rules, labels, both_directions):
+def label_columns(
+    labels: Labels, rules: Sequence[Rule | LabelGroup], both_directions: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:
     """Columns attack, category and manipulable of N labelled flows, and the names behind them.
 
     Returns:
@@ -124,26 +133,29 @@ def label_columns(rules, labels, both_directions):
     return columns, category_of, categories
 
 
-def _split(flows, captures, settings):
-    if settings.split == "flow":
-        return split_by_flow(len(flows["start_ns"]), settings.test_fraction, settings.seed)
-    if settings.split == "time":
-        return split_by_time(flows["start_ns"], flows["capture"], flows["attack"], settings.test_fraction)
-    return split_by_capture(flows["capture"], [capture.name for capture in captures], settings.test_captures)
+def _split(
+    flows: Mapping[str, np.ndarray], captures: Sequence[Capture], options: DatasetOptions, *, seed: int
+) -> np.ndarray:
+    if options.split == "flow":
+        return split_by_flow(len(flows["start_ns"]), options.test_fraction, seed)
+    if options.split == "time":
+        groups = flows["capture"], flows["attack"]
+        return split_by_time(flows["start_ns"], *groups, test_fraction=options.test_fraction)
+    return split_by_capture(flows["capture"], [capture.name for capture in captures], options.test_captures)
 
 
-def _check_classes(flows, settings):
+def _check_classes(flows: Mapping[str, np.ndarray], split: str) -> None:
     is_attack = flows["attack"][flows["split"] == TRAIN] != BENIGN
     if len(is_attack) == 0 or is_attack.all() or not is_attack.any():
         what = "no flows" if len(is_attack) == 0 else "attacks only" if is_attack[0] else "benign flows only"
         raise InputError(
-            f"--split {settings.split}: {what} in the training split; check the rules with the label report,"
+            f"--split {split}: {what} in the training split; check the rules with the label report,"
             " add captures, or split otherwise"
         )
 
 
 @njit(cache=True, nogil=True)
-def mean_and_squares(rows):
+def mean_and_squares(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean of (n, columns) rows, and the sum of the squared differences from it, without arrays as large as theirs."""
     first, total, squares = rows[0], np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     for row in range(len(rows)):  # relative to the first row, so that a constant column has a variance of exactly 0
@@ -159,10 +171,10 @@ def mean_and_squares(rows):
 class Moments:
     """Mean and variance of rows that come in pieces (Chan, Golub and LeVeque 1983), in float64."""
 
-    def __init__(self, columns):
+    def __init__(self, columns: int) -> None:
         self.count, self.mean, self.sum_of_squares = 0, np.zeros(columns), np.zeros(columns)
 
-    def add(self, rows):
+    def add(self, rows: np.ndarray) -> None:
         """Take (n, columns) more rows."""
         if not len(rows):
             return
@@ -173,25 +185,27 @@ class Moments:
         self.mean = mean if self.count == 0 else self.mean + delta * weight
         self.count = total
 
-    def std(self):
+    def std(self) -> np.ndarray:
         """(columns,) population standard deviation, 1 where it is 0, so that one can divide by it."""
         std = np.sqrt(self.sum_of_squares / self.count)
         return np.where(std > 0, std, 1.0)
 
 
-def write_dataset(output, captures, dataset, max_packets, made_by):
+def write_dataset(
+    output: Path | str, captures: Sequence[Capture], dataset: Dataset, *, max_packets: int, made_by: str
+) -> None:
     """Write a data set with its packets (layout: ``build_dataset.py``), atomically.
 
     `mean` and `std` are those of all packets of the training split after the cut, in the raw units of
     ``features.py``.
     """
-    flows, units = dataset.flows, captures[0].units | NEW_COLUMNS
-    moments = Moments(NUM_FEATURES)
-    with create_hdf5(output, made_by) as file, Progress("copying", int(flows["packet_count"].sum()), "packets") as done:
+    flows, units = dataset.flows, {**captures[0].units, **NEW_COLUMNS}
+    moments, total = Moments(NUM_FEATURES), int(flows["packet_count"].sum())
+    with create_hdf5(output, made_by) as file, Progress("copying", total, "packets") as done:
         for rows, packets in _packets_of(captures, dataset):
-            _write_packets(file, packets, flows["offset"][rows.start], dataset, units)
+            _write_packets(file, packets, units, row=int(flows["offset"][rows.start]), total=total)
             train, count = flows["split"][rows] == TRAIN, flows["packet_count"][rows]
-            chosen = {name: flows[name][rows][train] for name in ("source_port", "destination_port", "protocol")}
+            chosen = {name: flows[name][rows][train] for name in FLOW_INPUTS}
             of_train = np.repeat(train, count)
             their_packets = {name: column[of_train] for name, column in packets.items()}
             moments.add(encode_packets(chosen, their_packets, count[train]))
@@ -199,10 +213,10 @@ def write_dataset(output, captures, dataset, max_packets, made_by):
         for name in (*FLOW_COLUMNS, *NEW_COLUMNS):
             file.create_dataset(f"flows/{name}", data=flows[name], **COLUMN_OPTIONS).attrs["unit"] = units[name]
         file.attrs["mean"], file.attrs["std"] = moments.mean, moments.std()
-        _write_attributes(file, captures, dataset, max_packets)
+        _write_attributes(file, captures, dataset, max_packets=max_packets)
 
 
-def _packets_of(captures, dataset):
+def _packets_of(captures: Sequence[Capture], dataset: Dataset) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield (slice of the data set's flows, their cut packets), in the order of the flows."""
     for index, capture in enumerate(captures):
         first, stop = np.searchsorted(dataset.flows["capture"], [index, index + 1])
@@ -211,8 +225,9 @@ def _packets_of(captures, dataset):
             yield slice(first + chunk.start, first + chunk.stop), packets
 
 
-def _write_packets(file, packets, row, dataset, units):
-    total = int(dataset.flows["packet_count"].sum())
+def _write_packets(
+    file: h5py.File, packets: Mapping[str, np.ndarray], units: Mapping[str, str], *, row: int, total: int
+) -> None:
     for name in PACKET_COLUMNS:
         if row == 0:
             column = file.create_dataset(f"packets/{name}", (total,), packets[name].dtype, **COLUMN_OPTIONS)
@@ -220,14 +235,12 @@ def _write_packets(file, packets, row, dataset, units):
         file["packets"][name][row : row + len(packets[name])] = packets[name]
 
 
-def _write_attributes(file, captures, dataset, max_packets):
+def _write_attributes(file: h5py.File, captures: Sequence[Capture], dataset: Dataset, *, max_packets: int) -> None:
     for name in ("idle_timeout", "active_timeout", "end_reasons"):
         file.attrs[name] = captures[0].attributes[name]
     # ASSUME: where clocks differ, what the coarsest of them can show is possible in every capture.
     file.attrs["clock_resolution_ns"] = max(int(capture.attributes["clock_resolution_ns"]) for capture in captures)
     file.attrs["max_packets"] = max_packets
     file.attrs["captures"] = json.dumps([capture.name for capture in captures])
-    file.attrs["attacks"], file.attrs["categories"] = (
-        json.dumps(list(dataset.category_of)),
-        json.dumps(dataset.categories),
-    )
+    file.attrs["attacks"] = json.dumps(list(dataset.category_of))
+    file.attrs["categories"] = json.dumps(dataset.categories)

@@ -4,6 +4,9 @@ Random splits put flows of one scan or flood on both sides, so that the test rep
 how much of the test split does so is what the label audit counts.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 
 from rnnids.datasets.flow_data import TEST, TRAIN
@@ -15,7 +18,7 @@ CHUNK = 1 << 20  # packets read at a time
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def mix(values):
+def mix(values: np.ndarray) -> np.ndarray:
     """A bijection of uint64 that spreads every bit over all others (splitmix64 of Steele, Lea and Flood 2014)."""
     with np.errstate(over="ignore"):
         values = values + GOLDEN
@@ -24,7 +27,7 @@ def mix(values):
     return values ^ (values >> np.uint64(31))
 
 
-def signatures(path, flows, prefix_packets):
+def signatures(path: Path | str, flows: Mapping[str, np.ndarray], prefix_packets: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers that are equal for flows that look alike, of all flows of a data set file.
 
     Two flows are duplicates if protocol, destination port and the lengths, directions and flags of all
@@ -45,14 +48,14 @@ def signatures(path, flows, prefix_packets):
             rows = slice(int(flows["offset"][chunk][0]), int(flows["offset"][chunk][0] + count.sum()))
             columns = [file["packets"][name][rows].astype(np.uint64) for name in ("length", "direction", "flags")]
             place = ragged_arange(np.zeros(len(count), dtype=np.int64), count)
-            exact[chunk] = mix(exact[chunk] ^ _sums(columns, place, count, 1))
+            exact[chunk] = mix(exact[chunk] ^ _sums(columns, place, count, step=1))
             early = place < prefix_packets
             columns, place = [column[early] for column in columns], place[early]
-            near[chunk] = mix(near[chunk] ^ _sums(columns, place, np.minimum(count, prefix_packets), LENGTH_STEP))
+            near[chunk] = mix(near[chunk] ^ _sums(columns, place, np.minimum(count, prefix_packets), step=LENGTH_STEP))
     return exact, near
 
 
-def _chunks(packet_count):
+def _chunks(packet_count: np.ndarray) -> Iterator[slice]:
     """Slices of flows with about CHUNK packets each."""
     end = np.cumsum(packet_count, dtype=np.int64)
     first = 0
@@ -63,7 +66,7 @@ def _chunks(packet_count):
         first = stop
 
 
-def _sums(columns, place, count, step):
+def _sums(columns: Sequence[np.ndarray], place: np.ndarray, count: np.ndarray, *, step: int) -> np.ndarray:
     """(flows,) sum over a flow's packets of a number made of what the packet is and of its place."""
     length, direction, flags = columns
     packet = (length // np.uint64(step)) << np.uint64(16) | flags << np.uint64(1) | direction
@@ -71,7 +74,7 @@ def _sums(columns, place, count, step):
     return np.add.reduceat(numbers, np.cumsum(count) - count)
 
 
-def seen_in_training(codes, split):
+def seen_in_training(codes: np.ndarray, split: np.ndarray) -> np.ndarray:
     """(N,) bool: test flows that have a twin in the training split.
 
     Args:
@@ -82,7 +85,7 @@ def seen_in_training(codes, split):
     return trained[codes] & (split == TEST)
 
 
-def seen_elsewhere(codes, capture):
+def seen_elsewhere(codes: np.ndarray, capture: np.ndarray) -> np.ndarray:
     """(N,) bool: flows that have a twin in another capture, as if each capture were tested in turn."""
     size = int(codes.max()) + 1
     first, last = np.full(size, capture.max() + 1, dtype=np.int64), np.full(size, -1, dtype=np.int64)
@@ -91,7 +94,7 @@ def seen_elsewhere(codes, capture):
     return (first != last)[codes]
 
 
-def contradicted(codes, is_attack):
+def contradicted(codes: np.ndarray, is_attack: np.ndarray) -> np.ndarray:
     """(N,) bool: flows that have a twin of the other class, benign or attack."""
     size = int(codes.max()) + 1
     sizes, attacks = np.bincount(codes, minlength=size), np.bincount(codes, weights=is_attack, minlength=size)

@@ -1,18 +1,21 @@
 """What became of every flow: counts per rule, per attack type and per reason, and warnings."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from rnnids.cli import log
+from rnnids.datasets.build import Dataset
 from rnnids.datasets.flow_data import BENIGN, TEST, TRAIN
-from rnnids.labels.labelling import clock_offset, hours_between, in_several_captures
+from rnnids.flows.files import Capture
+from rnnids.labels.labelling import Labels, LabelSource, Matcher, clock_offset, hours_between, in_several_captures
 
 SHOWN = 4  # names of captures in a message
 
 
-def label_report(source, labels):
+def label_report(source: LabelSource, labels: Labels) -> pd.DataFrame:
     """One row per rule, or per group of rows of a label file: flows that it matched, of all flows read.
 
     `swapped`: those of them that the victim began; `also_matched_by_others`: those that other rules match too
@@ -39,12 +42,12 @@ def label_report(source, labels):
     )
 
 
-def format_time(time_ns):
+def format_time(time_ns: int) -> str:
     """ISO 8601, UTC."""
     return f"{np.datetime_as_string(np.datetime64(time_ns, 'ns'))}Z"
 
 
-def attack_counts(dataset):
+def attack_counts(dataset: Dataset) -> pd.DataFrame:
     """One row per attack type, benign flows first: flows and packets after the cut, flows of each split."""
     flows, size = dataset.flows, len(dataset.category_of)
     packets = np.bincount(flows["attack"], weights=flows["packet_count"], minlength=size)
@@ -61,7 +64,14 @@ def attack_counts(dataset):
     )
 
 
-def dataset_report(captures, flows, source, labels, dataset):
+def dataset_report(
+    captures: Sequence[Capture],
+    flows: Mapping[str, np.ndarray],
+    dataset: Dataset,
+    *,
+    source: LabelSource,
+    labels: Labels,
+) -> pd.DataFrame:
     """Counts of everything read, skipped, dropped, cut, labelled and split: columns section, item, count."""
     kept, dropped = dataset.flows, dataset.dropped
     cut = kept["full_packet_count"] - kept["packet_count"]
@@ -92,7 +102,7 @@ def dataset_report(captures, flows, source, labels, dataset):
     return pd.DataFrame(rows, columns=["section", "item", "count"])
 
 
-def warn_about_overlaps(captures, flows):
+def warn_about_overlaps(captures: Sequence[Capture], flows: Mapping[str, np.ndarray]) -> None:
     """Log the flows that several captures hold: the test split would repeat what the training split has."""
     twice = in_several_captures(flows)
     if twice.any():
@@ -105,7 +115,9 @@ def warn_about_overlaps(captures, flows):
         )
 
 
-def warn_about_labels(source, labels, matcher, flows):
+def warn_about_labels(
+    source: LabelSource, labels: Labels, matcher: Matcher, *, flows: Mapping[str, np.ndarray]
+) -> None:
     """Log what of a LabelSource says nothing, the rules that match no flow, and flows that several match."""
     for reason, count in source.skipped.items():
         log.info("%s: %s rows left out: %s", source.name, f"{count:,}", reason)
@@ -124,7 +136,7 @@ def warn_about_labels(source, labels, matcher, flows):
         log.warning("warning: %s: %s flows match several rules; the last one labels them", source.name, f"{several:,}")
 
 
-def _warn_about_the_clock(source, labels, matcher):
+def _warn_about_the_clock(source: LabelSource, labels: Labels, matcher: Matcher) -> None:
     """A rule without much of a condition matches some flows at any time of day; the others tell."""
     rows, idle = sum(source.rows), int(labels.unmatched.sum())
     if 2 * idle <= rows:
@@ -138,7 +150,7 @@ def _warn_about_the_clock(source, labels, matcher):
         )
 
 
-def _why_none_matches(source, matcher, flows):
+def _why_none_matches(source: LabelSource, matcher: Matcher, flows: Mapping[str, np.ndarray]) -> str:
     minutes, count, _ = clock_offset(matcher)
     if count:
         return (
@@ -151,7 +163,7 @@ def _why_none_matches(source, matcher, flows):
     return "the times overlap: check addresses, ports and protocols"
 
 
-def warn_about_splits(counts):
+def warn_about_splits(counts: pd.DataFrame) -> None:
     """Log the attack types without training or without test flows; `counts` is of :func:`attack_counts`."""
     for row in counts[BENIGN + 1 :].itertuples():
         for split in ("train", "test"):

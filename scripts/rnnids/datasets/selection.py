@@ -1,41 +1,43 @@
 """Parts of a data set: the values of one feature, flows of one type, a sample of flows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from rnnids.datasets.encoding import is_set, to_milliseconds
 from rnnids.datasets.features import (
     CONSTANT_FEATURES,
     DIRECTION,
     FEATURES,
     FLAG_BITS,
     INTERARRIVAL_TIME,
-    NANOSECONDS_PER_MILLISECOND,
     PACKET_LENGTH,
 )
+from rnnids.datasets.flow_data import FlowData
 
 
-def packet_values(data, feature):
-    """(P,) raw values of one feature over all packets of a FlowData, in their order."""
+def packet_values(data: FlowData, feature: int) -> np.ndarray:
+    """(P,) raw values of one feature over all packets of a FlowData, in their order and the smallest type."""
     if feature in CONSTANT_FEATURES:
         return np.repeat(data.flows[FEATURES[feature]], data.packet_count)
     if feature == PACKET_LENGTH:
         return data.packets["length"]
     if feature == INTERARRIVAL_TIME:
-        return data.packets["iat_ns"] / NANOSECONDS_PER_MILLISECOND
+        return to_milliseconds(data.packets["iat_ns"])
     if feature == DIRECTION:
         return data.packets["direction"]
-    return ((data.packets["flags"] & FLAG_BITS[FEATURES[feature]]) != 0).astype(np.uint8)
+    return is_set(data.packets["flags"], FLAG_BITS[FEATURES[feature]]).astype(np.uint8)
 
 
-def sample_flows(data, max_flows, seed):
+def sample_flows(data: FlowData, max_flows: int | None, seed: int | Sequence[int]) -> FlowData:
     """The flows of a FlowData, or `max_flows` of them drawn at random (None: all)."""
     if max_flows is None or len(data) <= max_flows:
         return data
     return data.take(np.sort(np.random.default_rng(seed).choice(len(data), max_flows, replace=False)))
 
 
-def flows_by_type(data, max_flows, seed):
+def flows_by_type(data: FlowData, max_flows: int | None, seed: int) -> dict[str, FlowData]:
     """{attack type: FlowData of its flows, at most `max_flows`}, "Benign" first; types without flows are left out."""
     groups = {}
     for index, attack in enumerate(data.attacks):
@@ -45,7 +47,7 @@ def flows_by_type(data, max_flows, seed):
     return groups
 
 
-def first_packets(data, steps):
+def first_packets(data: FlowData, steps: int) -> FlowData:
     """The flows of a FlowData cut to their first `steps` packets."""
     count = np.minimum(data.packet_count, steps)
     return replace(data, flows={**data.flows, "packet_count": count}).take(np.arange(len(data)))

@@ -1,6 +1,7 @@
 """Training and test split of a data set."""
 
 import difflib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from rnnids.errors import InputError
 SPLITS = ("flow", "time", "capture")
 
 
-def split_by_flow(count, test_fraction, seed):
+def split_by_flow(count: int, test_fraction: float, seed: int) -> np.ndarray:
     """The paper's split (Sec. II, 2:1): shuffle, then the first `test_fraction` of the flows is for testing.
 
     Near-duplicate flows of one scan or flood fall on both sides, which flatters a detector.
@@ -24,7 +25,7 @@ def split_by_flow(count, test_fraction, seed):
     return split
 
 
-def split_by_time(start_ns, capture, attack, test_fraction):
+def split_by_time(start_ns: np.ndarray, capture: np.ndarray, attack: np.ndarray, *, test_fraction: float) -> np.ndarray:
     """The last `test_fraction` of the flows by start, of each attack type in each capture, is for testing.
 
     So the tail of every attack window is tested by what was learnt from its beginning. One cut for all
@@ -49,7 +50,7 @@ def split_by_time(start_ns, capture, attack, test_fraction):
     return split
 
 
-def split_by_capture(capture, names, test_captures):
+def split_by_capture(capture: np.ndarray, names: Sequence[str], test_captures: Sequence[str]) -> np.ndarray:
     """All flows of the captures named in `test_captures` are for testing.
 
     Args:

@@ -6,12 +6,15 @@ programs cut packets into other flows, so some flows have no row and some rows n
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rnnids.errors import InputError
-from rnnids.labels.joins import key_numbers, neighbours, overlaps
+from rnnids.labels.joins import Spans, key_numbers, neighbours, overlaps
 from rnnids.labels.rules import BENIGN_NAME
 from rnnids.labels.tables import LabelGroup, LabelRows, describe, keep_rows, parse_ends, read_table, tuple_columns
 from rnnids.labels.times import to_utc
@@ -37,11 +40,11 @@ FORMATS = {
     "%Y-%m-%d %H:%M:%S.%f": 1000,
 }
 TOLERANCE_NS = 60 * SECOND
-# In some copies of CIC-IDS-2017 the dash of "Web Attack - XSS" came to grief.
+# In some copies of CIC-IDS-2017 the dash of "Web Attack - XSS" is a replacement character.
 DASHES = re.compile("\\s*[\u2013\u2014\ufffd]\\s*|\\s+-\\s+")
 
 
-def read_flow_csv(paths, zone):
+def read_flow_csv(paths: Sequence[Path | str], zone: tzinfo | None) -> LabelRows:
     """Read per-flow CSV files.
 
     Times are local times of the time zone `zone`, a tzinfo, day before month or ISO 8601. If no hour of
@@ -56,7 +59,7 @@ def read_flow_csv(paths, zone):
     """
     if zone is None:
         raise InputError("--time-zone: times of a flow CSV are local; say where, like America/Halifax or UTC-03:00")
-    tables, skipped = [], {}
+    tables, skipped = [], dict[str, int]()
     for path in paths:
         columns, reasons = _read_file(path, zone)
         tables.append(columns)
@@ -66,7 +69,7 @@ def read_flow_csv(paths, zone):
     return _grouped(columns, labels, skipped)
 
 
-def _read_file(path, zone):
+def _read_file(path: Path | str, zone: tzinfo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     frame = read_table(path, list(COLUMNS)).rename(columns=COLUMNS)
     columns, faults = parse_ends(frame)
     local, resolution, twelve_hours = parse_times(frame["time"])
@@ -84,7 +87,7 @@ def _read_file(path, zone):
     return columns, skipped
 
 
-def parse_times(texts):
+def parse_times(texts: pd.Series) -> tuple[np.ndarray, int, bool]:
     """Local times of a column of strings, all in the format that most of them have.
 
     Returns:
@@ -100,12 +103,12 @@ def parse_times(texts):
     return times.asi8[codes], FORMATS[form], twelve_hours
 
 
-def _other_half(local_ns):
+def _other_half(local_ns: np.ndarray) -> np.ndarray:
     """Local times 12 hours later, or earlier for those in the afternoon."""
     return np.where(local_ns // HALF_DAY_NS % 2 == 0, local_ns + HALF_DAY_NS, local_ns - HALF_DAY_NS)
 
 
-def _label_names(texts):
+def _label_names(texts: pd.Series) -> np.ndarray:
     """Labels without broken dashes; "BENIGN" and "Normal" are "Benign"."""
     codes, values = pd.factorize(texts)
     names = [DASHES.sub(" - ", text).strip() for text in values]
@@ -113,7 +116,7 @@ def _label_names(texts):
     return np.array([BENIGN_NAME if name.lower() in benign else name for name in names], dtype=object)[codes]
 
 
-def _grouped(columns, labels, skipped):
+def _grouped(columns: Mapping[str, np.ndarray], labels: np.ndarray, skipped: Mapping[str, int]) -> LabelRows:
     names = pd.unique(labels)
     group = pd.Index(names).get_indexer(labels)
     groups = []
@@ -127,7 +130,7 @@ def _grouped(columns, labels, skipped):
 class FlowCsvMatcher:
     """Matches flows with the rows of per-flow CSV files."""
 
-    def __init__(self, rows, flows):
+    def __init__(self, rows: LabelRows, flows: Mapping[str, np.ndarray]) -> None:
         self.rows = rows
         ways = [tuple_columns(flows, swapped) for swapped in (False, True)]
         row_key, *self.keys = key_numbers(tuple_columns(rows.columns), *ways)
@@ -140,7 +143,7 @@ class FlowCsvMatcher:
         self.length = length[self.row]
         self.kept = self._without_repetition()
 
-    def _without_repetition(self):
+    def _without_repetition(self) -> np.ndarray:
         """Of the entries with one 5-tuple and time one, an attack if there is one."""
         is_attack = np.array([group.attack != BENIGN_NAME for group in self.rows.groups])
         order = np.lexsort((~is_attack[self.rows.group[self.row]], self.time, self.key))
@@ -148,7 +151,7 @@ class FlowCsvMatcher:
         new[1:] = (np.diff(self.key[order]) != 0) | (np.diff(self.time[order]) != 0)
         return order[new]
 
-    def match(self, offset_ns=0):
+    def match(self, offset_ns: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """Flows of each label, the rows moved by `offset_ns`.
 
         Returns:
@@ -162,21 +165,21 @@ class FlowCsvMatcher:
         group = self.rows.group[self.row[entry[found]]]
         return [(found[group == index], responds[found[group == index]]) for index in range(len(self.rows.groups))]
 
-    def _nearest(self, key, start):
+    def _nearest(self, key: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(entry, gap in ns) of the row nearest to each flow; a gap of the greatest int64 means none."""
         none = np.iinfo(np.int64).max
-        found = neighbours(key, start, self.key[self.kept], self.time[self.kept])
+        found = neighbours(key, start, other_key=self.key[self.kept], other_time=self.time[self.kept])
         before, after = (self.kept[place] for place in found)
         late = np.where(found[0] >= 0, np.maximum(start - self.time[before] - self.length[before], 0), none)
         early = np.where(found[1] >= 0, self.time[after] - start, none)
         return np.where(early < late, after, before), np.minimum(early, late)
 
-    def unmatched(self, offset_ns=0):
+    def unmatched(self, offset_ns: int = 0) -> np.ndarray:
         """(groups,) rows of each label that are near no flow, the rows moved by `offset_ns`."""
-        flows = np.concatenate(self.keys), *[np.tile(self.start, 2)] * 2
+        starts = np.tile(self.start, 2)
+        flows = Spans(np.concatenate(self.keys), starts, starts)
         found = np.zeros(len(self.rows.group), dtype=bool)
         time = self.time + offset_ns
-        window = time - TOLERANCE_NS - 1, time + self.length + TOLERANCE_NS + 1
-        near = overlaps(self.key, *window, *flows)
+        near = overlaps(Spans(self.key, time - TOLERANCE_NS - 1, time + self.length + TOLERANCE_NS + 1), flows)
         found[self.row[near]] = True
         return np.bincount(self.rows.group[~found], minlength=len(self.rows.groups))

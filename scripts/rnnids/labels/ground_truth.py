@@ -6,11 +6,14 @@ first of ``CATEGORIES`` labels it. The row's source is the attacker.
 """
 
 import difflib
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from rnnids.errors import InputError
-from rnnids.labels.joins import key_numbers, overlaps
+from rnnids.labels.joins import Spans, key_numbers, overlaps
 from rnnids.labels.tables import (
     LabelGroup,
     LabelRows,
@@ -50,7 +53,7 @@ SECOND = 10**9
 LAST_SECOND = 7258118400  # the year 2200
 
 
-def read_ground_truth(path):
+def read_ground_truth(path: Path | str) -> LabelRows:
     """Read a ground-truth file.
 
     Times are seconds since 1970 UTC. `Backdoor` is `Backdoors`; case and blanks do not count; a row
@@ -79,7 +82,7 @@ def read_ground_truth(path):
     return _grouped(columns, names.iloc[rows], skipped)
 
 
-def _refuse_unknown(path, texts):
+def _refuse_unknown(path: Path | str, texts: pd.Series) -> None:
     unknown = texts[~texts.str.lower().isin(NAMES)]
     if len(unknown):
         near = difflib.get_close_matches(unknown.iloc[0], CATEGORIES, n=1)
@@ -87,8 +90,9 @@ def _refuse_unknown(path, texts):
         raise InputError(f"{path}:{unknown.index[0]}: unknown attack category {unknown.iloc[0]!r}; {remedy}")
 
 
-def _grouped(columns, names, skipped):
-    groups, group = [], np.zeros(len(names), dtype=np.int64)
+def _grouped(columns: Mapping[str, np.ndarray], names: pd.Series, skipped: Mapping[str, int]) -> LabelRows:
+    groups: list[LabelGroup] = []
+    group = np.zeros(len(names), dtype=np.int64)
     for name in reversed(CATEGORIES):
         here = (names == name).to_numpy()
         if here.any():
@@ -101,7 +105,7 @@ def _grouped(columns, names, skipped):
 class GroundTruthMatcher:
     """Matches flows with the rows of a ground truth."""
 
-    def __init__(self, rows, flows):
+    def __init__(self, rows: LabelRows, flows: Mapping[str, np.ndarray]) -> None:
         self.rows = rows
         ways = [tuple_columns(flows, swapped) for swapped in (False, True)]
         self.row_key, *keys = key_numbers(tuple_columns(rows.columns), *ways)
@@ -111,28 +115,29 @@ class GroundTruthMatcher:
         self.start = flows["start_ns"][self.candidates]
         self.end = self.start + flows["duration_ns"][self.candidates]
 
-    def match(self, offset_ns=0):
+    def match(self, offset_ns: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """Flows of each category, the windows moved by `offset_ns`.
 
         Returns:
             list over groups of (rows, swapped): indices of flows; bool, those that match with the ends
             swapped only, so that the attacker responds.
         """
-        start = self.rows.columns["start_ns"] + (offset_ns - TOLERANCE_NS)
-        end = self.rows.columns["end_ns"] + (offset_ns + TOLERANCE_NS)
-        hits = []
+        windows, hits = self._windows(offset_ns), []
         for index in range(len(self.rows.groups)):
             here = self.rows.group == index
-            windows = self.row_key[here], start[here], end[here]
-            forward, swapped = (overlaps(key, self.start, self.end, *windows) for key in self.keys)
+            of_group = Spans(*(column[here] for column in windows))
+            forward, swapped = (overlaps(Spans(key, self.start, self.end), of_group) for key in self.keys)
             found = forward | swapped
             hits.append((self.candidates[found], ~forward[found]))
         return hits
 
-    def unmatched(self, offset_ns=0):
+    def unmatched(self, offset_ns: int = 0) -> np.ndarray:
         """(groups,) rows of each category that match no flow, the windows moved by `offset_ns`."""
-        lives = np.concatenate(self.keys), np.tile(self.start, 2), np.tile(self.end, 2)
-        columns = self.rows.columns
-        windows = columns["start_ns"] + (offset_ns - TOLERANCE_NS), columns["end_ns"] + (offset_ns + TOLERANCE_NS)
-        found = overlaps(self.row_key, *windows, *lives)
+        lives = Spans(np.concatenate(self.keys), np.tile(self.start, 2), np.tile(self.end, 2))
+        found = overlaps(self._windows(offset_ns), lives)
         return np.bincount(self.rows.group[~found], minlength=len(self.rows.groups))
+
+    def _windows(self, offset_ns: int) -> Spans:
+        """The rows' times with the tolerance around them, moved by `offset_ns`."""
+        start, end = self.rows.columns["start_ns"], self.rows.columns["end_ns"]
+        return Spans(self.row_key, start + (offset_ns - TOLERANCE_NS), end + (offset_ns + TOLERANCE_NS))

@@ -1,15 +1,95 @@
-"""Labels of flows: which rule matches which flow, who the attacker is, and what continues an attack."""
+"""Labels of flows: what label files say, who the attacker is, and what continues an attack."""
 
-import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from rnnids.errors import InputError
+from rnnids.labels.flow_csv import FlowCsvMatcher, read_flow_csv
+from rnnids.labels.ground_truth import GroundTruthMatcher, read_ground_truth
+from rnnids.labels.joins import ICMP, endpoints
+from rnnids.labels.rules import Rule, RuleMatcher, read_rules
+from rnnids.labels.tables import LabelGroup, LabelRows
+from rnnids.labels.times import parse_zone
+from rnnids.settings import check, setting
+
+LABEL_KINDS = ("rules", "ground_truth", "flow_csv")
 NO_RULE = -1
-ICMP = (1, 58)  # protocol numbers, for IPv4 and IPv6
 NANOSECONDS_PER_MINUTE = 60_000_000_000
 # Time zones reach from UTC-12 to UTC+14, some of them by half hours; the nearest is tried first.
 CLOCK_OFFSETS = sorted((sign * minutes for minutes in range(30, 14 * 60 + 1, 30) for sign in (1, -1)), key=abs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelling:
+    """What the label files of a data set are (config/labels/README.md)."""
+
+    label_kind: str = setting("rules", "what the label file is", choices=LABEL_KINDS)
+    time_zone: str | None = setting(
+        None, "IANA name or offset of label times that have none, e.g. UTC-03:00; none: every time has its offset"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Matcher(Protocol):
+    """Matches given flows with R rules, or with R groups of rows of a label file."""
+
+    def match(self, offset_ns: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+        """R times (rows, swapped), all windows moved by `offset_ns`: indices of flows; bool, the attacker responds."""
+
+    def unmatched(self, offset_ns: int = 0) -> np.ndarray:
+        """(R,) rows of the label file behind each rule that match no flow."""
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """What label files say.
+
+    Attributes:
+        name: the files, for messages.
+        rules: Rules or LabelGroups, of which the last that matches a flow wins.
+        rows: lines of the files behind each of them.
+        matcher: function of the flows' columns that makes a Matcher for :func:`label_flows`.
+        skipped: {reason: rows} of the rows that say nothing.
+    """
+
+    name: str
+    rules: Sequence[Rule | LabelGroup]
+    rows: Sequence[int]
+    matcher: Callable[[Mapping[str, np.ndarray]], Matcher]
+    skipped: Mapping[str, int]
+
+
+def read_labels(paths: Sequence[Path | str], labelling: Labelling) -> LabelSource:
+    """Read label files: one, or several of per-flow CSV files.
+
+    Raises:
+        InputError: files, or a combination of them and settings, that cannot be used.
+    """
+    kind, zone, name = labelling.label_kind, parse_zone(labelling.time_zone), ", ".join(map(str, paths))
+    if kind == "flow_csv":
+        return _from_table(name, read_flow_csv(paths, zone), FlowCsvMatcher)
+    if len(paths) > 1:
+        raise InputError(f"--labels: {name}: {kind} come from one file; put all lines into one")
+    if kind == "ground_truth":
+        if zone is not None:
+            raise InputError("--time-zone: the ground truth counts seconds since 1970 UTC; leave the time zone out")
+        return _from_table(name, read_ground_truth(paths[0]), GroundTruthMatcher)
+    rules = read_rules(paths[0], zone)
+    return LabelSource(name, rules, [1] * len(rules), partial(RuleMatcher, rules), {})
+
+
+def _from_table(
+    name: str, table: LabelRows, matcher: Callable[[LabelRows, Mapping[str, np.ndarray]], Matcher]
+) -> LabelSource:
+    rows = [group.rows for group in table.groups]
+    return LabelSource(name, table.groups, rows, partial(matcher, table), table.skipped)
 
 
 @dataclass(frozen=True)
@@ -37,7 +117,9 @@ class Labels:
     unmatched: np.ndarray
 
 
-def label_flows(flows, matcher, idle_timeout_ns, follow_connections):
+def label_flows(
+    flows: Mapping[str, np.ndarray], matcher: Matcher, idle_timeout_ns: int, *, follow_connections: bool
+) -> Labels:
     """Label flows by rules, of which the last one that matches wins.
 
     With `follow_connections`, what goes on after RST or FIN gets the label of its connection: a flow
@@ -48,7 +130,7 @@ def label_flows(flows, matcher, idle_timeout_ns, follow_connections):
     Args:
         flows: columns of N flows: capture, start_ns, duration_ns, source_address,
             destination_address, source_port, destination_port, protocol.
-        matcher: RuleMatcher, GroundTruthMatcher or FlowTableMatcher of these flows.
+        matcher: of these flows.
     """
     hits, unmatched = matcher.match(), matcher.unmatched()
     count = len(flows["start_ns"])
@@ -58,7 +140,7 @@ def label_flows(flows, matcher, idle_timeout_ns, follow_connections):
         rule[rows], responds[rows] = index, swapped
         matches[rows] += 1
     if follow_connections:
-        source, same_way = follow(flows, endpoints(flows), matches > 0, idle_timeout_ns)
+        source, same_way = follow(flows, matches > 0, idle_timeout_ns)
         continuation = (source >= 0) & (matches == 0)
         source, same_way = source[continuation], same_way[continuation]
         rule[continuation] = rule[source]
@@ -76,18 +158,9 @@ def label_flows(flows, matcher, idle_timeout_ns, follow_connections):
     )
 
 
-def endpoints(flows):
-    """Both ends of N flows: {"source": ..., "destination": ...}, each ((N, 2) uint64 address, (N,) port)."""
-    return {
-        end: (
-            np.ascontiguousarray(flows[f"{end}_address"]).view(">u8").astype(np.uint64),
-            flows[f"{end}_port"],
-        )
-        for end in ("source", "destination")
-    }
-
-
-def follow(flows, ends, labelled, idle_timeout_ns):
+def follow(
+    flows: Mapping[str, np.ndarray], labelled: np.ndarray, idle_timeout_ns: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The labelled flow whose connection each of N flows belongs to.
 
     Returns:
@@ -95,7 +168,7 @@ def follow(flows, ends, labelled, idle_timeout_ns):
         capture and 5-tuple in either direction with pauses up to `idle_timeout_ns`, its own row for a
         labelled flow, -1 if there is none; (N,) bool, both go in the same direction.
     """
-    key, flipped = connection_keys(flows, ends)
+    key, flipped = connection_keys(flows)
     order = np.lexsort((flows["start_ns"], *key))
     broken = np.ones(len(order), dtype=bool)  # here the chain of the flow before it ends
     end = flows["start_ns"] + flows["duration_ns"]
@@ -109,7 +182,7 @@ def follow(flows, ends, labelled, idle_timeout_ns):
     return source, flipped == flipped[source]
 
 
-def in_several_captures(flows):
+def in_several_captures(flows: Mapping[str, np.ndarray]) -> np.ndarray:
     """Which of N flows another capture holds as well: the same 5-tuple, in either direction, at the same time.
 
     Returns:
@@ -119,7 +192,7 @@ def in_several_captures(flows):
     found = np.zeros(len(flows["start_ns"]), dtype=bool)
     rows = _where_captures_overlap(flows)
     flows = {name: column[rows] for name, column in flows.items()}
-    (*key, capture), _ = connection_keys(flows, endpoints(flows))
+    (*key, capture), _ = connection_keys(flows)
     order = np.lexsort((flows["start_ns"], *key))
     end = (flows["start_ns"] + flows["duration_ns"])[order]
     alike = (np.diff(capture[order].astype(np.int64)) != 0) & (flows["start_ns"][order[1:]] <= end[:-1])
@@ -129,7 +202,7 @@ def in_several_captures(flows):
     return found
 
 
-def _where_captures_overlap(flows):
+def _where_captures_overlap(flows: Mapping[str, np.ndarray]) -> np.ndarray:
     """Rows of the flows that start while another capture has flows too."""
     names, capture = np.unique(flows["capture"], return_inverse=True)
     if not len(names):
@@ -143,9 +216,9 @@ def _where_captures_overlap(flows):
     return np.flatnonzero(begun - ended > 1)
 
 
-def connection_keys(flows, ends):
+def connection_keys(flows: Mapping[str, np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
     """5-tuples without direction: (list of (N,) columns, (N,) bool: the two ends were exchanged)."""
-    (source, source_port), (destination, destination_port) = ends["source"], ends["destination"]
+    (source, source_port), (destination, destination_port) = endpoints(flows).values()
     # ICMP has no ports: type and code, held as the destination port, stay there in both directions.
     source_port = np.where(np.isin(flows["protocol"], ICMP), destination_port, source_port)
     first = (source[:, 0], source[:, 1], source_port)
@@ -160,7 +233,7 @@ def connection_keys(flows, ends):
     return [*low, *high, flows["protocol"], flows["capture"]], flipped
 
 
-def clock_offset(matcher):
+def clock_offset(matcher: Matcher) -> tuple[int, int, int]:
     """By how much all windows would have to move so that most rows of the label file match a flow.
 
     For label files in local time: half hours up to 14 hours are tried, no move at all first; of moves that
@@ -170,17 +243,15 @@ def clock_offset(matcher):
         (minutes, flows, rows): the move; flows that match then, one of several rules counting for each;
         rows that match none then.
     """
-    best, score = 0, (math.inf, 0)
+    moves = []
     for minutes in (0, *CLOCK_OFFSETS):
         offset_ns = minutes * NANOSECONDS_PER_MINUTE
         flows = sum(len(rows) for rows, _ in matcher.match(offset_ns))
-        found = int(matcher.unmatched(offset_ns).sum()), -flows
-        if found < score:
-            best, score = minutes, found
-    return best, -score[1], score[0]
+        moves.append((minutes, flows, int(matcher.unmatched(offset_ns).sum())))
+    return min(moves, key=lambda move: (move[2], -move[1]))
 
 
-def hours_between(flows, rules):
+def hours_between(flows: Mapping[str, np.ndarray], rules: Sequence[Rule | LabelGroup]) -> float:
     """Hours from the windows to the flows: negative if all flows come first, 0 if they overlap."""
     start, end = int(flows["start_ns"].min()), int(flows["start_ns"].max())
     after = start - max(rule.end_ns for rule in rules)

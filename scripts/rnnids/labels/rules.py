@@ -1,14 +1,22 @@
-"""Rule files: which flows are attacks, one rule a line (format: config/labels/README.md)."""
+"""Rule files, one attack window a line (format: config/labels/README.md), and the flows that they match."""
 
 import csv
 import difflib
 import ipaddress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from rnnids.errors import InputError
+from rnnids.labels.joins import endpoints
 from rnnids.labels.times import parse_time
 
 BENIGN_NAME = "Benign"  # of the attack and of the category; a rule may give it to make an exception
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 
 
@@ -29,8 +37,8 @@ class Rule:
     line: int
     start_ns: int
     end_ns: int
-    source: ipaddress.IPv4Network | ipaddress.IPv6Network
-    destination: ipaddress.IPv4Network | ipaddress.IPv6Network
+    source: Network
+    destination: Network
     destination_port: int | None
     protocol: int | None
     bidirectional_initiator: bool
@@ -38,7 +46,7 @@ class Rule:
     category: str
 
 
-def read_rules(path, zone=None):
+def read_rules(path: Path | str, zone: tzinfo | None = None) -> list[Rule]:
     """Read a rule file into a list of :class:`Rule`, in the order of the file.
 
     Times without UTC offset are those of the time zone `zone`, a tzinfo.
@@ -47,7 +55,8 @@ def read_rules(path, zone=None):
         InputError: with the line at fault: columns, times, networks, ports, protocols, flags or names
             that cannot be used, one attack in two categories, no rule at all.
     """
-    rules, categories = [], {BENIGN_NAME: BENIGN_NAME}
+    rules: list[Rule] = []
+    categories = {BENIGN_NAME: BENIGN_NAME}
     for line, cells in _read_lines(path):
         try:
             rule = Rule(line, *_parse_cells(cells, zone))
@@ -61,7 +70,7 @@ def read_rules(path, zone=None):
     return rules
 
 
-def _read_lines(path):
+def _read_lines(path: Path | str) -> list[tuple[int, dict[str, str]]]:
     """List of (line number, cells by column) of a CSV file with the columns of a rule file."""
     try:
         # Spreadsheets put a byte order mark in front, which "utf-8-sig" takes away.
@@ -82,7 +91,7 @@ def _read_lines(path):
     return [(line, dict(zip(header, map(str.strip, cells), strict=True))) for line, cells in lines]
 
 
-def _check_header(path, header):
+def _check_header(path: Path | str, header: Sequence[str]) -> None:
     for name in header:
         if name not in PARSERS:
             nearest = difflib.get_close_matches(name, PARSERS, n=1)
@@ -95,7 +104,7 @@ def _check_header(path, header):
         raise InputError(f"{path}:1: missing column {', '.join(missing)}; the columns are {', '.join(PARSERS)}")
 
 
-def _parse_cells(cells, zone):
+def _parse_cells(cells: Mapping[str, str], zone: tzinfo | None) -> list[Any]:
     values = []
     for column, parse in PARSERS.items():
         try:
@@ -105,7 +114,7 @@ def _parse_cells(cells, zone):
     return values
 
 
-def _check_rule(rule, categories):
+def _check_rule(rule: Rule, categories: Mapping[str, str]) -> None:
     if rule.end_ns < rule.start_ns:
         raise ValueError("end lies before start; swap them")
     if rule.source.version != rule.destination.version:
@@ -118,7 +127,7 @@ def _check_rule(rule, categories):
         )
 
 
-def _parse_network(text):
+def _parse_network(text: str) -> Network:
     if not text:
         raise ValueError("an address is needed; 0.0.0.0/0 stands for any IPv4 address, ::/0 for any IPv6 address")
     try:
@@ -129,7 +138,7 @@ def _parse_network(text):
         ) from error
 
 
-def _parse_port(text):
+def _parse_port(text: str) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or int(text) > 65535:
@@ -137,7 +146,7 @@ def _parse_port(text):
     return int(text)
 
 
-def _parse_protocol(text):
+def _parse_protocol(text: str) -> int | None:
     if not text:
         return None
     if text.isdecimal() and int(text) <= 255:
@@ -147,20 +156,20 @@ def _parse_protocol(text):
     return PROTOCOLS[text.lower()]
 
 
-def _parse_flag(text):
+def _parse_flag(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("neither true nor false; write one of them")
     return text.lower() == "true"
 
 
-def _parse_name(text):
+def _parse_name(text: str) -> str:
     if not text:
         raise ValueError("empty; give it a name")
     return text
 
 
 # The columns of a rule file in the order of Rule's attributes.
-PARSERS = {
+PARSERS: dict[str, Callable[..., Any]] = {
     "start": parse_time,
     "end": parse_time,
     "source": _parse_network,
@@ -171,3 +180,64 @@ PARSERS = {
     "attack": _parse_name,
     "category": _parse_name,
 }
+
+
+class RuleMatcher:
+    """Matches N flows with R rules.
+
+    A flow matches if it starts inside the rule's window, ends included, and goes from `source` to
+    `destination` and its port; with `bidirectional_initiator` also if it goes the other way, in which
+    case the attacker is the responder.
+    """
+
+    def __init__(self, rules: Sequence[Rule], flows: Mapping[str, np.ndarray]) -> None:
+        self.rules, self.flows = rules, flows
+        self.ends = endpoints(flows)
+        self.order = np.argsort(flows["start_ns"], kind="stable")
+
+    def match(self, offset_ns: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Flows that each rule matches, its window moved by `offset_ns`.
+
+        Returns:
+            list over rules of (rows, swapped): indices of flows; bool, those with the attacker responding.
+        """
+        return [self._match_rule(rule, offset_ns) for rule in self.rules]
+
+    def unmatched(self, offset_ns: int = 0) -> np.ndarray:
+        """(R,) rows of the label file behind each rule that match no flow: here 0 or 1."""
+        return np.array([int(len(rows) == 0) for rows, _ in self.match(offset_ns)])
+
+    def _match_rule(self, rule: Rule, offset_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, swapped) of one rule: indices of flows; bool, those that match only with the ends swapped."""
+        start = self.flows["start_ns"]
+        first = np.searchsorted(start, rule.start_ns + offset_ns, side="left", sorter=self.order)
+        last = np.searchsorted(start, rule.end_ns + offset_ns, side="right", sorter=self.order)
+        rows = self.order[first:last]
+        if rule.protocol is not None:
+            rows = rows[self.flows["protocol"][rows] == rule.protocol]
+        forward = self._goes(rule, rows, attacker="source", victim="destination")
+        if not rule.bidirectional_initiator:
+            return rows[forward], np.zeros(np.count_nonzero(forward), dtype=bool)
+        either = forward | self._goes(rule, rows, attacker="destination", victim="source")
+        return rows[either], ~forward[either]
+
+    def _goes(self, rule: Rule, rows: np.ndarray, *, attacker: str, victim: str) -> np.ndarray:
+        """(len(rows),) bool: the flows whose ends `attacker` and `victim` are those of the rule."""
+        (source, _), (destination, port) = self.ends[attacker], self.ends[victim]
+        matching = _inside(source[rows], rule.source) & _inside(destination[rows], rule.destination)
+        if rule.destination_port is not None:
+            matching &= port[rows] == rule.destination_port
+        return matching
+
+
+def _inside(addresses: np.ndarray, network: Network) -> np.ndarray:
+    """(N,) bool: the addresses, (N, 2) uint64, that lie in an ipaddress network."""
+    # Flow files hold IPv4 addresses as ::ffff:a.b.c.d, which no IPv6 network means, not even ::/0.
+    is_ipv4 = (addresses[:, 0] == 0) & (addresses[:, 1] >> np.uint64(32) == 0xFFFF)
+    inside = is_ipv4 == (network.version == 4)
+    base = int(network.network_address) + (0xFFFF << 32 if network.version == 4 else 0)
+    mask = (1 << 128) - 1 - int(network.hostmask)
+    for word, shift in enumerate((64, 0)):
+        part = np.uint64(mask >> shift & 0xFFFFFFFFFFFFFFFF)
+        inside &= addresses[:, word] & part == np.uint64(base >> shift & 0xFFFFFFFFFFFFFFFF)
+    return inside

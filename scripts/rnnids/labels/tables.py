@@ -1,14 +1,16 @@
 """Label files with one row per flow or per attack: reading them, whatever program wrote them."""
 
 import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rnnids.cli import log
 from rnnids.errors import InputError
-from rnnids.labels.labelling import ICMP, endpoints
+from rnnids.labels.joins import ICMP, endpoints
 from rnnids.labels.rules import PROTOCOLS
 
 MATCHABLE = tuple(PROTOCOLS.values())  # what flows can have
@@ -48,13 +50,13 @@ class LabelRows:
         skipped: {reason: rows} of the rows left out.
     """
 
-    columns: dict
+    columns: Mapping[str, np.ndarray]
     group: np.ndarray
-    groups: list
-    skipped: dict
+    groups: Sequence[LabelGroup]
+    skipped: Mapping[str, int]
 
 
-def read_table(path, names):
+def read_table(path: Path | str, names: Sequence[str]) -> pd.DataFrame:
     """Read some columns of a CSV file as strings without surrounding blanks.
 
     Headings are compared without regard to case and blanks. Text that is not UTF-8 is taken for
@@ -81,7 +83,7 @@ def read_table(path, names):
     return frame[list(names)].fillna("").apply(lambda column: column.str.strip())
 
 
-def _refuse_other_encodings(path):
+def _refuse_other_encodings(path: Path | str) -> None:
     try:
         with open(path, "rb") as file:
             start = file.read(1024)
@@ -91,7 +93,7 @@ def _refuse_other_encodings(path):
         raise InputError(f"{path}:1: text in UTF-16, or no text at all; {REMEDY}")
 
 
-def _read_csv(path, names, encoding):
+def _read_csv(path: Path | str, names: Sequence[str], encoding: str) -> pd.DataFrame:
     known = {_plain(name): name for name in names}
     try:
         frame = pd.read_csv(
@@ -109,11 +111,11 @@ def _read_csv(path, names, encoding):
     return frame.rename(columns=lambda name: known[_plain(name)])
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     return " ".join(name.split()).lower()
 
 
-def parse_addresses(texts):
+def parse_addresses(texts: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """((N, 16) uint8 as in flow files, (N,) bool: it is an address) of a column of strings."""
     codes, values = pd.factorize(texts)
     packed = np.zeros((len(values) + 1, 16), dtype=np.uint8)
@@ -128,14 +130,14 @@ def parse_addresses(texts):
     return packed[codes], valid[codes]
 
 
-def parse_numbers(texts, lowest, highest):
+def parse_numbers(texts: pd.Series, lowest: int, highest: int) -> tuple[np.ndarray, np.ndarray]:
     """((N,) int64, (N,) bool: it is a whole number in the range) of a column of strings."""
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
     valid = (numbers >= lowest) & (numbers <= highest) & (numbers == np.floor(numbers))
     return np.where(valid, numbers, 0).astype(np.int64), valid
 
 
-def parse_protocols(texts):
+def parse_protocols(texts: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """((N,) uint8, (N,) bool: it is one that flows can have) of a column of names or numbers."""
     numbers, numeric = parse_numbers(texts, 0, 255)
     named = texts.str.lower().map(PROTOCOLS | {"ipv6-icmp": PROTOCOLS["icmpv6"]}).fillna(0).to_numpy(dtype=np.int64)
@@ -143,15 +145,14 @@ def parse_protocols(texts):
     return protocol.astype(np.uint8), np.isin(protocol, MATCHABLE)
 
 
-def parse_ends(frame):
+def parse_ends(frame: pd.DataFrame) -> tuple[dict[str, np.ndarray], list[tuple[str, np.ndarray]]]:
     """The 5-tuples of a table with columns protocol, source_address and so on, as strings.
 
     Returns:
         ({name: (N,) column}, [(reason, (N,) bool: left out for it)]), the first reason of a row counting.
     """
-    columns, faults = {}, []
-    columns["protocol"], known = parse_protocols(frame["protocol"])
-    faults.append(("protocol of no flow", ~known))
+    protocol, known = parse_protocols(frame["protocol"])
+    columns, faults = {"protocol": protocol}, [("protocol of no flow", ~known)]
     has_ports = ~np.isin(columns["protocol"], ICMP)
     for end in ("source", "destination"):
         columns[f"{end}_address"], valid = parse_addresses(frame[f"{end}_address"])
@@ -162,9 +163,11 @@ def parse_ends(frame):
     return columns, faults
 
 
-def keep_rows(columns, faults):
+def keep_rows(
+    columns: Mapping[str, np.ndarray], faults: Sequence[tuple[str, np.ndarray]]
+) -> tuple[np.ndarray, dict[str, int]]:
     """(rows to keep, {reason: rows left out}): each row is left out for its first fault."""
-    kept, skipped = np.ones(len(columns["protocol"]), dtype=bool), {}
+    kept, skipped = np.ones(len(columns["protocol"]), dtype=bool), dict[str, int]()
     for reason, bad in faults:
         count = int(np.count_nonzero(kept & bad))
         if count:
@@ -173,12 +176,12 @@ def keep_rows(columns, faults):
     return np.flatnonzero(kept), skipped
 
 
-def describe(skipped):
+def describe(skipped: Mapping[str, int]) -> str:
     """{reason: rows} in words."""
     return ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
 
 
-def tuple_columns(columns, swapped=False):
+def tuple_columns(columns: Mapping[str, np.ndarray], swapped: bool = False) -> list[np.ndarray]:
     """The 5-tuple with direction as a list of columns; ICMP, which has no ports, with ports 0."""
     ends = endpoints(columns)
     has_ports = ~np.isin(columns["protocol"], ICMP)

@@ -2,7 +2,7 @@
 
 import re
 import zoneinfo
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ OFFSET = re.compile(r"UTC([+-])(\d\d):?(\d\d)")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse_zone(text):
+def parse_zone(text: str | None) -> tzinfo | None:
     """A tzinfo of an IANA name or of an offset as in UTC-03:00; None of None.
 
     Raises:
@@ -34,7 +34,7 @@ def parse_zone(text):
         ) from error
 
 
-def parse_time(text, zone=None):
+def parse_time(text: str, zone: tzinfo | None = None) -> int:
     """Nanoseconds since 1970 UTC of an ISO 8601 time with UTC offset, or without one in a time zone.
 
     Of an hour that comes twice when clocks are set back, the first is meant.
@@ -58,7 +58,7 @@ def parse_time(text, zone=None):
     return (time.astimezone(UTC) - EPOCH) // timedelta(seconds=1) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 
 
-def to_utc(local_ns, zone):
+def to_utc(local_ns: np.ndarray, zone: tzinfo) -> np.ndarray:
     """Nanoseconds since 1970 UTC of (N,) local nanoseconds, as :func:`parse_time` takes them."""
     local = pd.DatetimeIndex(np.asarray(local_ns).view("datetime64[ns]"))
     first = np.ones(len(local), dtype=bool)  # daylight saving time, of two
