@@ -7,7 +7,9 @@ Ours and they run in turn, on the same flows and the same untrained detector of 
 ratios and the largest difference of a logit are written as CSV and, with the machine, as a page of Markdown.
 """
 
+import argparse
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +23,11 @@ from measure import in_turn, write_page
 from rnnids import cli
 from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, NUM_FEATURES, PACKET_LENGTH
 from rnnids.datasets.flow_data import FlowData
-from rnnids.detectors.lstm import Detector
+from rnnids.detectors.lstm import LSTMDetector
 from rnnids.errors import InputError
 from rnnids.explanations.variation import vary_flows, vary_steps
 from rnnids.storage import write_csv
 
-BATCH_PACKETS = 32768
 OURS, AT_ONCE, ONE_BY_ONE = "ours", "values at once", "value by value"
 DIFFERENCE = 1e-4  # of logits near 0: float32, summed in another order
 STEP_FEATURES = [feature for feature in range(NUM_FEATURES) if feature not in CONSTANT_FEATURES]
@@ -47,8 +48,8 @@ class Case:
     flows: int
     steps: int
     values: int
-    features: list
-    ways: tuple = (OURS, AT_ONCE)
+    features: list[int]
+    ways: tuple[str, ...] = (OURS, AT_ONCE)
     sample: int = 1
     target: float | None = None
 
@@ -62,7 +63,7 @@ CASES = [
 ]
 
 
-def make_flows(count, steps):
+def make_flows(count: int, steps: int) -> FlowData:
     """Random flows of equal length."""
     rng, packets = np.random.default_rng(0), count * steps
     flows = {"source_port": 1024, "destination_port": 80, "protocol": 6, "attack": 1, "packet_count": steps}
@@ -86,55 +87,57 @@ def make_flows(count, steps):
     )
 
 
-def ours(model, data, case, values):
+def ours(detector: LSTMDetector, flows: FlowData, case: Case, values: np.ndarray) -> np.ndarray:
     """(features, P, W) logits by the library."""
     if case.features[0] in CONSTANT_FEATURES:
-        return np.stack([vary_flows(model, data, feature, values, BATCH_PACKETS) for feature in case.features])
-    return np.stack(vary_steps(model, data, [(feature, values) for feature in case.features], BATCH_PACKETS))
+        return np.stack([vary_flows(detector, flows, feature, values=values) for feature in case.features])
+    return np.stack(vary_steps(detector, flows, [(feature, values) for feature in case.features]))
 
 
 @torch.no_grad()
-def plain(model, data, case, values, at_once):
+def plain(detector: LSTMDetector, flows: FlowData, case: Case, *, values: np.ndarray, at_once: bool) -> np.ndarray:
     """(features, P, W) logits, each flow run anew for each feature and step, or value as well."""
     logits = np.full((len(case.features), *values.shape), np.nan, dtype=np.float32)
     groups = [np.arange(case.values)] if at_once else np.arange(0, case.values, case.sample)[:, None]
     for of_feature, feature in zip(logits, case.features, strict=True):
-        scores = torch.from_numpy((values[0] - data.mean[feature]) / data.std[feature]).float()
+        scores = torch.from_numpy((values[0] - flows.mean[feature]) / flows.std[feature]).float()
         vary = vary_whole if feature in CONSTANT_FEATURES else vary_prefixes
-        for flow, first in enumerate(data.start):
-            inputs = torch.from_numpy(data.padded(np.array([flow])))
+        for flow, first in enumerate(flows.start):
+            inputs = torch.from_numpy(flows.padded(np.array([flow])))
             for group in groups:
-                of_feature[first : first + case.steps, group] = vary(model, inputs, feature, scores[group])
+                of_feature[first : first + case.steps, group] = vary(
+                    detector, inputs, feature=feature, scores=scores[group]
+                )
     return logits
 
 
-def vary_whole(model, inputs, feature, scores):
+def vary_whole(detector: LSTMDetector, inputs: torch.Tensor, *, feature: int, scores: torch.Tensor) -> np.ndarray:
     """(T, W) logits of a flow (1, T, 15) that has one of the (W,) scores throughout."""
     copies = inputs.repeat(len(scores), 1, 1)
     copies[:, :, feature] = scores[:, None]
-    return model(copies).T.numpy()
+    return detector(copies).T.numpy()
 
 
-def vary_prefixes(model, inputs, feature, scores):
+def vary_prefixes(detector: LSTMDetector, inputs: torch.Tensor, *, feature: int, scores: torch.Tensor) -> np.ndarray:
     """(T, W) logits of a flow (1, T, 15) that has one of the (W,) scores at a step, for each step."""
     logits = np.empty((inputs.shape[1], len(scores)), dtype=np.float32)
     for step in range(inputs.shape[1]):
         prefix = inputs[:, : step + 1].repeat(len(scores), 1, 1)
         prefix[:, step, feature] = scores
-        logits[step] = model(prefix)[:, -1].numpy()
+        logits[step] = detector(prefix)[:, -1].numpy()
     return logits
 
 
-def measure(case, model, repeats):
+def measure(case: Case, detector: LSTMDetector, repeats: int) -> list[dict[str, str | int | float]]:
     """Rows of one case: a row for each way."""
-    data = make_flows(case.flows, case.steps)
+    flows = make_flows(case.flows, case.steps)
     values = np.broadcast_to(np.linspace(40.0, 1500.0, case.values), (case.flows * case.steps, case.values))
-    ways = {
-        OURS: lambda: ours(model, data, case, values),
-        AT_ONCE: lambda: plain(model, data, case, values, True),
-        ONE_BY_ONE: lambda: plain(model, data, case, values, False),
+    ways: dict[str, Callable[[], np.ndarray]] = {
+        OURS: lambda: ours(detector, flows, case, values),
+        AT_ONCE: lambda: plain(detector, flows, case, values=values, at_once=True),
+        ONE_BY_ONE: lambda: plain(detector, flows, case, values=values, at_once=False),
     }
-    results = {}
+    results: dict[str, np.ndarray] = {}
     seconds = in_turn({way: lambda way=way: results.__setitem__(way, ways[way]()) for way in case.ways}, repeats)
     if ONE_BY_ONE in seconds:
         seconds[ONE_BY_ONE] *= case.sample
@@ -149,20 +152,24 @@ def measure(case, model, repeats):
     return rows
 
 
-def main():
-    """Parse the command line, measure, write, and fail if a target is missed or results differ."""
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--hidden-size", type=cli.positive(int), required=True, help="of the detector")
-    parser.add_argument("--num-layers", type=cli.positive(int), required=True, help="of the detector")
-    parser.add_argument("--repeats", type=cli.positive(int), required=True, help="runs of each way")
-    parser.add_argument("--threads", type=cli.positive(int), required=True, help="of torch")
+    parser.add_argument("--hidden-size", type=cli.positive(int), default=512, help="of the detector")
+    parser.add_argument("--num-layers", type=cli.positive(int), default=3, help="of the detector")
+    parser.add_argument("--repeats", type=cli.positive(int), default=3, help="runs of each way")
+    parser.add_argument("--threads", type=cli.positive(int), default=1, help="of torch")
     parser.add_argument("--csv", type=Path, required=True, help="table to write")
     parser.add_argument("--page", type=Path, required=True, help="Markdown page to write")
-    args = parser.parse_args()
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line, measure, write, and fail if a target is missed or results differ."""
+    args = arguments(argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    model = Detector(args.hidden_size, args.num_layers).requires_grad_(False)
-    rows = [row for case in CASES for row in measure(case, model, args.repeats)]
+    detector = LSTMDetector(args.hidden_size, args.num_layers).requires_grad_(False)
+    rows = [row for case in CASES for row in measure(case, detector, args.repeats)]
     write_csv(args.csv, rows)
     words = [
         f"`make bench-explain`: {args.num_layers} x {args.hidden_size} units, medians of {args.repeats} runs in turn.",

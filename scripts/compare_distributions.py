@@ -4,6 +4,9 @@ Accuracy alone cannot tell a prediction that a feature decides from one that it 
 numbers are computed from the tabulated distributions.
 """
 
+import argparse
+from collections.abc import Sequence
+
 from rnnids import cli
 from rnnids.explanations.entropy import compare_distributions
 from rnnids.storage import write_csv
@@ -11,14 +14,14 @@ from rnnids.storage import write_csv
 POINTS = 200
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--output", required=True, help="output: the distributions, one row a value (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    write_csv(arguments().output, compare_distributions(POINTS))
+def main(argv: Sequence[str] | None = None) -> None:
+    write_csv(arguments(argv).output, compare_distributions(POINTS))
 
 
 if __name__ == "__main__":

@@ -5,36 +5,44 @@ is "ok"; "noise" where the 95 % intervals of both single drops hold 0; "undefine
 blank); "infinite" for x/0 (score inf). Scores other than "ok" should not be ranked.
 """
 
-import numpy as np
+import argparse
+from collections.abc import Sequence
 
 from rnnids import cli
+from rnnids.datasets.features import FEATURES
 from rnnids.datasets.selection import sample_flows
-from rnnids.errors import InputError
-from rnnids.explanations.importance import dropout_losses, dropout_rows, pair_rows
-from rnnids.explanations.options import add_explanation_arguments, load_explained
+from rnnids.explanations.importance import FeatureDropout, PairScores, dropout_importance, importance_rows
+from rnnids.explanations.options import add_explanation_options, load_explained
 from rnnids.storage import write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_explanation_arguments(parser)
-    parser.add_argument("--max-flows", type=cli.positive(int), help="flows to predict, at most; all if not given")
-    parser.add_argument("--bootstrap-samples", required=True, type=cli.positive(int), help="resamples of flows")
+    add_explanation_options(parser, FeatureDropout, bootstrap=True)
     parser.add_argument("--drops", required=True, help="output: metric, level, feature, value, low, high (CSV)")
     parser.add_argument("--pair-scores", required=True, help="output: scores of all pairs of features (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    model, data, device = load_explained(args)
-    if not model.feature_dropout:
-        raise InputError(f"{args.weights}: trained without feature dropout; take a model with `feature_dropout: true`")
-    sample = sample_flows(data, args.max_flows, args.seed)
-    losses = dropout_losses(model, sample, args.batch_packets, device)
-    drops = dropout_rows(sample, losses, args.bootstrap_samples, np.random.default_rng(args.seed))
-    write_csv(args.drops, drops, metric="feature_dropout")
-    write_csv(args.pair_scores, pair_rows(losses, drops))
+def pair_columns(pairs: PairScores) -> dict[str, list[str] | list[float]]:
+    """Columns of the table of pairs."""
+    columns = {name: values.tolist() for name, values in pairs._asdict().items()}
+    names = {f"feature_{number}": columns.pop(name) for number, name in ((1, "first"), (2, "second"))}
+    return {name: [FEATURES[index] for index in indices] for name, indices in names.items()} | columns
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    detector, flows = load_explained(args.dataset, args.weights, device=args.device)
+    found = dropout_importance(
+        detector,
+        sample_flows(flows, args.max_flows, args.seed),
+        bootstrap_samples=args.bootstrap_samples,
+        seed=args.seed,
+        batch_packets=args.batch_packets,
+    )
+    write_csv(args.drops, importance_rows({"feature_dropout": found.importance}))
+    write_csv(args.pair_scores, pair_columns(found.pairs))
 
 
 if __name__ == "__main__":

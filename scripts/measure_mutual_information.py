@@ -5,30 +5,39 @@ paper's estimator, which bins the values and corrects no bias. Level "packet" av
 flows, then steps; "flow" takes the last packets, whose prediction is the flow's.
 """
 
+import argparse
+from collections.abc import Sequence
+
 from rnnids import cli
 from rnnids.datasets.selection import sample_flows
-from rnnids.explanations.mutual_information import mutual_information_rows
-from rnnids.explanations.options import add_explanation_arguments, load_explained
+from rnnids.explanations.importance import importance_rows
+from rnnids.explanations.mutual_information import MutualInformation, mutual_information
+from rnnids.explanations.options import add_explanation_options, load_explained
 from rnnids.storage import write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_explanation_arguments(parser)
-    parser.add_argument("--max-flows", type=cli.positive(int), help="flows to vary, at most; all if not given")
-    parser.add_argument("--draws", required=True, type=cli.positive(int), help="values per flow and step")
-    parser.add_argument("--bins", required=True, type=cli.positive(int), help="of the paper's estimator")
-    parser.add_argument("--bootstrap-samples", required=True, type=cli.positive(int), help="resamples of flows")
+    add_explanation_options(parser, MutualInformation, bootstrap=True)
     parser.add_argument("--output", required=True, help="output: metric, level, feature, value, low, high (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    model, data, device = load_explained(args)
-    sample = sample_flows(data, args.max_flows, args.seed)
-    settings = (args.draws, args.bins, args.bootstrap_samples, args.seed, args.batch_packets, device)
-    write_csv(args.output, mutual_information_rows(model, sample, data, *settings))
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    detector, flows = load_explained(args.dataset, args.weights, device=args.device)
+    information = mutual_information(
+        detector,
+        sample_flows(flows, args.max_flows, args.seed),
+        pool=flows,
+        draws=args.draws,
+        bins=args.bins,
+        bootstrap_samples=args.bootstrap_samples,
+        seed=args.seed,
+        batch_packets=args.batch_packets,
+    )
+    metrics = {f"mutual_information_{name}": importance for name, importance in information._asdict().items()}
+    write_csv(args.output, importance_rows(metrics))
 
 
 if __name__ == "__main__":

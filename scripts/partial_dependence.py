@@ -5,41 +5,45 @@ probability of attack. The second table counts the values that the flows of the 
 that vary in a flow: their packets) really have; elsewhere the dependence is extrapolated.
 """
 
+import argparse
+from collections.abc import Sequence
+
 from rnnids import cli
 from rnnids.datasets.features import FEATURES
 from rnnids.datasets.selection import flows_by_type, packet_values
-from rnnids.explanations.options import add_explanation_arguments, load_explained
-from rnnids.explanations.partial_dependence import observed_rows, partial_dependence, value_grid
+from rnnids.explanations.options import add_explanation_options, load_explained
+from rnnids.explanations.partial_dependence import PartialDependence, observed_counts, partial_dependence, value_grid
+from rnnids.settings import from_args
 from rnnids.storage import write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_explanation_arguments(parser)
-    parser.add_argument("--features", required=True, nargs="+", choices=FEATURES, help="features to vary, one by one")
-    parser.add_argument("--grid-size", required=True, type=cli.positive(int), help="values of a feature, at most")
-    parser.add_argument("--max-flows", type=cli.positive(int), help="flows per type, at most; all if not given")
+    add_explanation_options(parser, PartialDependence)
     parser.add_argument("--output", required=True, help="output: attack, feature, value, prediction (CSV)")
     parser.add_argument("--values", required=True, help="output: attack, feature, value, count (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    model, data, device = load_explained(args)
-    chosen = flows_by_type(data, args.max_flows, args.seed)
-    everything = flows_by_type(data, None, args.seed)
-    predictions, observed = [], []
-    for feature in map(FEATURES.index, args.features):
-        grid = value_grid(packet_values(data, feature), feature, args.grid_size)
-        for attack, flows in chosen.items():
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    settings = from_args(PartialDependence, args)
+    detector, flows = load_explained(args.dataset, args.weights, device=args.device)
+    chosen = flows_by_type(flows, settings.max_flows, args.seed)
+    everything = flows_by_type(flows, None, args.seed)
+    predictions, counts = [], []
+    for feature in map(FEATURES.index, settings.features):
+        grid = value_grid(packet_values(flows, feature), feature, size=settings.grid_size)
+        for attack, of_type in chosen.items():
             names = {"attack": attack, "feature": FEATURES[feature]}
-            mean = partial_dependence(model, flows, feature, grid, args.batch_packets, device)
-            pairs = zip(grid.tolist(), mean.tolist(), strict=True)
+            found = partial_dependence(detector, of_type, feature=feature, grid=grid, batch_packets=args.batch_packets)
+            pairs = zip(found.value.tolist(), found.prediction.tolist(), strict=True)
             predictions += [names | {"value": value, "prediction": prediction} for value, prediction in pairs]
-            observed += [names | row for row in observed_rows(everything[attack], feature, grid)]
+            observed = observed_counts(everything[attack], feature, grid=grid)
+            pairs = zip(observed.value.tolist(), observed.occurrences.tolist(), strict=True)
+            counts += [names | {"value": value, "count": count} for value, count in pairs]
     write_csv(args.output, predictions)
-    write_csv(args.values, observed)
+    write_csv(args.values, counts)
 
 
 if __name__ == "__main__":

@@ -4,29 +4,36 @@ Values are drawn from the packets of the test split: once per flow for ports and
 are constant in a flow, and for each packet otherwise.
 """
 
+import argparse
+from collections.abc import Sequence
+
 from rnnids import cli
 from rnnids.datasets.selection import sample_flows
-from rnnids.explanations.importance import perturbation_rows
-from rnnids.explanations.options import add_explanation_arguments, load_explained
+from rnnids.explanations.importance import InputPerturbation, importance_rows, permutation_importance
+from rnnids.explanations.options import add_explanation_options, load_explained
 from rnnids.storage import write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_explanation_arguments(parser)
-    parser.add_argument("--max-flows", type=cli.positive(int), help="flows to predict, at most; all if not given")
-    parser.add_argument("--repeats", required=True, type=cli.positive(int), help="passes with new draws, per feature")
-    parser.add_argument("--bootstrap-samples", required=True, type=cli.positive(int), help="resamples of flows")
+    add_explanation_options(parser, InputPerturbation, bootstrap=True)
     parser.add_argument("--output", required=True, help="output: metric, level, feature, value, low, high (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    model, data, device = load_explained(args)
-    sample = sample_flows(data, args.max_flows, args.seed)
-    settings = (args.repeats, args.bootstrap_samples, args.seed, args.batch_packets, device)
-    write_csv(args.output, perturbation_rows(model, sample, data, *settings), metric="input_perturbation")
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    detector, flows = load_explained(args.dataset, args.weights, device=args.device)
+    importance = permutation_importance(
+        detector,
+        sample_flows(flows, args.max_flows, args.seed),
+        pool=flows,
+        repeats=args.repeats,
+        bootstrap_samples=args.bootstrap_samples,
+        seed=args.seed,
+        batch_packets=args.batch_packets,
+    )
+    write_csv(args.output, importance_rows({"input_perturbation": importance}))
 
 
 if __name__ == "__main__":

@@ -6,42 +6,73 @@ were and as the attack made them: of those that evaded detection, or, where none
 no adversarial mean. Steps count from 1, values are bytes and ms.
 """
 
+import argparse
+from collections.abc import Sequence
+
 import numpy as np
 
 from rnnids import cli
 from rnnids.attacks.files import read_adversarial_flows
 from rnnids.datasets.features import FEATURES, MANIPULABLE_FEATURES
-from rnnids.datasets.selection import first_packets
-from rnnids.explanations.options import add_explanation_arguments, load_explained
-from rnnids.explanations.partial_dependence import mean_rows, sequential_rows
+from rnnids.datasets.selection import first_packets, packet_values
+from rnnids.explanations.options import add_explanation_options, load_explained
+from rnnids.explanations.partial_dependence import (
+    Dependence,
+    SequentialDependence,
+    StepMeans,
+    sequential_partial_dependence,
+    step_means,
+    value_grid,
+)
 from rnnids.storage import write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_explanation_arguments(parser)
+    add_explanation_options(parser, SequentialDependence)
     parser.add_argument("--attacks", required=True, help="adversarial flows (HDF5)")
-    parser.add_argument("--grid-size", required=True, type=cli.positive(int), help="values of a feature, at most")
-    parser.add_argument("--max-steps", required=True, type=cli.positive(int), help="packets of a flow, at most")
     parser.add_argument("--output", required=True, help="output: attack, feature, step, value, confidence (CSV)")
     parser.add_argument("--means", required=True, help="output: attack, feature, step, flows and means (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    model, data, device = load_explained(args)
-    original, adversarial, evaded = read_adversarial_flows(args.attacks, data)
+def dependence_rows(found: Dependence) -> list[dict[str, float]]:
+    """Rows step, value, confidence of a sequential dependence."""
+    return [
+        {"step": step, "value": value, "confidence": confidence}
+        for step, line in enumerate(found.prediction.tolist(), start=1)
+        for value, confidence in zip(found.value.tolist(), line, strict=True)
+    ]
+
+
+def mean_rows(means: StepMeans) -> list[dict[str, float]]:
+    """Rows step, flows, original, adversarial."""
+    columns = (column.tolist() for column in means)
+    return [
+        {"step": step, "flows": flows, "original": before, "adversarial": after}
+        for step, (flows, before, after) in enumerate(zip(*columns, strict=True), start=1)
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    detector, flows = load_explained(args.dataset, args.weights, device=args.device)
+    original, adversarial, evaded = read_adversarial_flows(args.attacks, flows)
     original, adversarial = first_packets(original, args.max_steps), first_packets(adversarial, args.max_steps)
     dependence, means = [], []
     for index in np.unique(original.flows["attack"]):
         chosen = original.flows["attack"] == index
         before, after = original.take(chosen), adversarial.take(chosen)
         for feature in MANIPULABLE_FEATURES:
-            names = {"attack": data.attacks[index], "feature": FEATURES[feature]}
-            rows = sequential_rows(model, before, after, feature, args.grid_size, args.batch_packets, device)
-            dependence += [names | row for row in rows]
-            means += [names | row for row in mean_rows(before, after, evaded[chosen], feature)]
+            names = {"attack": flows.attacks[index], "feature": FEATURES[feature]}
+            both = np.concatenate([packet_values(each, feature) for each in (before, after)])
+            grid = value_grid(both, feature, size=args.grid_size)
+            found = sequential_partial_dependence(
+                detector, before, feature=feature, grid=grid, batch_packets=args.batch_packets
+            )
+            dependence += [names | row for row in dependence_rows(found)]
+            of_steps = step_means(before, after, feature, evaded=evaded[chosen])
+            means += [names | row for row in mean_rows(of_steps)]
     write_csv(args.output, dependence)
     write_csv(args.means, means)
 

@@ -1,6 +1,6 @@
 """Small flows and stand-ins for a detector whose explanations are known in closed form."""
 
-from types import SimpleNamespace
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,12 +8,13 @@ import torch
 from rnnids.datasets.encoding import encode_packets
 from rnnids.datasets.features import FEATURES, FLAG_BITS
 from rnnids.datasets.flow_data import FlowData
+from rnnids.detectors.lstm import LSTMDetector
 
 INDEX = {name: index for index, name in enumerate(FEATURES)}
 BATCH = 4096  # padded packets
 
 
-def make_flows(packet_count, seed=0, **columns):
+def make_flows(packet_count: Sequence[int], *, seed: int = 0, **columns: np.ndarray) -> FlowData:
     """Random flows of two types, half of them attacks; `columns` replaces columns of flows or packets."""
     rng = np.random.default_rng(seed)
     count = np.asarray(packet_count, dtype=np.int32)
@@ -48,28 +49,33 @@ def make_flows(packet_count, seed=0, **columns):
     )
 
 
-def flag(name, is_set):
+def flag(name: str, is_set: np.ndarray) -> np.ndarray:
     """Header bits of packets in which one flag is set or not."""
     return np.where(is_set, FLAG_BITS[name], 0)
 
 
-class StandIn(torch.nn.Module):
-    """The interface of a Detector without memory: the logit is a function of the packet's z-scores."""
+class StandIn:
+    """A detector without memory or state: the logit is a function of the packet's z-scores."""
 
+    device = torch.device("cpu")
     feature_dropout = True
 
-    def __init__(self, logit):
-        super().__init__()
+    def __init__(self, logit: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self.logit = logit
-        self.lstm = SimpleNamespace(num_layers=0, hidden_size=1)
 
-    def visible(self, inputs):
-        return inputs
-
-    def readout(self, outputs):
-        return self.logit(outputs)
-
-    def forward(self, inputs, suppressed=None, packing=None):
+    def __call__(
+        self, inputs: torch.Tensor, lengths: np.ndarray | None = None, *, suppressed: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if suppressed is not None:
             inputs = inputs.masked_fill(suppressed[:, None], 0.0)
         return self.logit(inputs)
+
+
+class Stateless:
+    """A detector that keeps its states to itself: it gives logits of whole flows alone."""
+
+    def __init__(self, detector: LSTMDetector) -> None:
+        self.detector, self.device = detector, detector.device
+
+    def __call__(self, inputs: torch.Tensor, lengths: np.ndarray | None = None) -> torch.Tensor:
+        return self.detector(inputs, lengths)

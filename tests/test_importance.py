@@ -9,16 +9,16 @@ import torch
 from explained import BATCH, INDEX, StandIn, flag, make_flows
 
 from rnnids.datasets.features import FEATURES
-from rnnids.detectors.lstm import Detector
+from rnnids.detectors.lstm import LSTMDetector
+from rnnids.errors import InputError
 from rnnids.explanations.importance import (
     accuracy_drop,
     draw_values,
-    dropout_losses,
-    dropout_rows,
-    pair_rows,
+    dropout_importance,
+    importance_rows,
     pair_score,
     pair_status,
-    perturbation_rows,
+    permutation_importance,
     weight_importance,
 )
 
@@ -28,7 +28,7 @@ SYN, ACK, PORT = INDEX["SYN"], INDEX["ACK"], INDEX["source_port"]
 def test_weights_are_summed_over_all_paths():
     torch.manual_seed(0)
     hidden = 3
-    model = Detector(hidden, 2)
+    model = LSTMDetector(hidden, 2)
     first, second = (getattr(model.lstm, f"weight_ih_l{layer}").detach().abs().numpy() for layer in (0, 1))
     readout = model.readout.weight.detach().abs().numpy()[0]
     expected = np.zeros(15)
@@ -40,11 +40,12 @@ def test_weights_are_summed_over_all_paths():
 
 
 def test_weights_leave_suppression_inputs_out():
-    assert weight_importance(Detector(4, 1, feature_dropout=True)).shape == (15,)
+    assert weight_importance(LSTMDetector(4, 1, feature_dropout=True)).shape == (15,)
 
 
 def perturbed(model, data, repeats=3):
-    rows = perturbation_rows(model, data, data, repeats, 500, 0, BATCH)
+    found = permutation_importance(model, data, repeats=repeats, bootstrap_samples=500, batch_packets=BATCH)
+    rows = importance_rows({"input_perturbation": found})
     return {(row["level"], row["feature"]): (row["value"], row["low"], row["high"]) for row in rows}
 
 
@@ -71,11 +72,23 @@ def test_noise_of_a_barely_used_feature_lies_within_its_interval():
     assert low < value < high
 
 
+def test_values_are_drawn_from_the_pool():
+    data = make_flows(np.arange(200) % 3 + 1, flags=flag("SYN", np.zeros(399, dtype=bool)))
+    pool = make_flows([1, 1], flags=flag("SYN", np.array([True, True])))
+    model = StandIn(lambda inputs: inputs[..., SYN])
+    kept = permutation_importance(model, data, repeats=1, batch_packets=BATCH)
+    drawn = permutation_importance(model, data, pool=pool, repeats=1, batch_packets=BATCH)
+    assert kept.flow.value[SYN] == 0
+    # SYN is set everywhere, so that every flow is taken for an attack, as half of them are, and not for benign.
+    attacks = np.repeat(data.is_attack, data.packet_count).mean()
+    assert drawn.packet.value[SYN] == pytest.approx(1 - 2 * attacks)
+
+
 def test_values_are_constant_in_a_flow_only_for_constant_features():
     data = make_flows(np.full(50, 4))
     pool, rng = np.arange(10_000), np.random.default_rng(0)
     for feature, name in enumerate(FEATURES):
-        drawn = draw_values(data, pool, feature, rng).reshape(50, 4)
+        drawn = draw_values(data, pool, feature=feature, rng=rng).reshape(50, 4)
         constant = (drawn == drawn[:, :1]).all()
         assert constant == (name in ("source_port", "destination_port", "protocol"))
 
@@ -83,17 +96,23 @@ def test_values_are_constant_in_a_flow_only_for_constant_features():
 def test_interval_of_a_drop_resamples_flows_not_packets():
     rng = np.random.default_rng(0)
     lost, total = np.repeat([0, 100], 50), np.full(100, 100)
-    value, low, high = accuracy_drop(lost, total, 2000, rng)
+    value, low, high = accuracy_drop(lost, total, bootstrap_samples=2000, rng=rng)
     assert value == 0.5
     # 100 flows, half of them lost: a binomial interval of flows, not of their 10,000 packets.
     assert abs((high - low) - 2 * 1.96 * math.sqrt(0.25 / 100)) < 0.02
 
 
 def scored(model, data):
-    losses = dropout_losses(model, data, BATCH)
-    drops = dropout_rows(data, losses, 200, np.random.default_rng(0))
-    rows = pair_rows(losses, drops)
-    return {(row["feature_1"], row["feature_2"]): row for row in rows}
+    """{pair of names: its row of PairScores}."""
+    pairs = dropout_importance(model, data, bootstrap_samples=200, batch_packets=BATCH).pairs
+    columns = pairs._asdict()
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*pairs, strict=True)]
+    return {(FEATURES[row["first"]], FEATURES[row["second"]]): row for row in rows}
+
+
+def test_dropout_takes_a_detector_that_was_trained_with_it():
+    with pytest.raises(InputError, match="trained without feature dropout"):
+        dropout_importance(LSTMDetector(4, 1), make_flows([2, 1]))
 
 
 def set_to(names, is_set):
@@ -157,7 +176,10 @@ def test_drops_are_floored_at_0(drops, score):
 
 
 def test_status_of_scores():
-    statuses = [pair_status(*case) for case in ((1.0, False), (1.0, True), (math.nan, True), (math.inf, True))]
+    statuses = [
+        pair_status(score, noise=noise)
+        for score, noise in ((1.0, False), (1.0, True), (math.nan, True), (math.inf, True))
+    ]
     assert statuses == ["ok", "noise", "undefined", "infinite"]
 
 

@@ -8,22 +8,20 @@ import torch
 from explained import BATCH, INDEX, StandIn, flag, make_flows
 
 from rnnids.datasets.features import CONSTANT_FEATURES
-from rnnids.detectors.kept_states import keep_states
-from rnnids.detectors.lstm import Detector
+from rnnids.detectors.lstm import LSTMDetector
 from rnnids.explanations import mutual_information as information_module
-from rnnids.explanations import variation as interventions
 from rnnids.explanations.entropy import (
     compare_distributions,
     corrected_entropy,
     joint_counts,
-    mutual_information,
+    joint_information,
     plugin_entropy,
 )
 from rnnids.explanations.mutual_information import (
     Trial,
     attacker_values,
     averages,
-    mutual_information_rows,
+    mutual_information,
     observed_values,
     packet_information,
 )
@@ -66,8 +64,8 @@ def noisy_channel(noise, bins):
     rng = np.random.default_rng(0)
     value = rng.integers(0, bins, (40_000 // bins, DRAWS))
     seen = (value >= bins // 2) ^ (rng.random(value.shape) < noise)
-    counts = joint_counts(value, seen, bins)
-    return (mutual_information(counts, estimator).mean() for estimator in (plugin_entropy, corrected_entropy))
+    counts = joint_counts(value, seen, bins=bins)
+    return (joint_information(counts, estimator).mean() for estimator in (plugin_entropy, corrected_entropy))
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.25, 0.5])
@@ -91,18 +89,20 @@ def test_binned_estimate_of_an_independent_prediction_is_0_41_bits():
 
 
 def test_joint_counts_are_those_of_pairs():
-    counts = joint_counts(np.array([[0, 2, 2], [1, 1, 0]]), np.array([[True, False, True], [True, True, False]]), 3)
+    counts = joint_counts(
+        np.array([[0, 2, 2], [1, 1, 0]]), np.array([[True, False, True], [True, True, False]]), bins=3
+    )
     assert counts.tolist() == [[[0, 1], [0, 0], [1, 1]], [[1, 0], [0, 2], [0, 0]]]
 
 
-def test_mutual_information_of_a_noiseless_channel_is_the_entropy():
-    assert mutual_information(np.diag([1, 3])) == pytest.approx(binary_entropy(0.25))
-    assert mutual_information(np.outer([1, 3], [2, 5])) == pytest.approx(0, abs=1e-12)
+def test_joint_information_of_a_noiseless_channel_is_the_entropy():
+    assert joint_information(np.diag([1, 3])) == pytest.approx(binary_entropy(0.25))
+    assert joint_information(np.outer([1, 3], [2, 5])) == pytest.approx(0, abs=1e-12)
 
 
 def information(model, data, feature, values):
-    trial = Trial(feature, values(data, feature, DRAWS), DRAWS, (0,))
-    return next(packet_information(model, data, [trial], BINS, BATCH))
+    trial = Trial(feature=feature, distribution=values(data, feature, draws=DRAWS), draws=DRAWS, seed=(0,))
+    return next(packet_information(model, data, [trial], bins=BINS, batch_packets=BATCH))
 
 
 def test_a_flag_that_decides_carries_the_entropy_of_its_distribution():
@@ -127,50 +127,68 @@ def test_a_threshold_on_a_drawn_value_gives_the_known_entropy_in_the_mean():
 
 def test_interarrival_times_of_an_attacker_are_log_uniform():
     data = make_flows(np.full(10, 4), iat_ns=np.tile([0, 1_000_000, 10_000_000, 100_000_000], 10))
-    quantile = attacker_values(data, IAT, DRAWS).quantile
+    quantile = attacker_values(data, IAT, draws=DRAWS).quantile
     np.testing.assert_allclose(quantile(np.array([0, 0.5, 1])), [1, 10, 100])
 
 
 def test_ports_and_lengths_of_an_attacker_reach_both_ends_of_their_range():
     data = make_flows(np.full(3, 2), source_port=[80, 81, 1079])
-    quantile = attacker_values(data, PORT, DRAWS).quantile
+    quantile = attacker_values(data, PORT, draws=DRAWS).quantile
     assert quantile(np.array([0, 0.9999, 0.0005, 0.0015])).tolist() == [80, 1079, 80, 81]
+
+
+def small_information(model, data, **options):
+    """:func:`mutual_information` with few draws and resamples."""
+    few = {"draws": 5, "bins": 4, "bootstrap_samples": 10, "batch_packets": BATCH}
+    return mutual_information(model, data, **few | options)
 
 
 def test_an_ignored_feature_carries_nothing():
     data = make_flows(np.full(20, 3))
-    rows = mutual_information_rows(StandIn(lambda inputs: inputs[..., SYN]), data, data, 20, 10, 50, 0, BATCH)
-    assert len(rows) == 15 * 3 * 2
-    for row in rows:
-        if row["feature"] != "SYN" and row["metric"] != "mutual_information_binned":
-            assert row["value"] == row["low"] == row["high"] == 0
-        elif row["metric"] == "mutual_information_attacker":
-            assert row["value"] == 1
+    model = StandIn(lambda inputs: inputs[..., SYN])
+    found = small_information(model, data, draws=20, bins=10, bootstrap_samples=50)
+    ignored = np.arange(15) != SYN
+    for of_metric in (found.observed, found.attacker):
+        for estimate in of_metric:
+            for numbers in estimate:
+                assert numbers.shape == (15,)
+                assert (numbers[ignored] == 0).all()
+    assert found.attacker.packet.value[SYN] == found.attacker.flow.value[SYN] == 1
 
 
 def test_ports_and_protocol_vary_for_the_whole_flow_and_other_features_for_one_packet(monkeypatch):
     data, whole, single = make_flows(np.full(9, 4)), [], []
 
-    def answer(values):
+    def answer_flows(detector, flows, feature, *, values, batch_packets):
+        whole.append(feature)
         return np.zeros(values.shape, dtype=np.float32)
 
-    monkeypatch.setattr(information_module, "vary_flows", lambda *given: whole.append(given[2]) or answer(given[3]))
-    monkeypatch.setattr(
-        information_module,
-        "vary_steps",
-        lambda *given: [single.append(feature) or answer(values) for feature, values in given[2]],
-    )
-    found = mutual_information_rows(None, data, data, 5, 4, 10, 0, BATCH)
+    def answer_steps(detector, flows, variations, *, batch_packets):
+        single.extend(feature for feature, _ in variations)
+        return [np.zeros(values.shape, dtype=np.float32) for _, values in variations]
+
+    monkeypatch.setattr(information_module, "vary_flows", answer_flows)
+    monkeypatch.setattr(information_module, "vary_steps", answer_steps)
+    found = small_information(None, data)
     assert set(whole) == set(CONSTANT_FEATURES) and set(single) == set(range(15)) - set(CONSTANT_FEATURES)
-    assert all(row["value"] == 0 for row in found)
+    assert all((numbers == 0).all() for of_metric in found for estimate in of_metric for numbers in estimate)
 
 
 def test_states_are_computed_once_for_all_features(monkeypatch):
     data, runs = make_flows(np.full(20, 3)), []
-    monkeypatch.setattr(interventions, "keep_states", lambda *given: runs.append(given) or keep_states(*given))
+    states = LSTMDetector.states
+    monkeypatch.setattr(LSTMDetector, "states", lambda *given: runs.append(given) or states(*given))
     torch.manual_seed(0)
-    mutual_information_rows(Detector(8, 2), data, data, 5, 4, 10, 0, BATCH)
+    small_information(LSTMDetector(8, 2), data)
     assert len(runs) == 1
+
+
+def test_values_that_occur_are_those_of_the_pool():
+    data = make_flows(np.full(50, 4), flags=flag("SYN", np.arange(200) % 10 == 0))
+    pool = make_flows([4], flags=flag("SYN", np.array([True, False, False, False])))
+    model = StandIn(lambda inputs: inputs[..., SYN])
+    assert small_information(model, data).observed.flow.value[SYN] == pytest.approx(binary_entropy(0.1))
+    assert small_information(model, data, pool=pool).observed.flow.value[SYN] == pytest.approx(binary_entropy(0.25))
 
 
 def test_averages_run_over_flows_then_steps():

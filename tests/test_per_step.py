@@ -13,6 +13,8 @@ from rnnids.datasets.selection import sample_flows
 from rnnids.errors import InputError
 from rnnids.explanations.per_step import quantile_frame, read_confidence, trajectories
 
+QUANTILES = {"median": 0.5, "low": 0.0, "high": 1.0}
+
 
 @pytest.fixture
 def predictions(tmp_path):
@@ -33,7 +35,7 @@ def sigmoid(logit):
 def test_confidence_is_in_the_true_class_and_counts_the_flows_that_reach_a_step(predictions):
     frame, attacks = read_confidence(predictions)
     assert attacks == ["Benign", "Flood"]
-    table = quantile_frame(frame, ["attack", "step"], "confidence", {"median": 0.5, "low": 0.0, "high": 1.0})
+    table = quantile_frame(frame, ["attack", "step"], column="confidence", quantiles=QUANTILES)
     rows = {(row.attack, row.step): row for row in table.itertuples()}
     assert {key: row.flows for key, row in rows.items()} == {(0, 1): 2, (0, 2): 2, (1, 1): 2, (1, 2): 1, (1, 3): 1}
     assert rows[1, 1].high == pytest.approx(sigmoid(1))
@@ -60,7 +62,7 @@ def test_confidence_counts_agree_with_flow_lengths(tmp_path):
         file["packets/logit"] = rng.normal(size=count.sum())
         file.attrs["attacks"] = '["Benign", "Flood"]'
     frame, _ = read_confidence(path)
-    table = quantile_frame(frame, ["attack", "step"], "confidence", {"median": 0.5})
+    table = quantile_frame(frame, ["attack", "step"], column="confidence", quantiles=QUANTILES)
     assert table.flows.tolist() == is_packet(count).sum(axis=0).tolist()
 
 

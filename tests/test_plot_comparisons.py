@@ -14,7 +14,7 @@ import compare_distributions
 import plot_fig1
 import plot_fig5
 from rnnids.errors import InputError
-from rnnids.explanations.entropy import mutual_information
+from rnnids.explanations.entropy import joint_information
 from rnnids.storage import create_hdf5, read_csv
 
 TYPES = ["Benign", "Flood", "Scan"]
@@ -108,7 +108,7 @@ def test_fig5_prints_what_its_distributions_have(tmp_path, monkeypatch):
     printed = []
     for panel, (_, rows) in zip(figure.axes, table.groupby("distribution", sort=False), strict=True):
         attack = rows["p_x"] * rows["p_attack_given_x"]
-        bits = mutual_information(np.stack([rows["p_x"] - attack, attack], axis=1))
+        bits = joint_information(np.stack([rows["p_x"] - attack, attack], axis=1))
         printed.append((f"Accuracy {100 * attack.sum():.0f} %", f"Mutual information {bits:.2f} bits"))
         assert tuple(panel.get_title().split("\n")) == printed[-1]
     (accuracy, information), (other_accuracy, other_information) = printed

@@ -1,9 +1,11 @@
 """Entropy and mutual information in bits, from counts or known probabilities (Sec. V-A4, Eq. 5)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
-def plugin_entropy(counts):
+def plugin_entropy(counts: np.ndarray) -> np.ndarray:
     """Entropy of the observed frequencies; too low for small samples.
 
     Args:
@@ -16,7 +18,7 @@ def plugin_entropy(counts):
     return -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=-1)
 
 
-def corrected_entropy(counts):
+def corrected_entropy(counts: np.ndarray) -> np.ndarray:
     """Zhang's estimate (2012), whose bias falls exponentially with the sample size.
 
     With n draws, ln(n/c) of a value seen c times becomes the harmonic sum 1/c + ... + 1/(n-1). For
@@ -35,7 +37,7 @@ def corrected_entropy(counts):
     return (counts / total * surprise).sum(axis=-1) / np.log(2)
 
 
-def mutual_information(joint, entropy=plugin_entropy):
+def joint_information(joint: np.ndarray, entropy: Callable[[np.ndarray], np.ndarray] = plugin_entropy) -> np.ndarray:
     """I(X; Y) = H(X) + H(Y) - H(X, Y).
 
     Args:
@@ -49,14 +51,14 @@ def mutual_information(joint, entropy=plugin_entropy):
     return entropy(joint.sum(axis=-1)) + entropy(joint.sum(axis=-2)) - entropy(pairs)
 
 
-def joint_counts(x, y, bins):
+def joint_counts(x: np.ndarray, y: np.ndarray, *, bins: int) -> np.ndarray:
     """Counts of pairs: x (R, n) integers in ``range(bins)`` and y (R, n) bool -> (R, bins, 2)."""
     rows = np.arange(len(x))[:, None]
     flat = (rows * bins + x) * 2 + y
     return np.bincount(flat.ravel(), minlength=2 * bins * len(x)).reshape(len(x), bins, 2)
 
 
-def compare_distributions(points):
+def compare_distributions(points: int) -> list[dict[str, str | float]]:
     """Two joint distributions of equal accuracy and unequal mutual information (Fig. 5).
 
     The feature x is uniform on [0, 1]. In "gradual" the probability of the prediction attack rises
@@ -75,7 +77,7 @@ def compare_distributions(points):
     rows = []
     for name, attack in (("gradual", x), ("deterministic", (x > 0.5).astype(float))):
         joint = np.stack([1 - attack, attack], axis=1) / points
-        summary = {"accuracy": joint[:, 1].sum(), "mutual_information": mutual_information(joint)}
+        summary = {"accuracy": joint[:, 1].sum(), "mutual_information": joint_information(joint)}
         rows += [
             {"distribution": name, "x": at, "p_x": 1 / points, "p_attack_given_x": share} | summary
             for at, share in zip(x.tolist(), attack.tolist(), strict=True)

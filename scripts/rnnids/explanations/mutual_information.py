@@ -6,21 +6,54 @@ the whole flow, the others in one packet alone with the state before it kept. Wh
 takes decides the result, so there are two distributions: observed, and the attacker's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, INTERARRIVAL_TIME, PACKET_LENGTH
+from rnnids import settings
+from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, INTERARRIVAL_TIME, NUM_FEATURES, PACKET_LENGTH
+from rnnids.datasets.flow_data import FlowData
 from rnnids.datasets.selection import packet_values
 from rnnids.detectors.metrics import INTERVAL
-from rnnids.explanations.entropy import corrected_entropy, joint_counts, mutual_information, plugin_entropy
-from rnnids.explanations.variation import vary_flows, vary_steps
+from rnnids.detectors.protocol import Detector
+from rnnids.explanations.entropy import corrected_entropy, joint_counts, joint_information, plugin_entropy
+from rnnids.explanations.importance import BOOTSTRAP_SAMPLES, LEVELS, Importance, by_level
+from rnnids.explanations.variation import BATCH_PACKETS, vary_flows, vary_steps
+from rnnids.settings import setting
 
 PORTS = (FEATURES.index("source_port"), FEATURES.index("destination_port"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class MutualInformation:
+    """Settings of :func:`mutual_information` and of the flows that it is measured on (Sec. V-A4)."""
+
+    max_flows: int | None = setting(120, "flows to vary, at most; none: all, which takes long", minimum=1)
+    draws: int = setting(100, "values of a feature per flow and step", minimum=1)
+    bins: int = setting(50, "of the paper's estimator", minimum=1)
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+
+
+class FeatureInformation(NamedTuple):
+    """Mutual information of each feature and the prediction, in bits, by three estimates.
+
+    Level `packet` averages over the flows that reach a step, then over steps; `flow` takes the last packets.
+
+    Attributes:
+        observed: with values as they occur. attacker: with values as an attacker might choose them.
+        binned: the latter by the paper's estimator, which bins the values and corrects no bias.
+    """
+
+    observed: Importance
+    attacker: Importance
+    binned: Importance
+
+
+@dataclass(frozen=True, kw_only=True)
 class Values:
     """How a feature's raw values are distributed.
 
@@ -29,44 +62,49 @@ class Values:
         listed: (V,) all values, and `probability` (V,) of each; None where there are more than draws.
     """
 
-    quantile: Callable
+    quantile: Callable[[np.ndarray], np.ndarray]
     listed: np.ndarray | None = None
     probability: np.ndarray | None = None
 
 
-def discrete(values, probability, draws):
+def discrete(values: np.ndarray, probability: np.ndarray, *, draws: int) -> Values:
     """The distribution of `values` with `probability`, listed if there are at most `draws` of them."""
-    listed = (values, probability) if len(values) <= draws else ()
-    return Values(lambda uniform: values[index_of(probability, uniform)], *listed)
+
+    def quantile(uniform: np.ndarray) -> np.ndarray:
+        return values[index_of(probability, uniform)]
+
+    if len(values) > draws:
+        return Values(quantile=quantile)
+    return Values(quantile=quantile, listed=values, probability=probability)
 
 
-def index_of(probability, uniform):
+def index_of(probability: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Uniform numbers in [0, 1) -> indices 0, 1, ... that occur with `probability`."""
     return np.searchsorted(np.cumsum(probability)[:-1], uniform, side="right")
 
 
-def observed_values(data, feature, draws):
-    """The values of all packets of a FlowData."""
-    values, count = np.unique(packet_values(data, feature), return_counts=True)
-    return discrete(values, count / count.sum(), draws)
+def observed_values(flows: FlowData, feature: int, *, draws: int) -> Values:
+    """The values of all packets of `flows`."""
+    values, count = np.unique(packet_values(flows, feature), return_counts=True)
+    return discrete(values, count / count.sum(), draws=draws)
 
 
-def attacker_values(data, feature, draws):
+def attacker_values(flows: FlowData, feature: int, *, draws: int) -> Values:
     """What an attacker might choose.
 
-    Ports and length are uniform over the range that occurs in `data`, interarrival times
+    Ports and length are uniform over the range that occurs in `flows`, interarrival times
     log-uniform from the shortest above 0 to the longest, all others uniform over the values that occur.
     """
-    values = np.unique(packet_values(data, feature))
+    values = np.unique(packet_values(flows, feature))
     if feature in (*PORTS, PACKET_LENGTH):
         values = np.arange(values[0], values[-1] + 1.0)
     elif feature == INTERARRIVAL_TIME and values[-1] > 0:
         shortest, longest = values[values > 0][[0, -1]]
-        return Values(lambda uniform: shortest * (longest / shortest) ** uniform)
-    return discrete(values, np.full(len(values), 1 / len(values)), draws)
+        return Values(quantile=lambda uniform: shortest * (longest / shortest) ** uniform)
+    return discrete(values, np.full(len(values), 1 / len(values)), draws=draws)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """One feature under one distribution.
 
@@ -80,43 +118,50 @@ class Trial:
     feature: int
     distribution: Values
     draws: int
-    seed: tuple
+    seed: tuple[int, ...]
     number: int = 0
 
-    def uniform(self, data):
+    def uniform(self, flows: FlowData) -> np.ndarray:
         """(P, draws) uniform numbers behind the values, the same at each call."""
         rng, constant = np.random.default_rng(self.seed), self.feature in CONSTANT_FEATURES
-        shape = (len(data) if constant else int(data.packet_count.sum()), self.draws)
+        shape = (len(flows) if constant else int(flows.packet_count.sum()), self.draws)
         for _ in range(self.number + 1):
             numbers = rng.random(shape)
-        return np.repeat(numbers, data.packet_count, axis=0) if constant else numbers
+        return np.repeat(numbers, flows.packet_count, axis=0) if constant else numbers
 
-    def values(self, data):
+    def values(self, flows: FlowData) -> np.ndarray:
         """(P, W) raw values to try."""
         if self.distribution.listed is None:
-            return self.distribution.quantile(self.uniform(data))
+            return self.distribution.quantile(self.uniform(flows))
         listed = self.distribution.listed
-        return np.broadcast_to(listed, (int(data.packet_count.sum()), len(listed)))
+        return np.broadcast_to(listed, (int(flows.packet_count.sum()), len(listed)))
 
-    def information(self, data, is_attack, bins):
+    def information(self, flows: FlowData, is_attack: np.ndarray, *, bins: int) -> tuple[np.ndarray, np.ndarray]:
         """What :func:`packet_information` says, given (P, W) predictions."""
-        uniform, distribution = self.uniform(data), self.distribution
-        if distribution.listed is None:
+        uniform, probability = self.uniform(flows), self.distribution.probability
+        if probability is None:
             attacks = is_attack.sum(axis=1)
             information = corrected_entropy(np.stack([attacks, self.draws - attacks], axis=1))
         else:
-            share = (is_attack @ distribution.probability).round(12)  # so that a certain prediction has entropy 0
+            share = (is_attack @ probability).round(12)  # so that a certain prediction has entropy 0
             information = plugin_entropy(np.stack([share, 1 - share], axis=1))
-            is_attack = np.take_along_axis(is_attack, index_of(distribution.probability, uniform), axis=1)
-        joint = joint_counts((uniform * bins).astype(np.int64), is_attack, bins)
-        return information, mutual_information(joint)
+            is_attack = np.take_along_axis(is_attack, index_of(probability, uniform), axis=1)
+        joint = joint_counts((uniform * bins).astype(np.int64), is_attack, bins=bins)
+        return information, joint_information(joint)
 
 
-def packet_information(model, data, trials, bins, batch_packets, device="cpu"):
+def packet_information(
+    detector: Detector,
+    flows: FlowData,
+    trials: Sequence[Trial],
+    *,
+    bins: int,
+    batch_packets: int = BATCH_PACKETS,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Mutual information at every packet, in bits, for a list of Trial.
 
     Args:
-        data: FlowData of N flows and P packets.
+        flows: N flows of P packets.
         bins: of the paper's estimator, equally probable ones.
 
     Yields:
@@ -124,17 +169,18 @@ def packet_information(model, data, trials, bins, batch_packets, device="cpu"):
         binned draws.
     """
     by_step = [trial for trial in trials if trial.feature not in CONSTANT_FEATURES]
-    variations = [(trial.feature, trial.values(data)) for trial in by_step]
-    logits = iter(vary_steps(model, data, variations, batch_packets, device) if by_step else [])
+    variations = [(trial.feature, trial.values(flows)) for trial in by_step]
+    logits = iter(vary_steps(detector, flows, variations, batch_packets=batch_packets) if by_step else [])
     for trial in trials:
         if trial.feature in CONSTANT_FEATURES:
-            found = vary_flows(model, data, trial.feature, trial.values(data), batch_packets, device)
+            values = trial.values(flows)
+            found = vary_flows(detector, flows, trial.feature, values=values, batch_packets=batch_packets)
         else:
             found = next(logits)
-        yield trial.information(data, found > 0, bins)
+        yield trial.information(flows, found > 0, bins=bins)
 
 
-def averages(data, information, weights):
+def averages(flows: FlowData, information: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """{level: (S,) weighted averages}, for S weightings of flows.
 
     "packet" averages over the flows that reach a step, then over steps, as the paper; "flow" takes
@@ -143,9 +189,9 @@ def averages(data, information, weights):
     Args:
         information: (P,). weights: (S, N) how often each flow counts.
     """
-    last = information[data.start + data.packet_count - 1]
-    steps = np.arange(data.packet_count.max())
-    reached = steps < data.packet_count[:, None]
+    last = information[flows.start + flows.packet_count - 1]
+    steps = np.arange(flows.packet_count.max())
+    reached = steps < flows.packet_count[:, None]
     padded = np.zeros(reached.shape)
     padded[reached] = information
     with np.errstate(invalid="ignore"):
@@ -153,40 +199,57 @@ def averages(data, information, weights):
     return {"packet": np.nanmean(by_step, axis=1), "flow": weights @ last / weights.sum(axis=1)}
 
 
-def information_rows(metric, name, data, information, resamples):
-    """Rows metric, level, feature, value, low, high of one feature.
+def with_interval(
+    flows: FlowData, information: np.ndarray, resamples: np.ndarray
+) -> dict[str, tuple[float, float, float]]:
+    """{level: (value, low, high)}, the averages of one feature with their 95 % intervals.
 
     Args:
         information: (P,). resamples: (S, N) bootstrap weights of flows.
     """
-    value = averages(data, information, np.ones((1, len(data))))
-    rows = []
-    for level, resampled in averages(data, information, resamples).items():
-        low, high = np.quantile(resampled, INTERVAL)
-        row = {"metric": metric, "level": level, "feature": name, "value": value[level][0]}
-        rows.append(row | {"low": low, "high": high})
-    return rows
+    value = averages(flows, information, np.ones((1, len(flows))))
+    resampled = averages(flows, information, resamples)
+    return {level: (value[level][0], *np.quantile(resampled[level], INTERVAL)) for level in LEVELS}
 
 
-def mutual_information_rows(model, data, pool, draws, bins, samples, seed, batch_packets, device="cpu"):
-    """All features under both distributions, and the attacker's by the paper's binned estimator.
+def mutual_information(
+    detector: Detector,
+    flows: FlowData,
+    *,
+    pool: FlowData | None = None,
+    draws: int = MutualInformation.draws,
+    bins: int = MutualInformation.bins,
+    bootstrap_samples: int = BOOTSTRAP_SAMPLES,
+    seed: int = 0,
+    batch_packets: int = BATCH_PACKETS,
+) -> FeatureInformation:
+    """Mutual information between each feature and the prediction, in bits (Sec. V-A4, Eq. 5).
 
     Args:
-        data: FlowData to vary. pool: FlowData that says which values occur.
-        samples: bootstrap resamples of flows, behind the 95 % intervals.
-
-    Returns:
-        rows of :func:`information_rows`.
+        detector: any detector; one that is not stateful takes longer.
+        flows: N flows whose packets are varied.
+        pool: flows that say which values occur; None: `flows`.
+        draws: values of a feature tried per packet (constant features: per flow).
+        bins: of the paper's estimator.
+        bootstrap_samples: resamples of flows, behind the 95 % intervals.
+        seed: of the draws and of the bootstrap.
+        batch_packets: packets, with their values, in a batch.
     """
-    resamples = np.random.default_rng(seed).multinomial(len(data), np.full(len(data), 1 / len(data)), size=samples)
+    even = np.full(len(flows), 1 / len(flows))
+    resamples = np.random.default_rng(seed).multinomial(len(flows), even, size=bootstrap_samples)
     trials = [
-        Trial(feature, distribution(pool, feature, draws), draws, (seed, feature), number)
-        for feature in range(len(FEATURES))
+        Trial(
+            feature=feature,
+            distribution=distribution(flows if pool is None else pool, feature, draws=draws),
+            draws=draws,
+            seed=(seed, feature),
+            number=number,
+        )
+        for feature in range(NUM_FEATURES)
         for number, distribution in enumerate((observed_values, attacker_values))
     ]
-    found = packet_information(model, data, trials, bins, batch_packets, device)
-    rows = []
-    for name, (seen, _), (chosen, binned) in zip(FEATURES, found, found, strict=True):
-        for metric, information in (("observed", seen), ("attacker", chosen), ("binned", binned)):
-            rows += information_rows(f"mutual_information_{metric}", name, data, information, resamples)
-    return rows
+    found = packet_information(detector, flows, trials, bins=bins, batch_packets=batch_packets)
+    estimates = []
+    for (seen, _), (chosen, binned) in zip(found, found, strict=True):
+        estimates.append([with_interval(flows, information, resamples) for information in (seen, chosen, binned)])
+    return FeatureInformation(*(by_level(of_metric) for of_metric in zip(*estimates, strict=True)))

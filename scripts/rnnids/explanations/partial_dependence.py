@@ -5,15 +5,86 @@ values that its flows never show can leave the support of the data, so what was 
 reported too.
 """
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 
+from rnnids import settings
 from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, INTERARRIVAL_TIME, PACKET_LENGTH
+from rnnids.datasets.flow_data import FlowData
 from rnnids.datasets.selection import packet_values
-from rnnids.explanations.variation import vary_flows, vary_steps
+from rnnids.detectors.protocol import Detector
+from rnnids.errors import InputError
+from rnnids.explanations.variation import BATCH_PACKETS, feature_index, vary_flows, vary_steps
 from rnnids.flows.ranges import ragged_arange
+from rnnids.settings import setting
 
 
-def value_grid(values, feature, size):
+@dataclass(frozen=True, kw_only=True)
+class PartialDependence:
+    """Settings of :func:`partial_dependence`: which features, at how many values, of which flows (Sec. V-B)."""
+
+    features: tuple[str, ...] = setting(
+        ("source_port", "destination_port"), "features to vary, one by one", choices=FEATURES
+    )
+    grid_size: int = setting(100, "values of a feature, at most", minimum=2)
+    max_flows: int | None = setting(40, "flows of an attack type, at most; none: all. The paper: 1000", minimum=1)
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+        if not self.features:
+            raise InputError(f"features: name at least one of {', '.join(FEATURES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialDependence:
+    """Settings of :func:`sequential_partial_dependence`: at how many values, of how long flows (Sec. V-C)."""
+
+    grid_size: int = setting(50, "values of a feature, at most. The paper: 100", minimum=2)
+    max_steps: int = setting(30, "packets of a flow, at most", minimum=1)
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+
+
+class Dependence(NamedTuple):
+    """How the mean prediction depends on a feature's value.
+
+    Attributes:
+        value: (W,) raw values of the feature, sorted.
+        prediction: mean probability of attack; (W,) for flows, (T, W) for steps.
+    """
+
+    value: np.ndarray
+    prediction: np.ndarray
+
+
+class ObservedCounts(NamedTuple):
+    """How often values occur.
+
+    Attributes:
+        value: (V,) raw values, sorted. occurrences: (V,) flows or packets that have them.
+    """
+
+    value: np.ndarray
+    occurrences: np.ndarray
+
+
+class StepMeans(NamedTuple):
+    """Means of a feature at each step, before and after an attack.
+
+    Attributes:
+        flows: (T,) number of flows that reach a step.
+        original, adversarial: (T,) means over them, raw units.
+    """
+
+    flows: np.ndarray
+    original: np.ndarray
+    adversarial: np.ndarray
+
+
+def value_grid(values: np.ndarray, feature: int, *, size: int) -> np.ndarray:
     """At most `size` raw values of a feature at which to evaluate a detector, sorted.
 
     Lengths: evenly spaced whole numbers. Interarrival times: 0, then logarithmically spaced, as they
@@ -30,102 +101,107 @@ def value_grid(values, feature, size):
         return np.concatenate([[0.0], spaced])
     if len(distinct) <= size and feature != PACKET_LENGTH:
         return distinct.astype(float)
-    frequent = distinct[np.argsort(-count, kind="stable")[: size // 2]] if feature != PACKET_LENGTH else []
+    frequent = distinct[np.argsort(-count, kind="stable")[: 0 if feature == PACKET_LENGTH else size // 2]]
     even = np.linspace(distinct[0], distinct[-1], size - len(frequent)).round()
     return np.unique(np.concatenate([even, frequent]))
 
 
-def partial_dependence(model, data, feature, grid, batch_packets, device="cpu"):
-    """Conditional partial dependence (Eq. 6), given the flows of one type.
+def partial_dependence(
+    detector: Detector,
+    flows: FlowData,
+    *,
+    feature: str | int,
+    grid: np.ndarray | None = None,
+    grid_size: int = PartialDependence.grid_size,
+    batch_packets: int = BATCH_PACKETS,
+) -> Dependence:
+    """Conditional partial dependence (Eq. 6), given `flows`, for example those of one type.
 
     Args:
-        data: FlowData of N flows. grid: (W,) raw values, written into all packets of a flow.
+        detector: any detector.
+        flows: N flows.
+        feature: name or index.
+        grid: (W,) raw values, written into all packets of a flow; None: :func:`value_grid` of `flows`.
+        grid_size: values of that grid, at most.
+        batch_packets: padded packets per batch over all values.
 
     Returns:
-        (W,) mean attack probability of the flows' last packets.
+        prediction (W,): mean attack probability of the flows' last packets.
     """
-    values = np.broadcast_to(grid, (int(data.packet_count.sum()), len(grid)))
-    logits = vary_flows(model, data, feature, values, batch_packets, device)
-    return probability(logits[data.start + data.packet_count - 1]).mean(axis=0)
+    index = feature_index(feature)
+    if grid is None:
+        grid = value_grid(packet_values(flows, index), index, size=grid_size)
+    values = np.broadcast_to(grid, (int(flows.packet_count.sum()), len(grid)))
+    logits = vary_flows(detector, flows, index, values=values, batch_packets=batch_packets)
+    return Dependence(grid, probability(logits[flows.start + flows.packet_count - 1]).mean(axis=0))
 
 
-def sequential_partial_dependence(model, data, feature, grid, batch_packets, device="cpu"):
-    """Sequential partial dependence (Eq. 7), given the flows of one type.
+def sequential_partial_dependence(
+    detector: Detector,
+    flows: FlowData,
+    *,
+    feature: str | int,
+    grid: np.ndarray | None = None,
+    grid_size: int = SequentialDependence.grid_size,
+    batch_packets: int = BATCH_PACKETS,
+) -> Dependence:
+    """Sequential partial dependence (Eq. 7), given `flows`, for example those of one type.
 
     Args:
-        data: FlowData of N flows, T packets the longest. grid: (W,) raw values, written into one packet at a time.
+        detector: any detector; one that is not stateful takes longer.
+        flows: N flows, T packets the longest.
+        feature: name or index.
+        grid: (W,) raw values, written into one packet at a time; None: :func:`value_grid` of `flows`.
+        grid_size: values of that grid, at most.
+        batch_packets: packets, with their values, in a batch.
 
     Returns:
-        (T, W) mean attack probability at a step, over the flows that reach it.
+        prediction (T, W): mean attack probability at a step, over the flows that reach it.
     """
-    values = np.broadcast_to(grid, (int(data.packet_count.sum()), len(grid)))
-    (logits,) = vary_steps(model, data, [(feature, values)], batch_packets, device)
-    return mean_by_step(data, probability(logits))
+    index = feature_index(feature)
+    if grid is None:
+        grid = value_grid(packet_values(flows, index), index, size=grid_size)
+    values = np.broadcast_to(grid, (int(flows.packet_count.sum()), len(grid)))
+    (logits,) = vary_steps(detector, flows, [(index, values)], batch_packets=batch_packets)
+    return Dependence(grid, mean_by_step(flows, probability(logits)))
 
 
-def probability(logits):
+def probability(logits: np.ndarray) -> np.ndarray:
     """Attack probability, as float64."""
     return 1 / (1 + np.exp(-logits.astype(float)))
 
 
-def mean_by_step(data, values):
+def mean_by_step(flows: FlowData, values: np.ndarray) -> np.ndarray:
     """Means of per-packet `values` (P, ...) at each step, over the flows that reach it: (T, ...)."""
-    step = ragged_arange(np.zeros(len(data), dtype=np.int64), data.packet_count)
-    total = np.zeros((int(data.packet_count.max()), *values.shape[1:]))
+    step = ragged_arange(np.zeros(len(flows), dtype=np.int64), flows.packet_count)
+    total = np.zeros((int(flows.packet_count.max()), *values.shape[1:]))
     np.add.at(total, step, values)
     return (total.T / np.bincount(step)).T
 
 
-def observed_rows(data, feature, grid):
-    """Rows value, count: how often a feature's values occur; interarrival times at the nearest of `grid`.
+def observed_counts(flows: FlowData, feature: int, *, grid: np.ndarray) -> ObservedCounts:
+    """How often a feature's values occur; interarrival times at the nearest of `grid`.
 
     Counts flows for features that are constant in a flow, packets for the others.
     """
-    values = data.flows[FEATURES[feature]] if feature in CONSTANT_FEATURES else packet_values(data, feature)
+    values = flows.flows[FEATURES[feature]] if feature in CONSTANT_FEATURES else packet_values(flows, feature)
     if feature == INTERARRIVAL_TIME:
         values = grid[np.searchsorted((grid[1:] + grid[:-1]) / 2, values)]
-    values, count = np.unique(values, return_counts=True)
-    return [{"value": value, "count": number} for value, number in zip(values.tolist(), count.tolist(), strict=True)]
+    return ObservedCounts(*np.unique(values, return_counts=True))
 
 
-def sequential_rows(model, original, adversarial, feature, size, batch_packets, device="cpu"):
-    """Sequential partial dependence over a grid that spans original and adversarial values (Fig. 8).
-
-    Args:
-        original, adversarial: FlowData of the same flows of one attack type.
-
-    Returns:
-        rows step, value, confidence (of the prediction attack); steps count from 1.
-    """
-    both = np.concatenate([packet_values(flows, feature) for flows in (original, adversarial)])
-    grid = value_grid(both, feature, size)
-    mean = sequential_partial_dependence(model, original, feature, grid, batch_packets, device)
-    return [
-        {"step": step, "value": value, "confidence": confidence}
-        for step, line in enumerate(mean.tolist(), start=1)
-        for value, confidence in zip(grid.tolist(), line, strict=True)
-    ]
-
-
-def mean_rows(original, adversarial, evaded, feature):
+def step_means(original: FlowData, adversarial: FlowData, feature: int, *, evaded: np.ndarray) -> StepMeans:
     """Means of original and adversarial flows at each step (Fig. 8).
 
-    They are over the flows that evaded detection; where none did, over all, with no adversarial mean.
+    They are over the flows that evaded detection; where none did, over all, with no adversarial mean (NaN).
 
     Args:
-        original, adversarial: FlowData of the same N flows. evaded: (N,) bool.
-
-    Returns:
-        rows step, flows, original, adversarial (raw units).
+        original, adversarial: the same N flows. evaded: (N,) bool.
     """
     chosen = evaded if evaded.any() else np.ones_like(evaded)
-    means = []
-    for flows in (original.take(chosen), adversarial.take(chosen)):
-        means.append(mean_by_step(flows, packet_values(flows, feature)))
-    reaching = (original.packet_count[chosen, None] > np.arange(len(means[0]))).sum(axis=0)
-    if not evaded.any():
-        means[1] = np.full_like(means[0], np.nan)
-    return [
-        {"step": step, "flows": flows, "original": before, "adversarial": after}
-        for step, (flows, before, after) in enumerate(zip(reaching.tolist(), *means, strict=True), start=1)
-    ]
+    before, after = (
+        mean_by_step(flows, packet_values(flows, feature))
+        for flows in (original.take(chosen), adversarial.take(chosen))
+    )
+    reaching = (original.packet_count[chosen, None] > np.arange(len(before))).sum(axis=0)
+    return StepMeans(reaching, before, after if evaded.any() else np.full_like(before, np.nan))
