@@ -1,11 +1,9 @@
 """From flow files to a data set: what is kept, cut, split, normalised, counted and refused."""
 
 import copy
-import itertools
 import json
 import logging
 import math
-from collections import defaultdict
 from pathlib import Path
 
 import h5py
@@ -27,10 +25,8 @@ import extract_flows
 from rnnids.datasets.build import DatasetOptions, Moments
 from rnnids.datasets.encoding import encode_packets
 from rnnids.datasets.flow_data import TEST, TRAIN, load_dataset
-from rnnids.datasets.splits import split_by_flow, split_by_time
 from rnnids.errors import InputError
 from rnnids.flows import files as flow_files
-from rnnids.labels.labelling import in_several_captures
 
 REPOSITORY = Path(__file__).parents[1]
 PUBLIC = REPOSITORY.parent / "shared/data/public"
@@ -187,32 +183,6 @@ def test_moments_are_numpys_also_far_from_zero():
     assert moments.std()[2] == 1
 
 
-@pytest.mark.parametrize(("count", "fraction"), [(3, 0.333333), (1000, 0.333333), (1001, 0.25), (10, 0.5)])
-def test_split_by_flow_has_the_fraction_and_depends_on_the_seed_alone(count, fraction):
-    split = split_by_flow(count, fraction, seed=3)
-    assert set(split) <= {TRAIN, TEST}
-    assert (split == TEST).sum() == round(count * fraction)
-    assert (split == split_by_flow(count, fraction, seed=3)).all()
-    assert count < 100 or (split != split_by_flow(count, fraction, seed=4)).any()
-
-
-def test_split_by_flow_does_not_follow_the_time():
-    test = np.flatnonzero(split_by_flow(30_000, 1 / 3, seed=0) == TEST)
-    assert abs(test.mean() - 15_000) < 400  # five standard errors are 350
-
-
-def test_split_by_time_tests_the_tail_of_each_type_in_each_capture():
-    rng = np.random.default_rng(2)
-    start, capture, attack = rng.integers(0, 300, 2000), rng.integers(0, 3, 2000), rng.integers(0, 4, 2000)
-    split = split_by_time(start, capture, attack, test_fraction=1 / 3)
-    for here in range(3):
-        for kind in range(4):
-            group = (capture == here) & (attack == kind)
-            is_test = split[group] == TEST
-            assert is_test.sum() == round(group.sum() / 3)
-            assert start[group][is_test].min() >= start[group][~is_test].max()
-
-
 def test_split_by_capture_takes_the_named_captures(build, made):
     folder = build(list(made), split="capture", test_captures=["mon", "wed"])
     data, names = load_dataset(folder / "dataset.h5"), capture_names(folder)
@@ -308,28 +278,6 @@ def test_overlapping_captures_are_recognised(build, tmp_path, caplog):
         folder = build([first, again, other])
     assert "a, b: 4 flows are in more than one capture" in caplog.text
     assert counts_of(folder / "report.csv")["flows_in_several_captures"] == 4
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_flows_in_several_captures_are_among_those_of_all_pairs(seed):
-    rng = np.random.default_rng(seed)
-    free, rows, captures = defaultdict(int), [], []
-    for start in np.sort(rng.integers(0, 3600, 80)):
-        port, capture, duration = int(rng.choice([1025, 1026])), int(rng.integers(3)), int(rng.integers(0, 90))
-        if start > free[port, capture]:  # within a capture, flows of one 5-tuple come one after the other
-            free[port, capture] = start + duration
-            ends = [("172.16.0.1", port), ("192.168.10.50", 80)][:: rng.choice([1, -1])]
-            rows.append((start, duration, *ends[0], *ends[1], 6))
-            captures.append(capture)
-    flows = make_flows(rows)
-    flows["capture"] = np.array(captures, dtype=np.uint16)
-    expected = np.zeros(len(rows), dtype=bool)
-    for i, j in itertools.permutations(range(len(rows)), 2):
-        same = captures[i] != captures[j] and {rows[i][3], rows[i][5]} == {rows[j][3], rows[j][5]}
-        expected[i] |= same and rows[i][0] <= sum(rows[j][:2]) and rows[j][0] <= sum(rows[i][:2])
-    found = in_several_captures(flows)
-    assert not (found & ~expected).any() and 0 < expected.sum() < len(rows)
-    assert found.sum() > expected.sum() / 2
 
 
 def test_captures_one_after_the_other_share_no_flows(build, tmp_path, caplog):

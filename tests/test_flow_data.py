@@ -119,6 +119,10 @@ def test_load_a_split(tmp_path, data):
     assert test.row.tolist() == np.flatnonzero(split).tolist()
     assert np.array_equal(test.padded(np.array([1])), data.padded(np.array([3])))
     assert len(load_dataset(path)) == len(test) + len(load_dataset(path, TRAIN)) == len(data)
+    for name, split in (("train", TRAIN), ("test", TEST)):
+        assert load_dataset(path, name).digest() == load_dataset(path, split).digest()
+    with pytest.raises(InputError, match="split 'training': no such split; it is one of train, test"):
+        load_dataset(path, "training")
 
 
 def test_wrong_files(tmp_path, data):

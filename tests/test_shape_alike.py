@@ -39,9 +39,8 @@ def run(monkeypatch, script, *words):
 
 def build(monkeypatch, folder, flows, labels, kind, *more):
     """Build a data set by the script; the folder of its outputs."""
-    words = ["--flows", *flows, "--labels", labels, "--label-kind", kind, *more]
-    words += ["--split", "time", "--test-fraction", 0.333333, "--seed", 0, "--max-packets", 5]
-    words += ["--both-directions", "Backdoors", "Botnet"]
+    words = ["--flows", *flows, "--labels", labels, "--label-kind", kind, "--no-follow-connections", *more]
+    words += ["--split", "time", "--max-packets", 5, "--both-directions", "Backdoors", "Botnet"]
     for option, name in OUTPUTS.items():
         words += [f"--{option}", folder / name]
     run(monkeypatch, build_dataset, *words)

@@ -1,11 +1,14 @@
 """Packets as rows of features: order, units, flags, z-scores."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from rnnids.datasets.encoding import encode_packets, normalise
-from rnnids.datasets.features import FEATURES
+from rnnids.datasets.features import FEATURES, NUM_FEATURES
+from rnnids.datasets.selection import packet_values
 
 HEADER_BITS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "NS"]  # from the lowest (RFC 9293; NS: RFC 3540)
 
@@ -56,6 +59,17 @@ def test_z_scores_are_those_of_the_raw_values():
     in_torch = normalise(*(torch.from_numpy(values) for values in (raw, mean, std))).float()
     np.testing.assert_array_equal(scores, in_torch.numpy())
     assert normalise(raw[3, 4], mean[4], std[4]) == np.float64((raw[3, 4] - mean[4]) / std[4])
+
+
+@pytest.mark.parametrize("feature", range(NUM_FEATURES))
+def test_a_single_feature_has_the_values_of_its_column(feature):
+    rng = np.random.default_rng(2)
+    count = np.array([3, 1, 6])
+    flows = {name: rng.integers(0, 65_536, 3) for name in ("source_port", "destination_port", "protocol")}
+    largest = {"iat_ns": 10**15, "length": 65_536, "direction": 2, "flags": 512}
+    packets = {name: rng.integers(0, top, 10) for name, top in largest.items()}
+    alone = packet_values(SimpleNamespace(flows=flows, packets=packets, packet_count=count), feature)
+    np.testing.assert_array_equal(alone, encode_packets(flows, packets, count)[:, feature])
 
 
 @pytest.mark.parametrize(("count", "packets"), [([2, 2], 4), ([3], 4), ([5], 4), ([-1], 4), ([], 4)])
