@@ -39,7 +39,9 @@ class DatasetOptions:
     """How labelled flows become a data set (Sec. II)."""
 
     split: str = setting(
-        "flow", "flow: at random, as the paper; time: the last flows are for testing; capture: test_captures are", choices=SPLITS
+        "flow",
+        "flow: at random, as the paper; time: the last flows are for testing; capture: test_captures are",
+        choices=SPLITS,
     )
     test_fraction: float = setting(
         0.333333, "of the flows that are for testing; for split flow and time", above=0, below=1

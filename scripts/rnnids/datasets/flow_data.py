@@ -6,7 +6,7 @@ a gigabyte); floats are made for one batch at a time.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,8 +39,8 @@ class FlowData:
         clock_resolution_ns, idle_timeout, active_timeout: of the captures; ns, s, s.
     """
 
-    flows: Mapping[str, np.ndarray]
-    packets: Mapping[str, np.ndarray]
+    flows: dict[str, np.ndarray]
+    packets: dict[str, np.ndarray]
     start: np.ndarray
     row: np.ndarray
     attacks: Sequence[str]
