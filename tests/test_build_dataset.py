@@ -226,7 +226,7 @@ def test_every_flow_and_packet_is_counted_once(build, made):
     assert rules["flows"].sum() > report["flows_matched_by_a_rule"] > report["flows_matched_by_several_rules"] > 0
 
 
-def test_what_is_wrong_with_the_rules_is_logged(build, tmp_path, caplog):
+def test_useless_rules_are_logged(build, tmp_path, caplog):
     flows = [small_file(tmp_path / "a.h5", [0, 1, 2, 3, 4, 5]), small_file(tmp_path / "b.h5", range(20), "172.16.0.20")]
     rules = tmp_path / "own.csv"
     late = SCAN.replace("T12:", "T15:").replace("Scan,", "Late,")

@@ -123,13 +123,13 @@ def test_times_are_read_as_written(text, expected, resolution, twelve):
     assert (found, twelve_hours) == (resolution, twelve)
 
 
-def test_a_wrong_time_zone_is_found_out(csv_file):
+def test_a_wrong_time_zone_is_detected(csv_file):
     flows = make_flows([(second, 1, *ENDS, 6) for second in range(0, 60, 10)])
     rows = read_flow_csv([csv_file(line("05/07/2017 09:00:00"), line("05/07/2017 20:00:00"))], parse_zone("UTC"))
     assert clock_offset(FlowCsvMatcher(rows, flows)) == (180, 6, 1)
 
 
-def test_what_was_done_to_the_file_changes_nothing(csv_file):
+def test_dashes_line_ends_empty_rows_and_encodings_change_nothing(csv_file):
     flows = make_flows([(0, 1, *ENDS, 6), (600, 1, *ENDS, 6)])
     rows = f"{line('05/07/2017 09:00:00', 'Web Attack - XSS')}\n{line('05/07/2017 09:10:00')}\n"
     expected = [("Web Attack - XSS", False), ("Bot", False)]

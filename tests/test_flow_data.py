@@ -76,7 +76,7 @@ def test_batches_are_seeded_and_waste_little():
     assert padded < 1.4 * count.sum()
 
 
-def test_batches_change_their_company_and_their_order():
+def test_batches_are_mixed_and_ordered_anew():
     count = np.arange(1, 2001)  # no two alike, so sorting alone would always make the same batches
     one, other = (batches_by_length(count, 2500, np.random.default_rng(seed)) for seed in (0, 1))
     assert {frozenset(batch) for batch in one} != {frozenset(batch) for batch in other}

@@ -101,7 +101,7 @@ def test_of_several_categories_the_first_by_priority_counts(truth_file):
     assert list(CATEGORIES) == PRIORITY
 
 
-def test_what_spreadsheets_do_to_it_changes_nothing(truth_file):
+def test_spreadsheet_habits_change_nothing(truth_file):
     flows = make_flows([(0, 1, *ENDS, 6)])
     text = f"{HEADER}\n{ROW}\n"
     for content in (
@@ -132,7 +132,7 @@ def test_what_spreadsheets_do_to_it_changes_nothing(truth_file):
         (f"{HEADER}\n{ROW.replace('13284', '70000')}\n", ["no row can match", "no port: 1"]),
     ],
 )
-def test_what_cannot_be_used_is_said(truth_file, content, expected):
+def test_unusable_files_are_refused_with_a_remedy(truth_file, content, expected):
     with pytest.raises(InputError) as error:
         read_ground_truth(truth_file(text=content))
     assert all(part in str(error.value) for part in expected), error.value
@@ -143,7 +143,7 @@ def test_an_absent_file_is_named(tmp_path):
         read_ground_truth(tmp_path / "absent.csv")
 
 
-def test_a_clock_that_is_off_is_found_out(truth_file):
+def test_a_wrong_clock_is_detected(truth_file):
     flows = make_flows([(second, 1, *ENDS, 6) for second in range(0, 60, 10)])
     shifted = ground_truth_row(START - 5400, START - 5398, "Exploits", "tcp", *ENDS)
     assert clock_offset(GroundTruthMatcher(read_ground_truth(truth_file(shifted)), flows)) == (90, 6, 0)

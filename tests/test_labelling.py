@@ -82,7 +82,7 @@ def test_continuations_end_after_the_idle_timeout(rule_file):
     assert label_flows(flows, rules).rule.tolist() == [0, -1, -1]
 
 
-def test_a_rule_file_in_local_time_is_found_out(rule_file):
+def test_a_rule_file_in_local_time_is_detected(rule_file):
     rules = read_rules(rule_file(RULE.replace("T12:", "T09:")))  # UTC-3 written as if it were UTC
     flows = make_flows([(second, 1, *ATTACK) for second in range(60)])
     assert clock_offset(RuleMatcher(rules, flows)) == (180, 60, 0)

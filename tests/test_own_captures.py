@@ -30,7 +30,7 @@ def folder(tmp_path_factory, tiny_captures):
     return place
 
 
-def test_it_takes_ten_lines_and_six(folder):
+def test_ten_lines_of_configuration_and_six_of_labels_suffice(folder):
     assert len((folder / "mine.yaml").read_text().splitlines()) <= 10
     assert len((folder / "attacks.csv").read_text().splitlines()) == 6
     assert len(list((folder / "captures").iterdir())) == 2
@@ -56,7 +56,7 @@ def test_the_commands_of_the_manual_lead_to_figure_3(checkout, folder):
     assert "wednesday.pcap" in check and "5 rows of 4 attack types" in check
 
 
-def test_a_capture_that_is_missing_or_cut_is_said_before_anything_runs(checkout, folder, tmp_path):
+def test_a_missing_or_cut_capture_is_reported_before_anything_runs(checkout, folder, tmp_path):
     shutil.copytree(folder / "captures", tmp_path / "captures")
     for name in ("attacks.csv", "mine.yaml"):
         shutil.copy(folder / name, tmp_path / name)
