@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from rnnids.prefetch import read_ahead
+from rnnids.prefetch import prefetch
 
 
 def test_items_are_made_ahead_in_their_order_and_no_further_than_asked():
@@ -13,11 +13,11 @@ def test_items_are_made_ahead_in_their_order_and_no_further_than_asked():
             made.append(number)
             yield number**2
 
-    for square in read_ahead(squares(), depth=3):
+    for square in prefetch(squares(), depth=3):
         used.append(square)
         assert len(made) <= len(used) + 3
     assert used == [number**2 for number in range(20)] and made == list(range(20))
-    assert list(read_ahead(item for item in ())) == []
+    assert list(prefetch(item for item in ())) == []
 
 
 def test_the_next_item_is_made_while_one_is_in_use():
@@ -28,7 +28,7 @@ def test_the_next_item_is_made_while_one_is_in_use():
             begun[number].set()
             yield number
 
-    for number in read_ahead(items(), depth=1):
+    for number in prefetch(items(), depth=1):
         assert begun[min(number + 1, 3)].wait(timeout=60)
 
 
@@ -37,7 +37,7 @@ def test_a_failure_comes_where_its_item_would_have_come():
         yield from range(2)
         raise ValueError("the third item")
 
-    results = read_ahead(items())
+    results = prefetch(items())
     assert [next(results) for _ in range(2)] == [0, 1]
     with pytest.raises(ValueError, match="the third item"):
         next(results)
@@ -52,7 +52,7 @@ def test_leaving_early_ends_the_thread_and_closes_the_items():
         finally:
             closed.append(True)
 
-    results = read_ahead(items())
+    results = prefetch(items())
     assert next(results) == 0
     results.close()
     assert threading.active_count() == before and closed == [True]

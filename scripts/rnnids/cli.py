@@ -6,9 +6,16 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from rnnids.errors import InputError
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Number = TypeVar("Number", int, float)
 log = logging.getLogger("rnnids")
 PLAIN_INTERVAL = 10.0  # seconds between progress lines in a log file
 
@@ -17,15 +24,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Keeps the paragraphs of a script's docstring in its ``--help``."""
 
 
-def parser(description):
+def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser in the house style: the script's docstring is its help."""
     return argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
 
 
-def positive(kind):
+def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
     """An argparse type: `kind` (int or float), above 0 and finite."""
 
-    def convert(text):
+    def convert(text: str) -> Number:
         value = kind(text)
         if not 0 < value < math.inf:
             raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
@@ -35,7 +42,7 @@ def positive(kind):
     return convert
 
 
-def run(main):
+def run(main: Callable[[], None]) -> None:
     """Call `main` as a program: exit 0 on success, 2 on bad input, 130 on Ctrl-C.
 
     Only :class:`InputError` is printed without a traceback: anything else is our mistake and
@@ -60,20 +67,20 @@ class Progress:
     ...     progress.update(40)
     """
 
-    def __init__(self, label, total=None, unit="steps"):
+    def __init__(self, label: str, total: int | None = None, unit: str = "steps") -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
-        self.bar = None
+        self.bar: tqdm | None = None
         self.last = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from tqdm import tqdm  # only a person at a terminal needs it
 
             self.bar = tqdm(desc=self.label, total=self.total, unit=f" {self.unit}", unit_scale=True)
         return self
 
-    def update(self, steps=1):
+    def update(self, steps: int = 1) -> None:
         """Report `steps` more units of work."""
         self.done += steps
         if self.bar is not None:
@@ -83,6 +90,8 @@ class Progress:
             of = f" of {self.total:,}" if self.total else ""
             log.info("%s: %s%s %s", self.label, f"{self.done:,}", of, self.unit)
 
-    def __exit__(self, *_):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.bar is not None:
             self.bar.close()

@@ -2,12 +2,15 @@
 
 import collections
 import contextlib
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-END = object()
+T = TypeVar("T")
+END: Any = object()  # what `next` returns where no item is left, of whichever type the items are
 
 
-def read_ahead(items, depth=2):
+def prefetch(items: Generator[T, None, None], depth: int = 2) -> Iterator[T]:
     """Yield what the generator `items` yields, in its order.
 
     A thread makes up to `depth` items beyond the one in use, so that whoever uses them does not wait. What `items`

@@ -7,7 +7,9 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import pandas as pd
@@ -15,15 +17,18 @@ import pandas as pd
 from rnnids import __version__
 from rnnids.errors import InputError
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 FINGERPRINT_WHOLE = 64 << 20  # bytes; larger files are sampled at both ends
 CHUNK_CACHE = 1 << 20  # bytes for each column being written: its last chunk is enough
 # Opening is where HDF5 finds a damaged superblock, reading is where it finds a wrong checksum. Not compressed: a packet
 # takes 15 bytes, a small part of what it took in the capture, and LZF makes writing and reading eight times slower.
-COLUMN_OPTIONS = {"chunks": True, "fletcher32": True}
+COLUMN_OPTIONS: dict[str, Any] = {"chunks": True, "fletcher32": True}
 
 
 @contextlib.contextmanager
-def atomic_path(path):
+def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it on success, remove it on any failure.
 
     Raises:
@@ -51,7 +56,7 @@ def atomic_path(path):
             os.unlink(temporary)
 
 
-def write_csv(path, rows, **first):
+def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame, **first: Any) -> None:
     """Write a list of dicts or a data frame atomically as CSV, with constant columns `first` before the others."""
     frame = pd.DataFrame(rows)
     for position, (name, value) in enumerate(first.items()):
@@ -60,7 +65,7 @@ def write_csv(path, rows, **first):
         frame.to_csv(temporary, index=False)
 
 
-def read_csv(path, text, numbers):
+def read_csv(path: Path | str, text: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
     """Data frame of a CSV file: columns `text` as strings, `numbers` as numbers ("inf" is infinity, empty is NaN).
 
     Raises:
@@ -71,7 +76,7 @@ def read_csv(path, text, numbers):
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable CSV file ({error}); run the rule that makes it") from error
     if missing := [name for name in (*text, *numbers) if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it holds {', '.join(frame)}")
+        raise InputError(f"{path}: no column {', '.join(missing)}; it holds {', '.join(map(str, frame))}")
     if frame.empty:
         raise InputError(f"{path}: no rows, so there is nothing to show; the step that made it found nothing to count")
     for name in numbers:
@@ -80,7 +85,7 @@ def read_csv(path, text, numbers):
     return frame
 
 
-def fingerprint(path):
+def fingerprint(path: Path | str) -> str:
     """SHA-256 of a file as hex; above 64 MiB, of its size and its first and last 16 MiB."""
     size = os.path.getsize(path)
     digest = hashlib.sha256()
@@ -95,7 +100,7 @@ def fingerprint(path):
     return f"sampled:{digest.hexdigest()}"
 
 
-def provenance(script, arguments, inputs):
+def provenance(script: str, arguments: Mapping[str, Any], inputs: Iterable[Path | str]) -> str:
     """What made a file, as JSON: script, version, arguments and fingerprints of the inputs."""
     return json.dumps(
         {
@@ -115,26 +120,27 @@ class HDF5Target(io.FileIO):
     when it closes a file to which a write has failed.
     """
 
-    failure = None
+    failure: OSError | None = None
 
-    def write(self, data):
+    def write(self, data: "ReadableBuffer") -> int:
         """Write all of `data`, or nothing once something has failed; returns its length."""
         view = memoryview(data)
+        size = len(view)
         try:
             while len(view) and not self.failure:
                 view = view[super().write(view) :]
         except OSError as error:
             self.failure = error
-        return len(data)
+        return size
 
-    def check(self):
+    def check(self) -> None:
         """Raise what :meth:`write` kept, if anything."""
         if self.failure:
             raise self.failure
 
 
 @contextlib.contextmanager
-def create_hdf5(path, made_by):
+def create_hdf5(path: Path | str, made_by: str) -> Iterator[h5py.File]:
     """Write an HDF5 file atomically; `made_by` is the text of :func:`provenance`."""
     with atomic_path(path) as temporary, HDF5Target(temporary, "w+") as target:
         try:
@@ -147,7 +153,7 @@ def create_hdf5(path, made_by):
 
 
 @contextlib.contextmanager
-def read_hdf5(path):
+def read_hdf5(path: Path | str) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading; a damaged file is an :class:`InputError` wherever it shows."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; run the rule that makes it, or check the path")

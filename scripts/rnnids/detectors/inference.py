@@ -6,7 +6,7 @@ import torch
 from rnnids.cli import Progress
 from rnnids.datasets.flow_data import batches_by_length, is_packet
 from rnnids.detectors.packed_lstm import pack
-from rnnids.prefetch import read_ahead
+from rnnids.prefetch import prefetch
 
 
 def padded_inputs(data, batches, device="cpu"):
@@ -21,7 +21,7 @@ def padded_inputs(data, batches, device="cpu"):
         inputs = torch.from_numpy(data.padded(rows))
         return inputs.pin_memory() if on_gpu else inputs
 
-    for rows, inputs in read_ahead((rows, prepare(rows)) for rows in batches):
+    for rows, inputs in prefetch((rows, prepare(rows)) for rows in batches):
         yield rows, inputs.to(device, non_blocking=on_gpu)
 
 

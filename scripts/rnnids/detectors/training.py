@@ -19,7 +19,7 @@ from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, res
 from rnnids.detectors.distributed import Group
 from rnnids.detectors.packed_lstm import Packing, pack
 from rnnids.errors import InputError
-from rnnids.prefetch import read_ahead
+from rnnids.prefetch import prefetch
 
 CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
 ALONE = Group()
@@ -117,7 +117,7 @@ def train_epoch(model, optimiser, data, settings, epoch, device, group=ALONE):
     total = torch.zeros((), dtype=torch.float64, device=device)
     packets = int(data.packet_count.sum())
     with Progress(f"epoch {epoch + 1}", total=packets, unit="packets") as progress:
-        ready = read_ahead((rows, load_batch(data, rows[group.share(len(rows))[0]], device)) for rows in batches)
+        ready = prefetch((rows, load_batch(data, rows[group.share(len(rows))[0]], device)) for rows in batches)
         for index, (rows, batch) in enumerate(ready):
             set_learning_rate(optimiser, settings, epoch + index / len(batches))
             suppressed = None

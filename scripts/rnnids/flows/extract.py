@@ -24,7 +24,7 @@ from rnnids.cli import Progress, log
 from rnnids.errors import InputError
 from rnnids.flows.external_sort import in_order, scratch
 from rnnids.flows.table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
-from rnnids.prefetch import read_ahead
+from rnnids.prefetch import prefetch
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5
 
 ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
@@ -113,7 +113,7 @@ def read_flows(capture, builder, repair):
             f"convert the capture to one of {', '.join(map(str, LINK_TYPES))}"
         )
     skipped = np.zeros(len(REASONS), np.int64)
-    for packets in read_ahead(repaired_packets(capture, repair, skipped), AHEAD):
+    for packets in prefetch(repaired_packets(capture, repair, skipped), AHEAD):
         builder.add(packets)
     builder.finish()
     if capture.packets_read and skipped[LINK_UNSUPPORTED] == capture.packets_read:
@@ -176,7 +176,7 @@ def write_flows(file, bucket):
     flow, row = 0, 0
     groups = [dict(file[name].items()) for name in ("flows", "packets")]  # open, so that HDF5 keeps the last chunk
     with Progress("writing", total=bucket.packets.count, unit="packets") as progress:
-        for flows, packets, packet_count in read_ahead(in_order(bucket), depth=1):
+        for flows, packets, packet_count in prefetch(in_order(bucket), depth=1):
             for name, values in flow_columns(flows, packet_count, row).items():
                 groups[0][name][flow : flow + len(flows)] = values
             count = len(packets["iat"])
