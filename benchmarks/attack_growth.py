@@ -105,8 +105,8 @@ def main():
     write_csv(args.csv, rows)
     others = ", ".join(f"{name} {size}" for name, size in asdict(Sizes()).items())
     words = [
-        f"`make bench-growth`: Carlini and Wagner's attack, medians of {args.repeats} runs in turn; what does not grow",
-        f"is {others} (iterations for each kappa, of about 1).",
+        f"`make -C benchmarks growth`: Carlini and Wagner's attack, medians of {args.repeats} runs in turn; what",
+        f"does not grow is {others} (iterations for each kappa, of about 1).",
         "The exponent is the slope of the logarithms; 1 is linear growth, less is a share that stays.",
     ]
     found = summary(rows)

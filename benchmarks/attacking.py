@@ -1,10 +1,10 @@
 """Measure the attacks: gradients against nn.LSTM's, the attack against libraries, the ARS against the paper's search.
 
 1. Gradients over length and interarrival time of flows of random lengths, by an untrained detector of the given size.
-2. Libraries (those that are installed; `make bench-attack` does that) attack the same flows of 12 packets of a data set
-   and detector, under the same constraints: their variable is the change in z-scores, which the detector cuts off
-   at the feasible limit. The median distance is over the flows on which foolbox's minimum-norm attack succeeds, too.
-   How fast they are on a large detector, whatever they find, is measured on an untrained one of the given size.
+2. Libraries (those that are installed; `make -C benchmarks attack` does that) attack the same flows of 12 packets of a
+   data set and detector, under the same constraints: their variable is the change in z-scores, which the detector cuts
+   off at the feasible limit. The median distance is over the flows on which foolbox's minimum-norm attack succeeds,
+   too. How fast they are on a large detector, whatever they find, is measured on an untrained one of the given size.
 3. ARS by the minimum-norm attack and by rising kappa, for three choices of flows.
 """
 
@@ -280,7 +280,7 @@ def main():
     }
     for name, (title, rows) in tables.items():
         write_csv(args.folder / f"{name}.csv", rows)
-        words = [f"`make bench-attack`; medians of {args.repeats} runs in turn where it is speed that counts."]
+        words = [f"`make -C benchmarks attack`; medians of {args.repeats} runs in turn where it is speed that counts."]
         write_page(args.folder / f"{name}.md", title, words, rows)
 
 

@@ -172,7 +172,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = [row for case in CASES for row in measure(case, detector, args.repeats)]
     write_csv(args.csv, rows)
     words = [
-        f"`make bench-explain`: {args.num_layers} x {args.hidden_size} units, medians of {args.repeats} runs in turn.",
+        f"`make -C benchmarks explain`: {args.num_layers} x {args.hidden_size} units, medians of {args.repeats} runs "
+        "in turn.",
         "Each plain way runs a flow anew from its first packet for every feature and step, one flow after the other;",
         "value by value, some of the values are run and the time is taken for all.",
         f"The largest difference of a logit between two ways is {max(row['difference'] for row in rows):.1e}.",

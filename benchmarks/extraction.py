@@ -238,14 +238,14 @@ def main():
     shares = [f"{row['ours_is_faster']:.0%} at {row['capture']}" for row in rows if row["tool"] == "cat"]
     firsts = ", ".join(f"{name} {count:,}" for name, count in SLOW.items())
     words = [
-        f"`make bench-extract`: {args.packets:,} packets, in memory; medians of {args.repeats} runs in turn.",
+        f"`make -C benchmarks extract`: {args.packets:,} packets, in memory; medians of {args.repeats} runs in turn.",
         "Programs are started for each run, which ours, compiled code in Python, is not. Slow tools read the first",
         "packets only:",
         f"{firsts}. Ours reaches these shares of the rate of `cat FILE >/dev/null`:",
         f"{'; '.join(shares)}.",
     ]
     write_page(args.folder / "extract.md", "Extraction", words, rows)
-    words = ["`make bench-extract`: a data set file with invented values, in memory."]
+    words = ["`make -C benchmarks extract`: a data set file with invented values, in memory."]
     write_page(args.folder / "load.md", "Data sets in memory", words, loading)
 
 

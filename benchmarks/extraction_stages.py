@@ -123,7 +123,7 @@ def main():
     rows = [{"nanoseconds a packet": stage} | {name: columns[name][stage] for name in columns} for stage in stages]
     write_csv(args.csv, rows)
     words = [
-        f"`make bench-extract`: {args.packets:,} packets, in memory; medians of {args.repeats} runs.",
+        f"`make -C benchmarks extract`: {args.packets:,} packets, in memory; medians of {args.repeats} runs.",
         "Rows overlap, as they say.",
     ]
     write_page(args.page, "Stages of extraction", words, rows)

@@ -136,7 +136,7 @@ def page(rows, full):
     lines = [
         "# How time and memory grow",
         "",
-        f"`make bench-growth`: copies of the laboratory captures, {kind}. {machine()}.",
+        f"`make -C benchmarks growth`: copies of the laboratory captures, {kind}. {machine()}.",
         "One thread does the work, another reads ahead in extraction; processor time is that of both.",
         "Processor time is what a stage takes by itself; wall time also counts what else the machine does.",
         "",

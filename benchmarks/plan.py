@@ -3,9 +3,9 @@
     python benchmarks/plan.py --rate 4970 300000 --gpus 1 8 64
 
 The jobs and what each waits for come from a dry run. Work is counted in packets that pass the network forth and back,
-as in training; a rate is how many of those a GPU does a second, measured by `make bench-train`. A pass of an attack
-counts as much, which is a little too much, and a prediction a third. Jobs without a GPU take a minute, extraction as
-long as its packets.
+as in training; a rate is how many of those a GPU does a second, measured by `make -C benchmarks train`. A pass of an
+attack counts as much, which is a little too much, and a prediction a third. Jobs without a GPU take a minute,
+extraction as long as its packets.
 """
 
 import argparse
@@ -157,10 +157,10 @@ def main():
         print(", ".join(f"{name}: {value:.3g}" for name, value in row.items()))
     if arguments.page:
         words = [
-            "`make plan`: the jobs of `config/paper.yaml`, their work and a schedule, computed and not run. What it",
-            "assumes stands at the top of `benchmarks/plan.py`. The rates are RATES of the Makefile: the first was",
-            "measured on the two cores of [train.md](train.md), the others are guesses of what a GPU does, until",
-            "`make bench-train DEVICE=cuda` has measured yours. Computed on",
+            "`make -C benchmarks plan`: the jobs of `config/paper.yaml`, their work and a schedule, computed and not",
+            "run. What it assumes stands at the top of `benchmarks/plan.py`. The rates are RATES of the Makefile: the",
+            "first was measured on the two cores of [train.md](train.md), the others are guesses of what a GPU does,",
+            "until `make -C benchmarks train DEVICE=cuda` has measured yours. Computed on",
         ]
         write_page(arguments.page, "How long the paper's study takes", words, rows)
 

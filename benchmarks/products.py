@@ -111,8 +111,8 @@ def main():
     rows = measure(args.hidden_size, args.rows, args.operations, args.repeats)
     write_csv(args.csv, rows)
     words = [
-        f"`make bench-train`: by {4 * args.hidden_size} x {args.hidden_size} weights, on one core; Gflop/s, medians of",
-        f"{args.repeats} runs in turn.",
+        f"`make -C benchmarks train`: by {4 * args.hidden_size} x {args.hidden_size} weights, on one core; Gflop/s,",
+        f"medians of {args.repeats} runs in turn.",
     ]
     write_page(args.page, "Products of matrices", words, rows)
 

@@ -145,8 +145,8 @@ def main():
     ]
     write_csv(args.csv, rows)
     words = [
-        f"`make bench-train`: {args.num_layers} x {args.hidden_size} units, {args.flows} flows of {count.mean():.1f} "
-        f"packets on average, {args.longest} at most; medians of {args.repeats} runs in turn.",
+        f"`make -C benchmarks train`: {args.num_layers} x {args.hidden_size} units, {args.flows} flows of "
+        f"{count.mean():.1f} packets on average, {args.longest} at most; medians of {args.repeats} runs in turn.",
         f"Torch's product of {', '.join(f'{name}: {rate / 1e9:.0f}' for name, rate in rates.items())} Gflop/s.",
     ]
     write_page(args.page, "Training", words, rows)

@@ -115,7 +115,7 @@ def test_growth_writes_a_table_and_a_page(tmp_path, monkeypatch):
     assert all(float(row["peak_mib"]) > 30 for row in rows)
     text = page.read_text()
     assert text.count("\n| extract_flows |") == 3
-    assert "make bench-growth" in text
+    assert "make -C benchmarks growth" in text
 
 
 def rows_of(stage, times, peak=100):

@@ -3,10 +3,12 @@
 import ast
 import re
 import sys
+import tomllib
 
 import pytest
 import yaml
 from conftest import REPOSITORY
+from packaging.specifiers import SpecifierSet
 
 SCRIPTS = REPOSITORY / "scripts"
 LIBRARY = SCRIPTS / "rnnids"
@@ -24,14 +26,21 @@ MODULES = {
 PROGRAMS = {path.stem: path for path in sorted(SCRIPTS.glob("*.py"))}
 FILES = [*MODULES.values(), *PROGRAMS.values()]
 PACKAGES = {"torch": "pytorch", "sklearn": "scikit-learn"}  # import name -> package, where they differ
+PYTHON = ">=3.11,<3.14"
 WITHOUT_TORCH = [name for name in PROGRAMS if re.match("extract_|build_|summarise_|tabulate_|plot_", name)]
 DRAWING = [name for name in PROGRAMS if re.match("tabulate_|plot_", name)]
 
 
+def for_types_alone(node):
+    """Whether an `if` is read by type checkers and not run."""
+    return ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def imported(path):
-    """All module names that a file imports, with `from a import b` as both a and a.b."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """All module names that a file imports when it runs, with `from a import b` as both a and a.b."""
+    names, tree = set(), ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and for_types_alone(node))]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -106,9 +115,14 @@ def test_the_workflow_imports_nothing_from_scripts():
     assert not [file for file in files if pattern.search(file.read_text())]
 
 
-def test_the_package_itself_holds_the_version_alone():
-    body = ast.parse((SCRIPTS / "rnnids/__init__.py").read_text()).body
-    assert [ast.unparse(node).split(" = ")[0] for node in body[1:]] == ["__version__"]
+def test_the_door_is_for_others():
+    """The digest of a rule's code leaves rnnids/__init__.py out: nothing here imports from it what changes a result."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "rnnids":
+                assert {alias.name for alias in node.names} <= SHARED | {"__version__"}, path
+            if isinstance(node, ast.Import):
+                assert "rnnids" not in {alias.name for alias in node.names}, path
 
 
 def environments():
@@ -121,17 +135,31 @@ def environments():
 
 @pytest.mark.parametrize(("program", "environment"), sorted(environments()))
 def test_the_environment_of_a_rule_holds_what_its_script_imports(program, environment):
-    dependencies = yaml.safe_load((REPOSITORY / environment).read_text())["dependencies"]
-    assert packages(program) <= {dependency.split("=")[0] for dependency in dependencies}
+    assert packages(program) <= ranges(REPOSITORY / environment).keys()
 
 
-def test_environments_pin_the_versions_of_the_lock():
-    locked = set(re.findall(r"(?m)^([a-z0-9-]+==[\w.]+)", (REPOSITORY / "requirements.lock").read_text()))
+def ranges(file):
+    """{package: range} of an environment."""
+    return dict(line.split(" ") for line in yaml.safe_load(file.read_text())["dependencies"])
+
+
+def test_environments_allow_what_the_package_does_and_the_lock_has():
+    """A lower bound, which a year ago was there already, and the next major version: what any conda can solve."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    allowed = dict(re.match(r"([\w-]+)(.*)", line).groups() for line in project["dependencies"])
+    allowed = {PACKAGES.get(name, name): bounds for name, bounds in allowed.items()}
+    locked = dict(re.findall(r"(?m)^([a-z0-9-]+)==([\w.]+)", (REPOSITORY / "requirements.lock").read_text()))
     names = {package: name for name, package in PACKAGES.items() if name == "torch"}
-    for file in (REPOSITORY / "envs").glob("*.yaml"):
-        for dependency in yaml.safe_load(file.read_text())["dependencies"]:
-            name, version = dependency.split("=")
-            assert name == "python" or f"{names.get(name, name)}=={version}" in locked, f"{file.name}: {dependency}"
+    environments = [ranges(file) for file in (REPOSITORY / "envs").glob("*.yaml")]
+    assert len(environments) == 3
+    assert {name for environment in environments for name in environment} == {"python", *allowed}
+    for name, bounds in {pair for environment in environments for pair in environment.items()} - {("python", PYTHON)}:
+        assert bounds == allowed[name]
+        version = locked[names.get(name, name)]
+        assert SpecifierSet(bounds).contains(version), name
+        assert re.fullmatch(rf">=[\d.]+,<{int(version.split('.')[0]) + 1}", bounds), name
+    assert PYTHON.startswith(project["requires-python"])
+    assert {environment["python"] for environment in environments} == {PYTHON}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -44,17 +45,22 @@ def environments():
     return {file.stem: yaml.safe_load(file.read_text()) for file in sorted((REPOSITORY / "envs").glob("*.yaml"))}
 
 
+def ranges(environment):
+    """(package, range) of what an environment lists."""
+    return [line.split(" ") for line in environment["dependencies"]]
+
+
 def missing():
     """What keeps the channel from being made; empty if nothing does."""
     absent = [] if (TOOLS / "rattler_build").is_dir() else ["the tools of tests/integration/requirements.txt"]
-    if f"python={PYTHON}" not in environments()["flows"]["dependencies"]:
-        absent.append(f"the Python of envs/ in .venv, which has {PYTHON}")
+    if not all(SpecifierSet(dict(ranges(content))["python"]).contains(PYTHON) for content in environments().values()):
+        absent.append(f"a Python that envs/ allow in .venv, which has {PYTHON}")
     return absent
 
 
 def needed():
     """The distributions that the environments list, and all that these depend on."""
-    listed = {line.partition("=")[0] for content in environments().values() for line in content["dependencies"]}
+    listed = {name for content in environments().values() for name, _ in ranges(content)}
     pip_names = {conda: pip for pip, conda in CONDA_NAMES.items()}
     found, waiting = {}, [pip_names.get(name, name) for name in sorted(listed - {"python"})]
     while waiting:
