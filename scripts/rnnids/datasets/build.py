@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
@@ -16,12 +16,12 @@ from rnnids.datasets.flow_data import BENIGN, TRAIN
 from rnnids.datasets.splits import SPLITS, split_by_capture, split_by_flow, split_by_time
 from rnnids.errors import InputError
 from rnnids.flows.columns import PACKET_COLUMNS
-from rnnids.flows.files import FLOW_COLUMNS, Capture, flows_stepping_back, read_packets
-from rnnids.labels.labelling import Labels
+from rnnids.flows.files import FLOW_COLUMNS, Capture, flows_stepping_back, read_captures, read_packets
+from rnnids.labels.labelling import Labelling, Labels, label_flows, read_labels
 from rnnids.labels.rules import BENIGN_NAME, Rule
 from rnnids.labels.tables import LabelGroup
 from rnnids.settings import check, setting
-from rnnids.storage import COLUMN_OPTIONS, create_hdf5
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
 
 FORWARD_BIT, REVERSE_BIT = 1, 2
 NEW_COLUMNS = {  # name: unit
@@ -191,6 +191,40 @@ class Moments:
         """(columns,) population standard deviation, 1 where it is 0, so that one can divide by it."""
         std = np.sqrt(self.sum_of_squares / self.count)
         return np.where(std > 0, std, 1.0)
+
+
+def build_dataset(
+    flows: Sequence[Path | str],
+    labels: Path | str,
+    output: Path | str,
+    *,
+    labelling: Labelling | None = None,
+    options: DatasetOptions | None = None,
+    seed: int = 0,
+) -> None:
+    """Merge flow files into a labelled data set: ``build_dataset.py`` without its reports.
+
+    Args:
+        flows: flow files, one a capture; their order does not matter.
+        labels: label file, as config/labels/README.md describes it.
+        output: the data set; appears only when it is whole.
+        labelling: what the label file is; None: rules whose times have their offset.
+        options: None: those of the paper.
+        seed: of split "flow".
+
+    Raises:
+        InputError: files that cannot be read or do not belong together, one class only in the training split.
+    """
+    labelling, options = labelling or Labelling(), options or DatasetOptions()
+    source = read_labels([labels], labelling)
+    captures, columns = read_captures(flows)
+    idle_timeout_ns = round(float(captures[0].attributes["idle_timeout"]) * 1e9)
+    found = label_flows(
+        columns, source.matcher(columns), idle_timeout_ns, follow_connections=options.follow_connections
+    )
+    dataset = assemble(captures, columns, found, rules=source.rules, options=options, seed=seed)
+    made_by = provenance("rnnids.build_dataset", asdict(labelling) | asdict(options) | {"seed": seed}, [*flows, labels])
+    write_dataset(output, captures, dataset, max_packets=options.max_packets, made_by=made_by)
 
 
 def write_dataset(
