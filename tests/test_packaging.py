@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import pytest
@@ -58,7 +59,9 @@ def test_the_version_stands_in_one_place(wheel):
     assert wheel.name == f"rnnids-{version}-py3-none-any.whl"
     assert f'\n__version__ = "{version}"\n' in (REPOSITORY / "scripts/rnnids/__init__.py").read_text()
     assert f"\nversion: {version}\n" in (REPOSITORY / "CITATION.cff").read_text()
-    assert "\nversion = " not in (REPOSITORY / "pyproject.toml").read_text()
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert "version" in project["dynamic"]
+    assert "version" not in project
 
 
 def test_what_pip_installs_can_be_used_anywhere(wheel, tmp_path):
