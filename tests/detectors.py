@@ -38,7 +38,7 @@ def flows(count=160, seed=0, longest=6):
     iat_ns[first] = direction[first] = 0
     data = explained.make_flows(
         packet_count,
-        seed,
+        seed=seed,
         attack=attack,
         category=attack,
         manipulable=np.array([0, 1, 3], dtype=np.uint8)[attack],
