@@ -54,7 +54,8 @@ def draw_cells(panel, scores, norm):
     for row in scores.itertuples():
         first, second = sorted((FEATURES.index(row.feature_1), FEATURES.index(row.feature_2)))
         face, hatch, text, color = cell(row, norm)
-        square = {"facecolor": face, "hatch": hatch, "hatchcolor": GREY, "edgecolor": "white", "linewidth": 0.8}
+        edge = GREY if hatch else "white"  # which a hatch shares
+        square = {"facecolor": face, "hatch": hatch, "edgecolor": edge, "linewidth": 0.8}
         panel.add_patch(Rectangle((first - 0.5, second - 0.5), 1, 1, **square))
         panel.text(first, second, text, ha="center", va="center", fontsize=6.5, color=color)
 

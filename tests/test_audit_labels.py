@@ -149,7 +149,7 @@ def test_a_window_that_is_too_short_shows():
     flows["attack"][-1] = 0
     flows["manipulable"] = flows["attack"]
     row = unlabelled_neighbours(flows, ["Benign", "FTP"], 600 * SECOND).iloc[0]
-    assert (row.flows, row.same_port, row.first) == (10, 10, NOON + 240 * SECOND)
+    assert (row["flows"], row["same_port"], row["first"]) == (10, 10, NOON + 240 * SECOND)
 
 
 def test_the_page_and_the_numbers_say_the_same_and_nothing_changes_in_a_second_run(built, tmp_path):
