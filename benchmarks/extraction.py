@@ -25,7 +25,8 @@ from measure import in_turn, write_page
 
 from rnnids import cli
 from rnnids.datasets.flow_data import load_dataset
-from rnnids.flows.extract import extract
+from rnnids.flows.columns import PACKET_COLUMNS
+from rnnids.flows.extract import Extraction, extract
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, write_csv
 
 LAB = sorted((REPOSITORY / "resources/lab").glob("*.pcap.gz"))
@@ -148,7 +149,7 @@ def measure_size(name, folder, packets, repeats):
     capture = folder / "capture.pcap"
     generate(name, packets, capture)
     count = {way: min(packets, few) for way, few in SLOW.items()}
-    ways = {"ours": lambda: extract(capture, folder / "flows.h5", IDLE, ACTIVE, "capture", "{}")}
+    ways = {"ours": lambda: extract(capture, folder / "flows.h5", Extraction(), name="capture", made_by="{}")}
     for way, run in peers().items():
         ways[way] = functools.partial(run, head_of(capture, count[way]) if way in count else capture)
     seconds = in_turn(ways, repeats)
@@ -170,7 +171,6 @@ def measure_size(name, folder, packets, repeats):
 def write_large(path, packets, rng):
     """A data set file of `packets` packets in the layout of build_dataset.py, with invented values; flows in it."""
     count = rng.integers(1, 40, packets // 20)
-    columns = {"iat_ns": "i8", "length": "u4", "direction": "u1", "flags": "u2"}
     flows = {
         "offset": np.cumsum(count) - count,
         "packet_count": count.astype("i4"),
@@ -182,8 +182,8 @@ def write_large(path, packets, rng):
         file.attrs.update(attributes)
         for name, values in flows.items():
             file.create_dataset(f"flows/{name}", data=values, **COLUMN_OPTIONS)
-        for name, dtype in columns.items():
-            values = rng.integers(0, 200, int(count.sum())).astype(dtype)
+        for name, column in PACKET_COLUMNS.items():
+            values = rng.integers(0, 200, int(count.sum())).astype(column.dtype)
             file.create_dataset(f"packets/{name}", data=values, **COLUMN_OPTIONS)
 
 

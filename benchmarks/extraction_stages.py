@@ -19,22 +19,22 @@ from extraction import ACTIVE, IDLE, PADDING, generate, in_memory
 from measure import write_page
 
 from rnnids import cli
-from rnnids.captures.link_layers import REASONS
 from rnnids.captures.pcap import BUFFER, open_capture
-from rnnids.captures.repair import Repair
+from rnnids.captures.reasons import REASONS
+from rnnids.captures.repair import Remedies, Repair
 from rnnids.flows.external_sort import in_order, scratch
 from rnnids.flows.extract import (
-    NO_REMEDIES,
+    Extraction,
     FlowBuilder,
+    build_flows,
     extract,
-    read_flows,
     repaired_packets,
     to_nanoseconds,
     write_flows,
 )
 from rnnids.storage import create_hdf5, write_csv
 
-TIMEOUTS = to_nanoseconds(IDLE, "idle"), to_nanoseconds(ACTIVE, "active")
+TIMEOUTS = to_nanoseconds(IDLE), to_nanoseconds(ACTIVE)
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def clock(seconds, stage):
 
 def parsed(capture):
     """Yield the packets of an open capture, as extraction does."""
-    return repaired_packets(capture, Repair(NO_REMEDIES), np.zeros(len(REASONS), np.int64))
+    return repaired_packets(capture, Repair(Remedies()), np.zeros(len(REASONS), np.int64))
 
 
 def read_bytes(path):
@@ -61,7 +61,7 @@ def read_bytes(path):
 def fill(path, bucket):
     """Read the capture `path` and put its packets into flows, in `bucket`."""
     with open_capture(path) as capture:
-        read_flows(capture, FlowBuilder(bucket, *TIMEOUTS), Repair(NO_REMEDIES))
+        build_flows(capture, FlowBuilder(bucket, *TIMEOUTS), Repair(Remedies()))
 
 
 def run(path, output):
@@ -94,7 +94,7 @@ def run(path, output):
         with clock(seconds, "sort, group and write"), create_hdf5(output, "{}") as file:
             write_flows(file, bucket)
     with clock(seconds, "extraction"):
-        extract(path, output, IDLE, ACTIVE, "capture", "{}")
+        extract(path, output, Extraction(), name="capture", made_by="{}")
     return seconds
 
 

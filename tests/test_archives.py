@@ -15,7 +15,7 @@ from test_flows import flows_of
 
 from rnnids.captures.pcap import open_capture
 from rnnids.errors import InputError
-from rnnids.flows.extract import extract
+from rnnids.flows.extract import Extraction, extract
 
 FOLDERS = ("pcaps 22-1-2015", "pcaps 17-2-2015")
 FRAME = ethernet(ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2)))
@@ -53,7 +53,7 @@ def test_flows_of_a_member_equal_those_of_the_file_and_nothing_is_unpacked(traff
         archive.write(tmp_path / "1.pcap", "a/1.pcap")
     flows_of(tmp_path / "1.pcap")
     expected = (tmp_path / "flows.h5").read_bytes()
-    extract(tmp_path / "all.zip", tmp_path / "flows.h5", 300, 1800, "test", "{}", "a/1.pcap")
+    extract(tmp_path / "all.zip", tmp_path / "flows.h5", Extraction(), name="test", made_by="{}", member="a/1.pcap")
     assert (tmp_path / "flows.h5").read_bytes() == expected
     assert {path.name for path in tmp_path.iterdir()} == {"1.pcap", "all.zip", "flows.h5"}
 

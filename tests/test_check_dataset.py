@@ -1,7 +1,6 @@
 """Whether files are there and whole: what a check of seconds finds, and what it says."""
 
 import gzip
-import sys
 import zipfile
 
 import numpy as np
@@ -79,7 +78,7 @@ def test_small_files_are_read_whole_however_compressed(contents, tmp_path, kind)
         assert "the file ends inside a record" in check_capture(str(tmp_path / name)).fault
 
 
-def test_members_of_archives_are_checked(contents, tmp_path, monkeypatch):
+def test_members_of_archives_are_checked(contents, tmp_path):
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("day 1/1.pcap", contents["little"])
@@ -122,7 +121,7 @@ def test_what_holds_no_packets_is_a_fault(tmp_path, content):
 
 
 @pytest.fixture
-def check(tmp_path, monkeypatch, contents):
+def check(tmp_path, contents):
     """Runs the script on five captures, of which some may be missing."""
     (tmp_path / "rules.csv").write_text(f"{COLUMNS}\n{RULE}\n")
     paths = [tmp_path / f"{day}.pcap" for day in ("mon", "tue", "wed", "thu", "fri")]
@@ -132,8 +131,7 @@ def check(tmp_path, monkeypatch, contents):
     def call(*words, captures=paths, labels=tmp_path / "rules.csv"):
         command = ["--captures", *captures, "--labels", labels, "--label-kind", "rules", "--source", "our archive"]
         command += ["--output", tmp_path / "check.csv", *words]
-        monkeypatch.setattr(sys, "argv", ["check_dataset.py", *map(str, command)])
-        check_dataset.main()
+        check_dataset.main(list(map(str, command)))
 
     return call
 
@@ -172,5 +170,5 @@ def test_fewer_captures_than_expected_are_a_fault(check, tmp_path):
 
 
 def test_sizes_are_written_with_a_name(check):
-    with pytest.raises(InputError, match=r"'12' is no name\.pcap=bytes"):
+    with pytest.raises(InputError, match=r"'12' is not of the form name\.pcap=bytes"):
         check("--expected-bytes", "12")

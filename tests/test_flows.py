@@ -20,7 +20,8 @@ from rnnids.errors import InputError
 from rnnids.flows import external_sort as spill
 from rnnids.flows import extract as flows
 from rnnids.flows import table as flow_table
-from rnnids.flows.extract import extract
+from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS
+from rnnids.flows.extract import Extraction, extract, extract_flows
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -28,10 +29,15 @@ ORACLES = sorted((SHARED / "oracle").glob("*.goflows.csv.gz"))
 LETTERS = {"S": 2, "F": 1, "R": 4, "P": 8, "A": 16, "U": 32, "E": 64, "C": 128, "N": 256}
 
 
+def times(idle, active):
+    """Settings with these time-outs in seconds."""
+    return Extraction(idle_timeout=idle, active_timeout=active)
+
+
 def flows_of(path, idle=300, active=1800, **options):
     """Extract the capture `path`; returns its flows as tuples like ``reference_flows.Flow.as_tuple``."""
     output = path.parent / "flows.h5"
-    extract(path, output, idle, active, "test", "{}", **options)
+    extract(path, output, times(idle, active), name="test", made_by="{}", **options)
     with h5py.File(output) as file:
         reasons = json.loads(file.attrs["end_reasons"])
         table = {name: column[()] for name, column in file["flows"].items()}
@@ -153,7 +159,7 @@ def test_addresses_are_compared_in_full(tmp_path):
 
 def test_columns_and_attributes(tmp_path):
     path = write(tmp_path, pcap(list(random_traffic(np.random.default_rng(0), 500))))
-    extract(path, tmp_path / "flows.h5", 300, 1800, "monday", '{"script": "x"}')
+    extract(path, tmp_path / "flows.h5", Extraction(), name="monday", made_by='{"script": "x"}')
     with h5py.File(tmp_path / "flows.h5") as file:
         assert dict(file.attrs) == {
             "provenance": '{"script": "x"}',
@@ -167,11 +173,12 @@ def test_columns_and_attributes(tmp_path):
             "warnings": "[]",
             "end_reasons": json.dumps(flow_table.END_REASONS),
         }
-        for group, columns in (("flows", flows.FLOW_COLUMNS), ("packets", flows.PACKET_COLUMNS)):
+        for group, columns in (("flows", FLOW_COLUMNS), ("packets", PACKET_COLUMNS)):
             assert set(file[group]) == set(columns)
-            for name, (dtype, _, unit) in columns.items():
-                assert file[group][name].dtype == dtype
-                assert file[group][name].attrs["unit"] == unit
+            for name, column in columns.items():
+                assert file[group][name].dtype == column.dtype
+                assert file[group][name].shape[1:] == column.shape
+                assert file[group][name].attrs["unit"] == column.unit
                 assert file[group][name].fletcher32
         counts = file["flows/packet_count"][()]
         assert (file["flows/offset"][()] == np.cumsum(counts) - counts).all()
@@ -182,7 +189,7 @@ def test_columns_and_attributes(tmp_path):
 def test_two_runs_are_byte_identical_and_nothing_is_left_beside_them(tmp_path):
     path = write(tmp_path, pcap(list(random_traffic(np.random.default_rng(0), 500))))
     for name in ("one.h5", "two.h5"):
-        extract(path, tmp_path / name, 300, 1800, "x", "{}")
+        extract(path, tmp_path / name, Extraction(), name="x", made_by="{}")
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
     assert {file.name for file in tmp_path.iterdir()} == {"capture.pcap", "one.h5", "two.h5"}
 
@@ -195,7 +202,7 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(flows, "write_flows", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        extract(path, tmp_path / "flows.h5", 300, 1800, "x", "{}")
+        extract(path, tmp_path / "flows.h5", Extraction(), name="x", made_by="{}")
     assert [file.name for file in tmp_path.iterdir()] == ["capture.pcap"]
 
 
@@ -203,14 +210,15 @@ def test_a_capture_that_fits_into_memory_needs_no_scratch_file(tmp_path, monkeyp
     path = write(tmp_path, pcap(list(random_traffic(np.random.default_rng(0), 500))))
     monkeypatch.setattr(spill.tempfile, "mkstemp", None)
     with spill.scratch(tmp_path / "flows.h5") as bucket, open_capture(path) as capture:
-        flows.read_flows(capture, flows.FlowBuilder(bucket, 300, 1800), Repair(Remedies()))
+        flows.build_flows(capture, flows.FlowBuilder(bucket, 300, 1800), Repair(Remedies()))
         assert sum(count.sum() for *_, count in spill.in_order(bucket)) == 500
 
 
 @pytest.mark.parametrize("timeouts", [(0, 1800), (300, -1), (float("nan"), 1800), (300, float("inf"))])
 def test_time_outs_must_be_positive(timeouts, tmp_path):
-    with pytest.raises(InputError, match=r"_timeout: .* cannot be used"):
-        extract(write(tmp_path, pcap([])), tmp_path / "flows.h5", *timeouts, "x", "{}")
+    idle, active = timeouts
+    with pytest.raises(InputError, match=r"_timeout: .* is not allowed"):
+        extract_flows(write(tmp_path, pcap([])), tmp_path / "flows.h5", idle_timeout=idle, active_timeout=active)
 
 
 def test_small_table_and_small_buckets_change_nothing(tmp_path, monkeypatch):
@@ -229,9 +237,9 @@ def test_small_table_and_small_buckets_change_nothing(tmp_path, monkeypatch):
 MEASURE = """
 import resource, sys
 from rnnids.flows import external_sort as spill
-from rnnids.flows.extract import extract
+from rnnids.flows.extract import extract_flows
 spill.BUCKET = 1 << 19  # both captures are larger
-extract(sys.argv[1], sys.argv[2], 300, 1800, "x", "{}")
+extract_flows(sys.argv[1], sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from captures import ACK, FIN, SYN, ethernet, icmp, ipv4, ipv6, random_traffic, tcp, udp
 
-from rnnids.captures.link_layers import KEPT, REASONS
 from rnnids.captures.packets import PACKET, parse_batch, parse_packet
+from rnnids.captures.reasons import KEPT, REASONS
 from rnnids.captures.records import RECORD
 
 FOUR = ipv4("10.0.0.1", "10.0.0.2", 6, tcp(1000, 80, SYN | ACK))

@@ -10,7 +10,7 @@ from captures import START, block, enhanced, ethernet, interface, ipv4, pcap, pc
 
 from rnnids.captures import pcap as pcap_module
 from rnnids.captures.pcap import open_capture
-from rnnids.captures.records import NO_PROBLEM
+from rnnids.captures.reasons import KEPT
 from rnnids.errors import InputError
 
 FRAME = ethernet(ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2)))
@@ -23,7 +23,7 @@ def read(path):
         for buffer, records in capture.batches():
             for record in records:
                 frame = buffer[record["offset"] : record["offset"] + record["captured"]].tobytes()
-                time = int(record["time"]) if record["problem"] == NO_PROBLEM else None
+                time = int(record["time"]) if record["problem"] == KEPT else None
                 found.append((time, int(record["link"]), frame))
     assert capture.packets_read == len(found)
     return found, capture

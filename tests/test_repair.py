@@ -14,7 +14,7 @@ from test_flows import flows_of
 from rnnids.captures import repair
 from rnnids.captures.packets import PACKET
 from rnnids.captures.repair import Remedies, Reorder
-from rnnids.flows.extract import extract
+from rnnids.flows.extract import Extraction, extract
 
 MS = 10**6  # nanoseconds
 
@@ -190,6 +190,6 @@ def test_repair_of_a_sound_capture_changes_nothing(tmp_path):
         if frame[12:14] == b"\x08\x00"
     ]
     (tmp_path / "capture.pcap").write_bytes(pcap(packets))
-    for name, remedies in (("one.h5", Remedies()), ("two.h5", Remedies(True, 10 * MS, 1000 * MS))):
-        extract(tmp_path / "capture.pcap", tmp_path / name, 300, 1800, "x", "{}", remedies=remedies)
+    for name, settings in (("one.h5", Extraction()), ("two.h5", Extraction(drop_outgoing=True, repair=True))):
+        extract(tmp_path / "capture.pcap", tmp_path / name, settings, name="x", made_by="{}")
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()

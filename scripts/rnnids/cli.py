@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from rnnids.errors import InputError
+from rnnids.settings import NONE
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -40,6 +41,11 @@ def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
 
     convert.__name__ = f"positive {kind.__name__}"
     return convert
+
+
+def optional(text: str) -> str | None:
+    """An argparse type: a text, or None where it is "none", as settings have it."""
+    return None if text == NONE else text
 
 
 def run(main: Callable[[], None]) -> None:

@@ -2,12 +2,16 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from rnnids.captures.pcap import open_capture
+from rnnids.captures.pcap import Capture, open_capture
 from rnnids.errors import InputError
+from rnnids.settings import check, setting
 
 WHOLE = 64 << 20  # bytes; files up to this size are read from beginning to end
 TAIL = 4 << 20  # bytes at the end of a larger file
@@ -15,6 +19,19 @@ MAX_RECORD = 262144 + 24  # bytes, with its header; what libpcap takes for sane
 MIN_CHAIN = 3  # records in a row that are no coincidence
 BEFORE, AFTER = 86400, 366 * 86400  # seconds around the first packet in which the last ones lie
 ZIP_MEMBER = re.compile(r"(.+?\.zip)!(.+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a publisher says of the captures of a data set; nothing by default."""
+
+    files: int | None = setting(None, "how many captures there are; none: any number", minimum=0)
+    bytes: tuple[str, ...] = setting((), "sizes of captures: name.pcap=bytes ...")
+    smallest: int | None = setting(None, "bytes that every capture has at least; none: any size", minimum=0)
+    truncated: tuple[str, ...] = setting((), "captures published cut within a packet")
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -32,13 +49,63 @@ class Finding:
     fault: str
 
 
-def split_member(path):
+def split_member(path: str) -> tuple[str, str | None]:
     """(file, member) of a path as archive.zip!folder/1.pcap; the member is None in any other path."""
     found = ZIP_MEMBER.fullmatch(path)
-    return found.groups() if found else (path, None)
+    return (found[1], found[2]) if found else (path, None)
 
 
-def check_capture(path, expected_bytes=None, smallest=0, may_be_cut=False):
+def check_captures(paths: Sequence[str], expected: Expected) -> tuple[list[Finding], list[str]]:
+    """Check captures against what is expected of them.
+
+    Args:
+        paths: of files, or archive.zip!member.
+
+    Returns:
+        (a Finding for each, faults of the list of captures).
+    """
+    sizes = parse_sizes(expected.bytes)
+    findings = [
+        check_capture(
+            path,
+            next((sizes[name] for name in names_of(path) if name in sizes), None),
+            expected.smallest or 0,
+            may_be_cut=not set(expected.truncated).isdisjoint(names_of(path)),
+        )
+        for path in paths
+    ]
+    known = {name for path in paths for name in names_of(path)}
+    faults = [
+        f"expected.{key}: no capture is called {name!r}; take it out or correct it"
+        for key, names in (("bytes", sizes), ("truncated", expected.truncated))
+        for name in names
+        if name not in known
+    ]
+    if expected.files not in (None, len(paths)):
+        faults.append(f"{len(paths)} captures, expected {expected.files}; get the others, or correct `captures`")
+    return findings, faults
+
+
+def parse_sizes(texts: Sequence[str]) -> dict[str, int]:
+    """{name: bytes} of "name=bytes" texts."""
+    sizes = {}
+    for text in texts:
+        name, _, size = text.rpartition("=")
+        if not name or not size.isdecimal():
+            raise InputError(f"--expected-bytes: {text!r} is not of the form name.pcap=bytes; write it so")
+        sizes[name] = int(size)
+    return sizes
+
+
+def names_of(path: str) -> list[str]:
+    """What a capture may be called in `expected`: its member, or its name alone."""
+    file, member = split_member(path)
+    return [name for name in (member, os.path.basename(member or file)) if name]
+
+
+def check_capture(
+    path: str, expected_bytes: int | None = None, smallest: int = 0, *, may_be_cut: bool = False
+) -> Finding:
     """Finding of one capture, a path or archive.zip!member.
 
     Args:
@@ -65,7 +132,7 @@ def check_capture(path, expected_bytes=None, smallest=0, may_be_cut=False):
     return Finding(name, size, f"{holds}; {damage}, as published" if damage else holds, "")
 
 
-def _look_at(capture, path, member):
+def _look_at(capture: Capture, path: str, member: str | None) -> tuple[str, str]:
     """(what it holds, what is wrong with it or "") of an open capture."""
     if capture.size <= WHOLE:
         for _ in capture.batches():
@@ -78,7 +145,7 @@ def _look_at(capture, path, member):
     return "both ends read", "" if ends_well(path, capture) else "the last record is cut"
 
 
-def pcap_ends_well(path, capture):
+def pcap_ends_well(path: Path | str, capture: Capture) -> bool:
     """Whether the last record of a large pcap file is complete.
 
     Somewhere in the first ``MAX_RECORD`` bytes of the tail a record begins; from there the records lead
@@ -96,10 +163,11 @@ def pcap_ends_well(path, capture):
     second, fraction, length, original = (field[: len(fields[-1])].astype(np.int64) for field in fields)
     sane = (second >= first_second - BEFORE) & (second <= first_second + AFTER) & (fraction < per_second)
     sane &= (length <= original) & (length < MAX_RECORD)
-    return any(_leads_to_end(start, sane, length, header, len(data)) for start in np.flatnonzero(sane[:MAX_RECORD]))
+    starts = np.flatnonzero(sane[:MAX_RECORD])
+    return any(_leads_to_end(int(start), sane, length, header=header, end=len(data)) for start in starts)
 
 
-def _numbers_at(data, shift, order):
+def _numbers_at(data: bytes, shift: int, order: str) -> np.ndarray:
     """The 32-bit number at each byte of `data` from `shift` on."""
     parts = np.frombuffer(data, np.uint8)[shift:].astype(np.uint32)
     columns = [parts[place : len(parts) - 3 + place] for place in range(4)]
@@ -107,7 +175,7 @@ def _numbers_at(data, shift, order):
     return columns[0] | columns[1] << np.uint32(8) | columns[2] << np.uint32(16) | columns[3] << np.uint32(24)
 
 
-def _leads_to_end(start, sane, length, header, end):
+def _leads_to_end(start: int, sane: np.ndarray, length: np.ndarray, *, header: int, end: int) -> bool:
     chain = 0
     while start < len(sane) and sane[start]:
         start += header + int(length[start])
@@ -115,9 +183,9 @@ def _leads_to_end(start, sane, length, header, end):
     return start == end and chain >= MIN_CHAIN
 
 
-def pcapng_ends_well(path, capture):
+def pcapng_ends_well(path: Path | str, capture: Capture) -> bool:
     """Whether the last block of a pcapng file is complete: its length stands at both of its ends."""
-    order = "big" if capture.big else "little"
+    order: Literal["big", "little"] = "big" if capture.big else "little"
     with open(path, "rb") as file:
         file.seek(-4, os.SEEK_END)
         length = int.from_bytes(file.read(4), order)

@@ -9,27 +9,8 @@ header is expected at the offset.
 import numpy as np
 from numba import njit
 
-REASONS = (  # why a packet is in no flow; the first four are those of records.py
-    "",
-    "no timestamp",
-    "timestamp out of range",
-    "undeclared interface",
-    "unsupported link type",
-    "truncated link header",
-    "not IP",
-    "truncated IP header",
-    "malformed IP header",
-    "fragment",
-    "unsupported transport protocol",
-    "truncated transport header",
-    "malformed transport header",
-    "outgoing copy",
-    "duplicate",
-)
-KEPT = 0
-(LINK_UNSUPPORTED, LINK_TRUNCATED, NOT_IP, IP_TRUNCATED, IP_MALFORMED, FRAGMENT) = range(4, 10)
-(TRANSPORT_UNSUPPORTED, TRANSPORT_TRUNCATED, TRANSPORT_MALFORMED) = range(10, 13)
-OUTGOING, DUPLICATE = 13, 14  # only where repair.py is asked to
+from rnnids.captures.compiled import Integer
+from rnnids.captures.reasons import KEPT, LINK_TRUNCATED, LINK_UNSUPPORTED, NOT_IP
 
 # Link types, https://www.tcpdump.org/linktypes.html
 NULL, ETHERNET, RAW_BSD, RAW_OPENBSD, RAW, IEEE802_11, LOOP = 0, 1, 12, 14, 101, 105, 108
@@ -57,14 +38,14 @@ PPP_IPV4, PPP_IPV6 = 0x0021, 0x0057
 # turns the bytes into one load. `inline`, here and on the common path below, saves the reference
 # counting of the buffer at each call: a third of the time.
 @njit(cache=True, nogil=True, inline="always")
-def big16(buffer, at):
+def big16(buffer: np.ndarray, at: Integer) -> Integer:
     """Unsigned big-endian 16-bit number at byte `at`."""
     at = np.uint64(at)
     return (np.int64(buffer[at]) << 8) | np.int64(buffer[at + np.uint64(1)])
 
 
 @njit(cache=True, nogil=True, inline="always")
-def big32(buffer, at):
+def big32(buffer: np.ndarray, at: Integer) -> Integer:
     """Unsigned big-endian 32-bit number at byte `at`, as uint64."""
     at = np.uint64(at)
     return (
@@ -76,13 +57,13 @@ def big32(buffer, at):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def big64(buffer, at):
+def big64(buffer: np.ndarray, at: Integer) -> Integer:
     """Unsigned big-endian 64-bit number at byte `at`."""
     return (big32(buffer, at) << np.uint64(32)) | big32(buffer, at + 4)
 
 
 @njit(cache=True, nogil=True)
-def skip_labels(buffer, at, end):
+def skip_labels(buffer: np.ndarray, at: Integer, end: Integer) -> tuple[Integer, Integer]:
     """Pass a stack of MPLS labels; returns (offset behind it, reason). What follows is not named: look."""
     bottom = False
     while not bottom:
@@ -97,7 +78,7 @@ def skip_labels(buffer, at, end):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def after_ethertype(buffer, at, end, ethertype):
+def after_ethertype(buffer: np.ndarray, at: Integer, end: Integer, ethertype: Integer) -> tuple[Integer, Integer]:
     """Offset of the IP header, `at` being the byte after `ethertype`; returns (offset, reason)."""
     while ethertype in (VLAN, PROVIDER_VLAN, OLD_QINQ):
         if at + 4 > end:
@@ -117,7 +98,7 @@ def after_ethertype(buffer, at, end, ethertype):
 
 
 @njit(cache=True, nogil=True)
-def after_wireless(buffer, at, end, radiotap):
+def after_wireless(buffer: np.ndarray, at: Integer, end: Integer, radiotap: bool) -> tuple[Integer, Integer]:
     """Offset of the IP header in an IEEE 802.11 data frame; returns (offset, reason)."""
     if radiotap:
         if at + 4 > end:
@@ -141,7 +122,7 @@ def after_wireless(buffer, at, end, radiotap):
 
 
 @njit(cache=True, nogil=True)
-def after_family(buffer, at, end):
+def after_family(buffer: np.ndarray, at: Integer, end: Integer) -> tuple[Integer, Integer]:
     """Offset of the IP header behind a BSD address family, in the byte order of whoever captured."""
     if at + 4 > end:
         return at, LINK_TRUNCATED
@@ -154,7 +135,7 @@ def after_family(buffer, at, end):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def find_ip(buffer, at, end, link):
+def find_ip(buffer: np.ndarray, at: Integer, end: Integer, link: Integer) -> tuple[Integer, Integer]:
     """Offset of the IP header of the frame ``buffer[at:end]`` of link type `link`; returns (offset, reason)."""
     if link == ETHERNET:
         if at + 14 > end:

@@ -1,11 +1,11 @@
 """From a captured frame to what a flow needs: addresses, ports, IP length and TCP flags.
 
-The link layer is :mod:`rnnids.links`' affair. Tunnels are not unwrapped: a packet counts as what its
+The link layer is :mod:`rnnids.captures.link_layers`' affair. Tunnels are not unwrapped: a packet counts as what its
 outer IP header says.
 
 What is left out, as the paper's extractor does: every IP fragment, the first included (the others
 have no ports), and every protocol but TCP, UDP and ICMP. Two differences: a packet whose TCP
-*options* the capture cut off is kept, for nothing needed is missing; and IPv6 fragments are left
+*options* the capture cut off is kept, since nothing that is needed is missing; and IPv6 fragments are left
 out like those of IPv4, unless the header says that the fragment is the whole packet.
 ICMP has source port 0 and destination port 256 * type + code.
 """
@@ -13,8 +13,9 @@ ICMP has source port 0 and destination port 256 * type + code.
 import numpy as np
 from numba import njit
 
-from rnnids.captures.borrowing import borrowed
-from rnnids.captures.link_layers import (
+from rnnids.captures.compiled import Integer, Record, borrowed
+from rnnids.captures.link_layers import big16, big32, big64, find_ip
+from rnnids.captures.reasons import (
     FRAGMENT,
     IP_MALFORMED,
     IP_TRUNCATED,
@@ -22,10 +23,6 @@ from rnnids.captures.link_layers import (
     TRANSPORT_MALFORMED,
     TRANSPORT_TRUNCATED,
     TRANSPORT_UNSUPPORTED,
-    big16,
-    big32,
-    big64,
-    find_ip,
 )
 
 PACKET = np.dtype(
@@ -51,7 +48,7 @@ MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
 
 
 @njit(cache=True, nogil=True, inline="always")
-def parse_transport(buffer, at, end, protocol, packet):
+def parse_transport(buffer: np.ndarray, at: Integer, end: Integer, protocol: Integer, packet: Record) -> Integer:
     """Fill protocol, ports and flags of `packet`; returns the reason."""
     packet.protocol = protocol
     packet.flags = 0
@@ -78,7 +75,7 @@ def parse_transport(buffer, at, end, protocol, packet):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def parse_ipv4(buffer, at, end, wire_length, packet):
+def parse_ipv4(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integer, packet: Record) -> Integer:
     """Fill `packet` from the IPv4 packet in ``buffer[at:end]``; returns the reason.
 
     `wire_length` stands in for a total length of 0, which segmentation offload leaves behind.
@@ -100,11 +97,12 @@ def parse_ipv4(buffer, at, end, wire_length, packet):
     packet.destination_high = 0
     packet.destination_low = np.uint64(MAPPED) | big32(buffer, at + 16)
     packet.length = length
-    return parse_transport(buffer, at + header, min(end, at + length), buffer[at + 9], packet)
+    protocol: Integer = buffer[at + 9]  # type: ignore[assignment]  # numpy's stubs take the sum for an array
+    return parse_transport(buffer, at + header, min(end, at + length), protocol, packet)
 
 
 @njit(cache=True, nogil=True)
-def skip_extensions(buffer, at, end, kind):
+def skip_extensions(buffer: np.ndarray, at: Integer, end: Integer, kind: Integer) -> tuple[Integer, Integer, Integer]:
     """Pass the IPv6 extension headers from `at`, the first being `kind`; returns (offset, protocol, reason)."""
     while True:
         if kind == FRAGMENT_HEADER:
@@ -112,7 +110,7 @@ def skip_extensions(buffer, at, end, kind):
                 return at, kind, IP_TRUNCATED
             if big16(buffer, at + 2) & 0xFFF9 != 0:
                 return at, kind, FRAGMENT
-            size = 8
+            size: Integer = 8
         elif kind == AUTHENTICATION:
             size = 4 * (np.int64(buffer[at + 1]) + 2) if at + 2 <= end else 8
         elif kind in (HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS, MOBILITY, HIP, SHIM6):
@@ -126,7 +124,7 @@ def skip_extensions(buffer, at, end, kind):
 
 
 @njit(cache=True, nogil=True)
-def parse_ipv6(buffer, at, end, wire_length, packet):
+def parse_ipv6(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integer, packet: Record) -> Integer:
     """Fill `packet` from the IPv6 packet in ``buffer[at:end]``; returns the reason.
 
     The length is payload plus 40 bytes of header, so that it means the same as in IPv4. A payload
@@ -142,14 +140,15 @@ def parse_ipv6(buffer, at, end, wire_length, packet):
     packet.destination_low = big64(buffer, at + 32)
     packet.length = length
     stop = min(end, at + length)
-    at, protocol, reason = skip_extensions(buffer, at + 40, stop, buffer[at + 6])
+    first: Integer = buffer[at + 6]  # type: ignore[assignment]  # as in parse_ipv4
+    at, protocol, reason = skip_extensions(buffer, at + 40, stop, first)
     if reason != KEPT:
         return reason
     return parse_transport(buffer, at, stop, protocol, packet)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def parse_packet(buffer, record, packet):
+def parse_packet(buffer: np.ndarray, record: Record, packet: Record) -> Integer:
     """Fill `packet` from the frame that `record` lists; returns the reason (an index of REASONS)."""
     if record.problem != KEPT:
         return record.problem
@@ -170,7 +169,7 @@ def parse_packet(buffer, record, packet):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def mix(word):
+def mix(word: Integer) -> Integer:
     """Spread the bits of a 64-bit word (the finaliser of MurmurHash3)."""
     word = (word ^ (word >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     word = (word ^ (word >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
@@ -178,7 +177,7 @@ def mix(word):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def hash_key(flow):
+def hash_key(flow: Record) -> Integer:
     """Hash of the 5-tuple of a FLOW or PACKET, the same in both directions."""
     source, destination = np.uint64(flow.source_port), np.uint64(flow.destination_port)
     extra = np.uint64(flow.protocol)
@@ -191,7 +190,7 @@ def hash_key(flow):
 
 
 @njit(cache=True, nogil=True)
-def parse_batch(buffer, records, packets, skipped):
+def parse_batch(buffer: np.ndarray, records: np.ndarray, packets: np.ndarray, skipped: np.ndarray) -> Integer:
     """Fill `packets` from the frames of `records`, counting in ``skipped[reason]`` those left out.
 
     Args:

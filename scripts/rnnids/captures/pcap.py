@@ -2,18 +2,21 @@
 
 Both byte orders, micro- and nanoseconds, the wide records of the "modified" pcap; in pcapng
 several sections, interfaces, link types and time resolutions (``if_tsresol``, ``if_tsoffset``).
-The walk over the records is compiled (:mod:`rnnids.records`); the few blocks that describe a file (headers, interfaces)
-are read in Python. What a damaged file still holds is delivered, and where it broke is a warning.
+The walk over the records is compiled (:mod:`rnnids.captures.records`); the few blocks that describe a
+file (headers, interfaces) are read in Python. What a damaged file still holds is delivered, and where
+it broke is a warning.
 """
 
 import contextlib
+import io
 import os
 import struct
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from rnnids.captures.archives import open_member
-from rnnids.captures.compression import DamagedStreamError, open_stream
+from rnnids.captures.compression import DamagedStreamError, open_member, open_stream
 from rnnids.captures.records import (
     BATCH_FULL,
     CORRUPT,
@@ -44,7 +47,7 @@ BYTE_ORDER_MAGIC = 0x1A2B3C4D
 OPTION_TSRESOL, OPTION_TSOFFSET = 9, 14
 
 
-def parse_interface(body, order):
+def parse_interface(body: bytes, order: str) -> tuple[int, int, int, int]:
     """The fields of an ``INTERFACE`` from the body of an interface description block (without its framing)."""
     link, _, snaplen = struct.unpack_from(f"{order}HHI", body)
     ticks, epoch = 1_000_000, 0
@@ -68,33 +71,36 @@ class Capture:
 
     Attributes:
         packets_read: records delivered so far.
-        resolution_ns: nanoseconds per tick of the finest clock in the file.
+        resolution_ns: nanoseconds per tick of the finest clock in the file, None as long as no interface is known.
         warnings: what was found damaged, as sentences with byte offsets.
         link: link type of a pcap file, None in pcapng (there each record has its own).
         path, size: where it is, for messages (archive!member in an archive); bytes of the file.
     """
 
-    def __init__(self, path, file, size):
+    def __init__(self, path: Path | str, file: io.RawIOBase, size: int) -> None:
         self.path, self.file, self.size = path, file, size
         self.stream, self.compression = open_stream(file)
         self.buffer = np.empty(BUFFER, np.uint8)
         self.at = self.end = self.base = 0  # next byte, end of data, place of buffer[0] in the stream
         self.exhausted = self.damaged = False
-        self.packets_read, self.warnings = 0, []
+        self.packets_read = 0
+        self.warnings: list[str] = []
         self.interfaces, self.interface_count = np.empty(8, INTERFACE), 0
-        self.resolution_ns, self.link = None, None
+        self.resolution_ns: int | None = None
+        self.link: int | None = None
+        self.big, self.record_header = False, 0  # whether numbers are big-endian; bytes, of pcap
         self._read_magic()
 
-    def place(self):
+    def place(self) -> str:
         """The offset of the next byte, in words."""
         within = f" of the {self.compression} content" if self.compression else ""
         return f"byte {self.base + self.at:,}{within}"
 
-    def position(self):
+    def position(self) -> int:
         """Bytes of the file (compressed, if it is) read so far."""
         return self.file.tell()
 
-    def batches(self):
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (buffer, (n,) RECORD array) until the file ends or breaks; both are reused."""
         records = np.empty(BATCH, RECORD)
         stop = BATCH_FULL
@@ -111,17 +117,20 @@ class Capture:
                 return
         self._warn("the record header makes no sense; the rest of the file is not read")
 
-    def _walk(self, records):
+    def _walk(self, records: np.ndarray) -> tuple[int, int, int]:
         if self.link is None:
             interfaces = self.interfaces[: self.interface_count]
-            return walk_pcapng(self.buffer, self.at, self.end, self.big, interfaces, records)
-        layout = (self.big, self.resolution_ns, self.record_header, self.link)
-        return walk_pcap(self.buffer, self.at, self.end, *layout, records)
+            count, at, stop = walk_pcapng(self.buffer, self.at, self.end, self.big, interfaces, records)
+        else:
+            tick = self.resolution_ns or 1
+            layout = (self.big, tick, self.record_header, self.link)
+            count, at, stop = walk_pcap(self.buffer, self.at, self.end, *layout, records)
+        return int(count), int(at), int(stop)
 
-    def _warn(self, what):
+    def _warn(self, what: str) -> None:
         self.warnings.append(f"{self.place()}: {what} ({self.packets_read:,} packets read before)")
 
-    def _fill(self):
+    def _fill(self) -> bool:
         """Read more bytes behind those not used yet; False at the end of the file."""
         if self.exhausted:
             return False
@@ -130,7 +139,7 @@ class Capture:
         target[:rest] = self.buffer[self.at : self.end].copy()
         self.buffer, self.base, self.at, self.end = target, self.base + self.at, 0, rest
         try:
-            size = self.stream.readinto(memoryview(self.buffer)[rest:])
+            size = self.stream.readinto(self.buffer[rest:].data)
         except DamagedStreamError as damage:
             self.exhausted = self.damaged = True
             self._warn(str(damage))
@@ -141,18 +150,18 @@ class Capture:
         self.exhausted = size == 0
         return size > 0
 
-    def _need(self, size):
+    def _need(self, size: int) -> bool:
         """Have at least `size` bytes in the buffer; False if the file ends before."""
         while self.end - self.at < size:
             if not self._fill():
                 return False
         return True
 
-    def _take(self, size):
+    def _take(self, size: int) -> bytes:
         self.at += size
         return self.buffer[self.at - size : self.at].tobytes()
 
-    def _read_magic(self):
+    def _read_magic(self) -> None:
         remedy = "give a pcap or pcapng file (plain, gzip or zstd)"
         if not self._need(4):
             cause = "; ".join(self.warnings) or "the file is empty" * (self.end == 0) or "too short for a capture"
@@ -162,10 +171,10 @@ class Capture:
             if not self._read_description():
                 raise InputError(f"{self.path}: byte 0: the pcapng section header is cut or damaged; {remedy}")
             return
-        for order, big in (("little", False), ("big", True)):
-            if int.from_bytes(magic, order) in PCAP_MAGICS:
+        for number, big in ((int.from_bytes(magic, "little"), False), (int.from_bytes(magic, "big"), True)):
+            if number in PCAP_MAGICS:
                 self.big = big
-                self.resolution_ns, self.record_header = PCAP_MAGICS[int.from_bytes(magic, order)]
+                self.resolution_ns, self.record_header = PCAP_MAGICS[number]
                 if not self._need(24):
                     raise InputError(f"{self.path}: byte {self.end}: the file ends inside the pcap header; {remedy}")
                 (self.link,) = struct.unpack_from(">I" if big else "<I", self._take(24), 20)
@@ -173,7 +182,7 @@ class Capture:
                 return
         raise InputError(f"{self.path}: byte 0: not a capture (it starts with {magic.hex(' ')}); {remedy}")
 
-    def _read_description(self):
+    def _read_description(self) -> bool:
         """Read the section header or interface description at hand; False if it makes no sense."""
         if not self._need(12):
             return False
@@ -184,7 +193,7 @@ class Capture:
                     break
             else:
                 return False
-        kind, length = (load32(self.buffer, self.at + place, self.big) for place in (0, 4))
+        kind, length = (int(load32(self.buffer, self.at + place, self.big)) for place in (0, 4))
         minimum = 20 if kind == INTERFACE_BLOCK else 28
         if not minimum <= length <= MAX_BLOCK or length % 4 or not self._need(length):
             return False
@@ -193,7 +202,7 @@ class Capture:
             self._add_interface(parse_interface(body, ">" if self.big else "<"))
         return True
 
-    def _add_interface(self, interface):
+    def _add_interface(self, interface: tuple[int, int, int, int]) -> None:
         if self.interface_count == len(self.interfaces):
             self.interfaces = np.concatenate([self.interfaces, np.empty_like(self.interfaces)])
         self.interfaces[self.interface_count] = interface
@@ -202,17 +211,22 @@ class Capture:
         self.resolution_ns = min(resolution, self.resolution_ns or resolution)
 
 
+def check_readable(path: Path | str) -> None:
+    """Raise InputError where there is no file, or where it may not be read."""
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file; check the path")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: may not be read; check permissions")
+
+
 @contextlib.contextmanager
-def open_capture(path, member=None):
+def open_capture(path: Path | str, member: str | None = None) -> Iterator[Capture]:
     """Open the capture `path`, or `member` of the zip archive `path`: ``with open_capture(path) as capture``.
 
     Raises:
         InputError: no such file or member, no permission, or not a capture.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; check the path")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: may not be read; check permissions")
+    check_readable(path)
     if member is not None:
         with open_member(path, member) as (file, size):
             yield Capture(f"{path}!{member}", file, size)

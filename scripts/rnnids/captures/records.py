@@ -1,4 +1,4 @@
-"""Walk over the packet records of pcap and pcapng bytes: the compiled half of :mod:`rnnids.pcap`.
+"""Walk over the packet records of pcap and pcapng bytes: the compiled half of :mod:`rnnids.captures.pcap`.
 
 No byte is read without a check that it lies in the buffer: captures come from strangers.
 """
@@ -6,15 +6,14 @@ No byte is read without a check that it lies in the buffer: captures come from s
 import numpy as np
 from numba import njit
 
-from rnnids.captures.borrowing import borrowed
+from rnnids.captures.compiled import Integer, Record, borrowed
+from rnnids.captures.reasons import BAD_TIME, KEPT, NO_INTERFACE, NO_TIME
 
-# One captured packet; `offset` and `captured` say where its bytes lie in the buffer.
+# One captured packet; `offset` and `captured` say where its bytes lie in the buffer, `problem` is a reason or KEPT.
 RECORD = np.dtype(
     [("offset", "i8"), ("time", "i8"), ("captured", "i8"), ("original", "i8"), ("link", "i4"), ("problem", "i4")]
 )
 INTERFACE = np.dtype([("link", "i4"), ("snaplen", "u4"), ("ticks", "u8"), ("epoch", "i8")])
-# Why a record cannot be used, whatever its packet; packets.REASONS gives the words.
-NO_PROBLEM, NO_TIME, BAD_TIME, NO_INTERFACE = range(4)
 # What stopped a walk.
 BATCH_FULL, NEED_MORE, DESCRIPTION, CORRUPT = range(4)
 
@@ -28,9 +27,9 @@ INTERFACE_BLOCK, OLD_PACKET_BLOCK, SIMPLE_BLOCK, ENHANCED_BLOCK = 1, 2, 3, 6
 
 
 @njit(cache=True, nogil=True, inline="always")
-def load32(buffer, at, big):
+def load32(buffer: np.ndarray, at: Integer, big: bool) -> Integer:
     """Unsigned 32-bit number at byte `at`."""
-    at = np.uint64(at)  # as in links.py: one load instead of four
+    at = np.uint64(at)  # as in link_layers.py: one load instead of four
     b0, b1 = np.int64(buffer[at]), np.int64(buffer[at + np.uint64(1)])
     b2, b3 = np.int64(buffer[at + np.uint64(2)]), np.int64(buffer[at + np.uint64(3)])
     if big:
@@ -39,8 +38,24 @@ def load32(buffer, at, big):
 
 
 @njit(cache=True, nogil=True)
-def walk_pcap(buffer, at, end, big, tick, header, link, records):
+def walk_pcap(
+    buffer: np.ndarray,
+    at: Integer,
+    end: Integer,
+    big: bool,
+    tick: Integer,
+    header: Integer,
+    link: Integer,
+    records: np.ndarray,
+) -> tuple[Integer, Integer, Integer]:
     """List the pcap records that lie whole in ``buffer[at:end]``.
+
+    Args:
+        buffer: (B,) uint8.
+        big: whether numbers are big-endian.
+        tick, header: nanoseconds of the fraction's unit, bytes of a record header.
+        link: link type, noted in each record.
+        records: (n,) ``RECORD``, filled from the front.
 
     Returns:
         (number of records listed, offset of the next byte to read, what stopped the walk)
@@ -61,14 +76,14 @@ def walk_pcap(buffer, at, end, big, tick, header, link, records):
         record.captured = captured
         record.original = load32(buffer, at + 12, big)
         record.link = link
-        record.problem = NO_PROBLEM
+        record.problem = KEPT
         at += header + captured
         count += 1
     return count, at, BATCH_FULL
 
 
 @njit(cache=True, nogil=True)
-def set_time(record, high, low, interface):
+def set_time(record: Record, high: Integer, low: Integer, interface: Record) -> None:
     """Nanoseconds since 1970 of a 64-bit number of ticks of 1/`interface.ticks` s."""
     ticks = interface.ticks
     stamp = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
@@ -87,9 +102,11 @@ def set_time(record, high, low, interface):
 
 
 @njit(cache=True, nogil=True)
-def read_packet_block(buffer, at, length, kind, big, interfaces, record):
+def read_packet_block(
+    buffer: np.ndarray, at: Integer, length: Integer, kind: Integer, big: bool, interfaces: np.ndarray, record: Record
+) -> bool:
     """Fill `record` from the pcapng packet block at `at`; False if its lengths contradict each other."""
-    record.problem = NO_PROBLEM
+    record.problem = KEPT
     record.time = 0
     if kind == SIMPLE_BLOCK:
         record.problem = NO_TIME
@@ -120,8 +137,16 @@ def read_packet_block(buffer, at, length, kind, big, interfaces, record):
 
 
 @njit(cache=True, nogil=True)
-def walk_pcapng(buffer, at, end, big, interfaces, records):
+def walk_pcapng(
+    buffer: np.ndarray, at: Integer, end: Integer, big: bool, interfaces: np.ndarray, records: np.ndarray
+) -> tuple[Integer, Integer, Integer]:
     """List the packet blocks that lie whole in ``buffer[at:end]``, up to the next description block.
+
+    Args:
+        buffer: (B,) uint8.
+        big: whether numbers are big-endian.
+        interfaces: (k,) ``INTERFACE`` of the section, in the order of their blocks.
+        records: (n,) ``RECORD``, filled from the front.
 
     Returns:
         (number of records listed, offset of the next byte to read, what stopped the walk)

@@ -21,8 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from rnnids.captures.link_layers import DUPLICATE, KEPT, LINUX_SLL, LINUX_SLL2, OUTGOING, big16, big64, find_ip
+from rnnids.captures.compiled import Integer
+from rnnids.captures.link_layers import LINUX_SLL, LINUX_SLL2, big16, big64, find_ip
 from rnnids.captures.packets import PACKET
+from rnnids.captures.reasons import DUPLICATE, KEPT, OUTGOING
 
 OUTGOING_TYPE = 4  # https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html
 SEEN = np.dtype([("digest", "u8"), ("time", "i8")])
@@ -30,7 +32,7 @@ SETS, WAYS = 1 << 15, 8  # packets remembered: 262,144 in 4 MiB, far more than a
 HELD = 1 << 18  # packets that wait for late ones, at most: 14 MiB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Remedies:
     """What to repair; nothing by default.
 
@@ -46,7 +48,7 @@ class Remedies:
 
 
 @njit(cache=True, nogil=True)
-def drop_outgoing(buffer, records):
+def drop_outgoing(buffer: np.ndarray, records: np.ndarray) -> Integer:
     """Move the records of packets that do not go out to the front; returns their number."""
     count = 0
     for i in range(len(records)):
@@ -61,7 +63,7 @@ def drop_outgoing(buffer, records):
 
 
 @njit(cache=True, nogil=True)
-def digest(buffer, at, end):
+def digest(buffer: np.ndarray, at: Integer, end: Integer) -> Integer:
     """64-bit hash of ``buffer[at:end]``; two different packets share it once in 10**19 pairs."""
     value = np.uint64(end - at)
     while at < end:
@@ -79,7 +81,7 @@ def digest(buffer, at, end):
 
 
 @njit(cache=True, nogil=True)
-def is_duplicate(seen, value, time, window):
+def is_duplicate(seen: np.ndarray, value: Integer, time: Integer, window: Integer) -> bool:
     """Whether the packets remembered in `seen` (one set) hold one of this digest within `window`; else add it."""
     place = len(seen) - 1
     for way in range(len(seen)):
@@ -95,7 +97,7 @@ def is_duplicate(seen, value, time, window):
 
 
 @njit(cache=True, nogil=True)
-def drop_duplicates(buffer, records, seen, window):
+def drop_duplicates(buffer: np.ndarray, records: np.ndarray, seen: np.ndarray, window: Integer) -> Integer:
     """Move the records of first copies, and of what is not IP, to the front; returns their number.
 
     Args:
@@ -126,30 +128,32 @@ class Reorder:
     when ``HELD`` packets wait.
     """
 
-    def __init__(self, window):
-        self.window, self.latest = window, None
+    def __init__(self, window: int) -> None:
+        self.window = window  # ns
+        self.latest: np.int64 | None = None
         self.held, self.places = np.empty(0, PACKET), np.empty(0, np.int64)
-        self.fresh, self.fresh_count = [], 0
+        self.fresh: list[np.ndarray] = []
+        self.fresh_count = 0
         self.misordered = 0  # packets that carry an earlier time than one before them
 
-    def put(self, packets):
+    def put(self, packets: np.ndarray) -> np.ndarray:
         """Take (n,) more packets in capture order; returns those whose place is now known, maybe none."""
         self.fresh.append(packets.copy())
         self.fresh_count += len(packets)
         if self.fresh_count < len(self.held):  # sorting the same packets again for every batch would be slow
             return packets[:0]
         self._sort()
-        if not len(self.places):
+        if self.latest is None or not len(self.places):
             return packets[:0]
         ready = int(np.searchsorted(self.places, self.latest - self.window, side="right"))
         return self._pass_on(max(ready, len(self.held) - HELD))
 
-    def rest(self):
+    def rest(self) -> np.ndarray:
         """The packets still held, at the end of the capture."""
         self._sort()
         return self._pass_on(len(self.held))
 
-    def _sort(self):
+    def _sort(self) -> None:
         packets = np.concatenate([np.empty(0, PACKET), *self.fresh])
         self.fresh, self.fresh_count = [], 0
         if not len(packets):
@@ -162,7 +166,7 @@ class Reorder:
         order = np.argsort(places, kind="stable")
         self.places, self.held = places[order], np.concatenate([self.held, packets]).take(order)
 
-    def _pass_on(self, count):
+    def _pass_on(self, count: int) -> np.ndarray:
         ready, self.held = self.held[:count], self.held[count:].copy()
         self.places = self.places[count:].copy()
         return ready
@@ -171,18 +175,18 @@ class Reorder:
 class Repair:
     """Applies :class:`Remedies` to a capture, batch by batch."""
 
-    def __init__(self, remedies):
+    def __init__(self, remedies: Remedies) -> None:
         self.remedies = remedies
         if remedies.duplicate_window is not None:
             self.seen = np.zeros((SETS, WAYS), SEEN)
         self.reorder = Reorder(remedies.reorder_window) if remedies.reorder_window is not None else None
 
     @property
-    def misordered(self):
+    def misordered(self) -> int:
         """Packets found out of order; 0 where order is not repaired."""
         return self.reorder.misordered if self.reorder else 0
 
-    def select(self, buffer, records, skipped):
+    def select(self, buffer: np.ndarray, records: np.ndarray, skipped: np.ndarray) -> np.ndarray:
         """The (n,) records to go on with; counts the others in ``skipped[reason]``. Changes `records`."""
         for reason, drop in ((OUTGOING, self._drop_outgoing), (DUPLICATE, self._drop_duplicates)):
             kept = drop(buffer, records)
@@ -190,18 +194,18 @@ class Repair:
             records = records[:kept]
         return records
 
-    def order(self, packets):
+    def order(self, packets: np.ndarray) -> np.ndarray:
         """The packets that come next, given (n,) more of the capture."""
         return self.reorder.put(packets) if self.reorder else packets
 
-    def rest(self):
+    def rest(self) -> np.ndarray:
         """The packets that come last."""
         return self.reorder.rest() if self.reorder else np.empty(0, PACKET)
 
-    def _drop_outgoing(self, buffer, records):
-        return drop_outgoing(buffer, records) if self.remedies.drop_outgoing else len(records)
+    def _drop_outgoing(self, buffer: np.ndarray, records: np.ndarray) -> int:
+        return int(drop_outgoing(buffer, records)) if self.remedies.drop_outgoing else len(records)
 
-    def _drop_duplicates(self, buffer, records):
+    def _drop_duplicates(self, buffer: np.ndarray, records: np.ndarray) -> int:
         if self.remedies.duplicate_window is None:
             return len(records)
-        return drop_duplicates(buffer, records, self.seen, self.remedies.duplicate_window)
+        return int(drop_duplicates(buffer, records, self.seen, self.remedies.duplicate_window))

@@ -15,8 +15,8 @@ from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import BENIGN, TRAIN
 from rnnids.datasets.splits import SPLITS, split_by_capture, split_by_flow, split_by_time
 from rnnids.errors import InputError
-from rnnids.flows.columns import PACKET_COLUMNS
-from rnnids.flows.files import FLOW_COLUMNS, Capture, flows_stepping_back, read_captures, read_packets
+from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS
+from rnnids.flows.files import FlowFile, flows_stepping_back, read_captures, read_packets
 from rnnids.labels.labelling import Labelling, Labels, label_flows, read_labels
 from rnnids.labels.rules import BENIGN_NAME, Rule
 from rnnids.labels.tables import LabelGroup
@@ -77,7 +77,7 @@ class Dataset:
 
 
 def assemble(
-    captures: Sequence[Capture],
+    captures: Sequence[FlowFile],
     flows: Mapping[str, np.ndarray],
     labels: Labels,
     *,
@@ -136,7 +136,7 @@ def label_columns(
 
 
 def _split(
-    flows: Mapping[str, np.ndarray], captures: Sequence[Capture], options: DatasetOptions, *, seed: int
+    flows: Mapping[str, np.ndarray], captures: Sequence[FlowFile], options: DatasetOptions, *, seed: int
 ) -> np.ndarray:
     if options.split == "flow":
         return split_by_flow(len(flows["start_ns"]), options.test_fraction, seed)
@@ -228,7 +228,7 @@ def build_dataset(
 
 
 def write_dataset(
-    output: Path | str, captures: Sequence[Capture], dataset: Dataset, *, max_packets: int, made_by: str
+    output: Path | str, captures: Sequence[FlowFile], dataset: Dataset, *, max_packets: int, made_by: str
 ) -> None:
     """Write a data set with its packets (layout: ``build_dataset.py``), atomically.
 
@@ -252,7 +252,7 @@ def write_dataset(
         _write_attributes(file, captures, dataset, max_packets=max_packets)
 
 
-def _packets_of(captures: Sequence[Capture], dataset: Dataset) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+def _packets_of(captures: Sequence[FlowFile], dataset: Dataset) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield (slice of the data set's flows, their cut packets), in the order of the flows."""
     for index, capture in enumerate(captures):
         first, stop = np.searchsorted(dataset.flows["capture"], [index, index + 1])
@@ -271,7 +271,7 @@ def _write_packets(
         file["packets"][name][row : row + len(packets[name])] = packets[name]
 
 
-def _write_attributes(file: h5py.File, captures: Sequence[Capture], dataset: Dataset, *, max_packets: int) -> None:
+def _write_attributes(file: h5py.File, captures: Sequence[FlowFile], dataset: Dataset, *, max_packets: int) -> None:
     for name in ("idle_timeout", "active_timeout", "end_reasons"):
         file.attrs[name] = captures[0].attributes[name]
     # ASSUME: where clocks differ, what the coarsest of them can show is possible in every capture.

@@ -9,7 +9,7 @@ import pandas as pd
 from rnnids.cli import log
 from rnnids.datasets.build import Dataset
 from rnnids.datasets.flow_data import BENIGN, TEST, TRAIN
-from rnnids.flows.files import Capture
+from rnnids.flows.files import FlowFile
 from rnnids.labels.labelling import Labels, LabelSource, Matcher, clock_offset, hours_between, in_several_captures
 
 SHOWN = 4  # names of captures in a message
@@ -65,7 +65,7 @@ def attack_counts(dataset: Dataset) -> pd.DataFrame:
 
 
 def dataset_report(
-    captures: Sequence[Capture],
+    captures: Sequence[FlowFile],
     flows: Mapping[str, np.ndarray],
     dataset: Dataset,
     *,
@@ -102,7 +102,7 @@ def dataset_report(
     return pd.DataFrame(rows, columns=["section", "item", "count"])
 
 
-def warn_about_overlaps(captures: Sequence[Capture], flows: Mapping[str, np.ndarray]) -> None:
+def warn_about_overlaps(captures: Sequence[FlowFile], flows: Mapping[str, np.ndarray]) -> None:
     """Log the flows that several captures hold: the test split would repeat what the training split has."""
     twice = in_several_captures(flows)
     if twice.any():

@@ -1,15 +1,47 @@
-"""The columns of flow files."""
+"""The layout of flow files: every column of /flows, one row a flow, and of /packets, one row a packet.
 
-FLOW_COLUMNS = (
-    "start_ns",
-    "duration_ns",
-    "source_address",
-    "destination_address",
-    "source_port",
-    "destination_port",
-    "protocol",
-    "end_reason",
-    "offset",
-    "packet_count",
-)
-PACKET_COLUMNS = ("iat_ns", "length", "direction", "flags")
+Flows are sorted by their start; the packets of a flow lie in a row, flow after flow. Data set files have these columns
+and more.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        dtype, shape: numpy's type of an item, its shape.
+        unit: as it stands in the file, in the column's attribute `unit`.
+        meaning: in a line.
+    """
+
+    dtype: str
+    unit: str
+    meaning: str
+    shape: tuple[int, ...] = ()
+
+
+ADDRESS = "IPv6 address, IPv4 as ::ffff:a.b.c.d"
+FLOW_COLUMNS = {
+    "start_ns": Column("i8", "nanoseconds since 1970-01-01 UTC", "time of the first packet"),
+    "duration_ns": Column("i8", "nanoseconds", "from the first packet to the last, the sum of the interarrival times"),
+    "source_address": Column("u1", ADDRESS, "who sent the first packet", (16,)),
+    "destination_address": Column("u1", ADDRESS, "to whom the first packet went", (16,)),
+    "source_port": Column("u2", "port (ICMP: 0)", "of the first packet"),
+    "destination_port": Column("u2", "port (ICMP: 256 * type + code)", "of the first packet"),
+    "protocol": Column("u1", "IP protocol number", "1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6"),
+    "end_reason": Column("u1", "index into the attribute end_reasons", "why the flow ends with its last packet"),
+    "offset": Column("i8", "row of the first packet in /packets", "where the flow's packets begin"),
+    "packet_count": Column("i4", "packets", "how many rows of /packets are the flow's"),
+}
+FLAGS = "TCP header bits FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, NS 256"
+PACKET_COLUMNS = {
+    "iat_ns": Column(
+        "i8", "nanoseconds since the previous packet of the flow", "0 for the first, negative where time steps back"
+    ),
+    "length": Column("u4", "bytes of the IP packet, header included", "as the IP header says, not as captured"),
+    "direction": Column("u1", "0 forward, 1 reverse", "forward is the direction of the flow's first packet"),
+    "flags": Column("u2", FLAGS, "0 where the protocol is not TCP"),
+}

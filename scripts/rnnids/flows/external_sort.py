@@ -10,18 +10,21 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numba import njit
 
-from rnnids.flows.table import FLOW, ROW
+from rnnids.flows.columns import PACKET_COLUMNS
+from rnnids.flows.table import FLOW, KEY, ROW
+
+Sorted = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]  # flows, PACKET_COLUMNS of their packets, packet_count
 
 CHUNK = 1 << 16  # rows read or written at a time
 BUCKET = 1 << 22  # packets sorted in memory at a time, 128 MiB; captures up to this size need no scratch file
 SAMPLES = 1 << 14  # keys kept to choose where to split
 FANOUT = 64  # buckets of one split
-COLUMNS = ("iat", "length", "direction", "flags")  # of ROW; the others say where it goes
-KEY = np.dtype([("start", "i8"), ("id", "i8")])
 
 
 class Spill:
@@ -30,13 +33,15 @@ class Spill:
     The last `room` rows stay in memory, those before lie in a file.
     """
 
-    def __init__(self, directory, dtype, room):
-        self.directory, self.path = directory, None
+    def __init__(self, directory: str, dtype: np.dtype, room: int) -> None:
+        self.directory = directory
+        self.path: str | None = None
         self.dtype, self.count = dtype, 0
         self.latest, self.fill = np.empty(room, dtype), 0  # memory is taken as it is written to
-        self.samples, self.stride = [], 1
+        self.samples: list[np.ndarray] = []
+        self.stride = 1
 
-    def append(self, rows):
+    def append(self, rows: np.ndarray) -> None:
         """Add `rows`, an array of this dtype."""
         space = self.space(len(rows))
         if len(space) < len(rows):
@@ -46,26 +51,26 @@ class Spill:
             space[:] = rows
             self.keep(len(rows))
 
-    def space(self, rows):
+    def space(self, rows: int) -> np.ndarray:
         """Room for `rows` more, or as many as memory ever holds; what is written there is added by :meth:`keep`."""
         if self.fill and self.fill + rows > len(self.latest):
             self._write(self.latest[: self.fill])
             self.fill = 0
         return self.latest[self.fill : self.fill + rows]
 
-    def keep(self, count):
+    def keep(self, count: int) -> None:
         """Add the first `count` rows of the last :meth:`space`."""
         self._sample(self.latest[self.fill : self.fill + count])
         self.fill += count
 
-    def _write(self, rows):
+    def _write(self, rows: np.ndarray) -> None:
         if self.path is None:
             handle, self.path = tempfile.mkstemp(dir=self.directory)
             os.close(handle)
         with open(self.path, "ab") as file:
-            file.write(rows.view(np.uint8))  # tofile would not say why it fails
+            file.write(rows.view(np.uint8).data)  # tofile would not say why it fails
 
-    def _sample(self, rows):
+    def _sample(self, rows: np.ndarray) -> None:
         while self.count + len(rows) > SAMPLES * self.stride:
             self.samples, self.stride = [self.sample()[::2]], 2 * self.stride
         taken = rows[-self.count % self.stride :: self.stride]
@@ -74,11 +79,11 @@ class Spill:
         self.samples.append(keys)
         self.count += len(rows)
 
-    def sample(self):
+    def sample(self) -> np.ndarray:
         """Keys of every so many rows, as many as ``SAMPLES`` at most."""
         return np.concatenate([np.empty(0, KEY), *self.samples])
 
-    def chunks(self):
+    def chunks(self) -> Iterator[np.ndarray]:
         """Yield the rows in order, at most ``CHUNK`` at a time."""
         if self.path is not None:
             with open(self.path, "rb") as file:
@@ -87,17 +92,17 @@ class Spill:
         for first in range(0, self.fill, CHUNK):
             yield self.latest[first : min(first + CHUNK, self.fill)]
 
-    def read(self):
+    def read(self) -> np.ndarray:
         """All rows as one array."""
         if self.path is None:
             return self.latest[: self.fill]
         rows = np.empty(self.count, self.dtype)
         with open(self.path, "rb") as file:
-            file.readinto(rows.view(np.uint8))
+            file.readinto(rows.view(np.uint8).data)
         rows[self.count - self.fill :] = self.latest[: self.fill]
         return rows
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete the file and let the memory go."""
         if self.path is not None:
             os.unlink(self.path)
@@ -107,18 +112,18 @@ class Spill:
 class Bucket:
     """Flows and all of their packets, `room` packets in memory and the rest on disk."""
 
-    def __init__(self, directory, room):
+    def __init__(self, directory: str, room: int) -> None:
         self.directory = directory
         self.flows, self.packets = Spill(directory, FLOW, room // 8), Spill(directory, ROW, room)
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete both."""
         self.flows.remove()
         self.packets.remove()
 
 
 @contextlib.contextmanager
-def scratch(output):
+def scratch(output: Path | str) -> Iterator[Bucket]:
     """A bucket in a scratch directory beside `output` that is removed whatever happens."""
     name = f".{os.path.basename(output)}.scratch-{secrets.token_hex(4)}"
     directory = os.path.join(os.path.dirname(os.path.abspath(output)), name)
@@ -129,7 +134,7 @@ def scratch(output):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def splitters(sample, buckets):
+def splitters(sample: np.ndarray, buckets: int) -> np.ndarray:
     """Ascending keys that cut the sampled rows into about `buckets` equal parts.
 
     With each key stands its successor, so that a flow that fills several parts gets one for itself.
@@ -142,7 +147,7 @@ def splitters(sample, buckets):
 
 
 @njit(cache=True, nogil=True)
-def find_part(rows, keys, part):
+def find_part(rows: np.ndarray, keys: np.ndarray, part: np.ndarray) -> None:
     """Write to ``part[i]`` the number of `keys` that are not above (start, id) of ``rows[i]``."""
     for i in range(len(rows)):
         low, high = 0, len(keys)
@@ -157,7 +162,7 @@ def find_part(rows, keys, part):
 
 
 @njit(cache=True, nogil=True)
-def scatter(rows, part, edges, ordered):
+def scatter(rows: np.ndarray, part: np.ndarray, edges: np.ndarray, ordered: np.ndarray) -> None:
     """Stable counting sort of `rows` by `part` into `ordered`; ``edges[p]`` becomes the first row of part p."""
     for i in range(len(rows)):
         edges[part[i] + 1] += 1
@@ -169,7 +174,7 @@ def scatter(rows, part, edges, ordered):
         following[part[i]] += 1
 
 
-def distribute(source, keys, targets):
+def distribute(source: Spill, keys: np.ndarray, targets: Sequence[Spill]) -> None:
     """Append each row of the spill `source` to the one of `targets` that `keys` give it, in order."""
     for rows in source.chunks():
         part, ordered = np.empty(len(rows), np.int64), np.empty_like(rows)
@@ -183,7 +188,16 @@ def distribute(source, keys, targets):
 
 
 @njit(cache=True, nogil=True)
-def group_packets(ids, rank, packets, offset, iat, length, direction, flags):
+def group_packets(
+    ids: np.ndarray,
+    rank: np.ndarray,
+    packets: np.ndarray,
+    offset: np.ndarray,
+    iat: np.ndarray,
+    length: np.ndarray,
+    direction: np.ndarray,
+    flags: np.ndarray,
+) -> None:
     """Counting sort: put what is kept of each packet behind those of the flows before it, keeping their order.
 
     Args:
@@ -191,7 +205,7 @@ def group_packets(ids, rank, packets, offset, iat, length, direction, flags):
         rank: (n,) place of each of them in the file's order.
         packets: (m,) ``ROW``.
         offset: (n + 1,) zeros; becomes the first packet of each flow in file order.
-        iat, length, direction, flags: (m,) columns, written.
+        iat, length, direction, flags: (m,) ``PACKET_COLUMNS``, written.
     """
     place = np.empty(len(packets), np.int32)
     dense = len(ids) > 0 and ids[-1] - ids[0] == len(ids) - 1
@@ -205,11 +219,11 @@ def group_packets(ids, rank, packets, offset, iat, length, direction, flags):
     for i in range(len(packets)):
         row = following[place[i]]
         following[place[i]] = row + 1
-        iat[row], length[row], direction[row] = packets[i].iat, packets[i].length, packets[i].direction
+        iat[row], length[row], direction[row] = packets[i].iat_ns, packets[i].length, packets[i].direction
         flags[row] = packets[i].flags
 
 
-def sort_in_memory(bucket):
+def sort_in_memory(bucket: Bucket) -> Sorted:
     """(flows, columns of their packets, packet_count) of a small bucket in file order; removes it."""
     flows, packets = bucket.flows.read(), bucket.packets.read()
     bucket.remove()
@@ -218,13 +232,13 @@ def sort_in_memory(bucket):
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     offset = np.zeros(len(flows) + 1, np.int64)
-    columns = {name: np.empty(len(packets), ROW[name]) for name in COLUMNS}
+    columns = {name: np.empty(len(packets), ROW[name]) for name in PACKET_COLUMNS}
     group_packets(np.ascontiguousarray(flows["id"]), rank, packets, offset, *columns.values())
     return flows.take(order), columns, np.diff(offset)
 
 
-def in_order(bucket):
-    """Yield (flows, ``COLUMNS`` of their packets, packet_count) sorted by (start, id); consumes the bucket.
+def in_order(bucket: Bucket) -> Generator[Sorted, None, None]:
+    """Yield (flows, ``PACKET_COLUMNS`` of their packets, packet_count) sorted by (start, id); consumes the bucket.
 
     A flow too large for memory comes in several pieces: with its first packets as one flow with its
     whole ``packet_count``, then as no flow but more packets.
@@ -234,7 +248,7 @@ def in_order(bucket):
     elif bucket.flows.count == 1:
         flows, count = bucket.flows.read(), np.array([bucket.packets.count])
         for packets in bucket.packets.chunks():
-            yield flows, {name: packets[name] for name in COLUMNS}, count
+            yield flows, {name: packets[name] for name in PACKET_COLUMNS}, count
             flows, count = flows[:0], count[:0]
         bucket.remove()
     else:

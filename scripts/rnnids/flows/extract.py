@@ -12,68 +12,80 @@ data set drops such flows and counts them. ``duration_ns`` is the sum of a flow'
 import itertools
 import json
 import os
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+import h5py
 import numpy as np
 
-from rnnids.captures.link_layers import LINK_TYPES, LINK_UNSUPPORTED, REASONS
+from rnnids.captures.link_layers import LINK_TYPES
 from rnnids.captures.packets import PACKET, parse_batch
-from rnnids.captures.pcap import BATCH, open_capture
+from rnnids.captures.pcap import BATCH, Capture, check_readable, open_capture
+from rnnids.captures.reasons import LINK_UNSUPPORTED, REASONS
 from rnnids.captures.records import SECOND
 from rnnids.captures.repair import Remedies, Repair
 from rnnids.cli import Progress, log
 from rnnids.errors import InputError
-from rnnids.flows.external_sort import in_order, scratch
+from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS, Column
+from rnnids.flows.external_sort import Bucket, in_order, scratch
 from rnnids.flows.table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
 from rnnids.prefetch import prefetch
-from rnnids.storage import COLUMN_OPTIONS, create_hdf5
+from rnnids.settings import check, setting
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
 
 ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
 CHUNK = 1 << 16  # rows of a chunk in the file
 LONGEST = 1_000_000_000  # seconds of a time-out or window
 PIECE = 1 << 15  # packets, at most, that one thread hands to the other; each time costs some 0.1 ms
 AHEAD = 2  # pieces read while one is put into flows
-NO_REMEDIES = Remedies()
-FLOW_COLUMNS = {  # name: (type, trailing shape, unit)
-    "start_ns": ("i8", (), "nanoseconds since 1970-01-01 UTC"),
-    "duration_ns": ("i8", (), "nanoseconds"),
-    "source_address": ("u1", (16,), "IPv6 address, IPv4 as ::ffff:a.b.c.d"),
-    "destination_address": ("u1", (16,), "IPv6 address, IPv4 as ::ffff:a.b.c.d"),
-    "source_port": ("u2", (), "port (ICMP: 0)"),
-    "destination_port": ("u2", (), "port (ICMP: 256 * type + code)"),
-    "protocol": ("u1", (), "IP protocol number"),
-    "end_reason": ("u1", (), "index into the attribute end_reasons"),
-    "offset": ("i8", (), "row of the first packet in /packets"),
-    "packet_count": ("i4", (), "packets"),
-}
-PACKET_COLUMNS = {
-    "iat_ns": ("i8", (), "nanoseconds since the previous packet of the flow"),
-    "length": ("u4", (), "bytes of the IP packet, header included"),
-    "direction": ("u1", (), "0 forward, 1 reverse"),
-    "flags": ("u2", (), "TCP header bits FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, NS 256"),
-}
+SUFFIXES = {".gz", ".zst", ".zstd", ".pcap", ".pcapng", ".cap", ".dmp"}
 
 
-def to_nanoseconds(seconds, name):
-    """A time-out or window in nanoseconds.
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """How packets become flows (Sec. II), and what is repaired before."""
 
-    Raises:
-        InputError: not a positive number of seconds.
-    """
-    if not 0 < seconds <= LONGEST:
-        raise InputError(f"{name}: {seconds} cannot be used; give seconds above 0 and at most {LONGEST:,}")
+    idle_timeout: float = setting(300.0, "seconds without a packet that end a flow", above=0, maximum=LONGEST)
+    active_timeout: float = setting(1800.0, "seconds after which a flow is ended in any case", above=0, maximum=LONGEST)
+    drop_outgoing: bool = setting(
+        False, "Linux cooked captures of a router hold packets twice: keep those that come in"
+    )
+    repair: bool = setting(False, "drop duplicates and put late packets in order, within these windows:")
+    duplicate_window: float = setting(
+        0.01, "seconds between equal packets, of which one is kept", above=0, maximum=LONGEST
+    )
+    reorder_window: float = setting(1.0, "seconds by which a packet can be late", above=0, maximum=LONGEST)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def remedies(self) -> Remedies:
+        """The repairs that are asked for."""
+        if not self.repair:
+            return Remedies(drop_outgoing=self.drop_outgoing)
+        return Remedies(
+            drop_outgoing=self.drop_outgoing,
+            duplicate_window=to_nanoseconds(self.duplicate_window),
+            reorder_window=to_nanoseconds(self.reorder_window),
+        )
+
+
+def to_nanoseconds(seconds: float) -> int:
+    """Seconds in whole nanoseconds."""
     return round(seconds * SECOND)
 
 
 class FlowBuilder:
-    """Groups parsed packets into flows and spills both into `bucket`."""
+    """Groups parsed packets into flows and spills both into `bucket`; time-outs in nanoseconds."""
 
-    def __init__(self, bucket, idle, active):
+    def __init__(self, bucket: Bucket, idle: int, active: int) -> None:
         self.bucket, self.timeouts = bucket, (idle, active)
         self.table = np.zeros(SMALLEST, FLOW)
         self.counters = np.zeros(1, COUNTERS)[0]
         self.rows, self.ended = bucket.packets.space(ROWS), np.empty(ENDED, FLOW)
 
-    def add(self, packets):
+    def add(self, packets: np.ndarray) -> None:
         """Assign a (n,) PACKET array, in capture order."""
         done = 0
         while True:
@@ -85,27 +97,27 @@ class FlowBuilder:
                 self.bucket.flows.append(sweep(self.table, self.counters["now"], *self.timeouts, False))
                 self.table = rebuild(self.table, self.counters)
 
-    def finish(self):
+    def finish(self) -> int:
         """End the flows that are still live; returns the number of all flows."""
         self._flush()
         self.bucket.flows.append(sweep(self.table, self.counters["now"], *self.timeouts, True))
         return int(self.counters["flows"])
 
-    def warnings(self):
+    def warnings(self) -> list[str]:
         """What to say about the time stamps."""
         steps, largest = int(self.counters["steps_back"]), int(self.counters["largest_step"])
         if not steps:
             return []
         return [f"time steps back {steps:,} times between packets, by at most {largest / SECOND:g} s"]
 
-    def _flush(self):
+    def _flush(self) -> None:
         self.bucket.packets.keep(self.counters["rows"])
         self.rows = self.bucket.packets.space(ROWS)
         self.bucket.flows.append(self.ended[: self.counters["ended"]])
         self.counters["rows"] = self.counters["ended"] = 0
 
 
-def read_flows(capture, builder, repair):
+def build_flows(capture: Capture, builder: FlowBuilder, repair: Repair) -> tuple[np.ndarray, list[str]]:
     """Build the flows of `capture`; returns ((len(REASONS),) packets skipped, warnings)."""
     if capture.link is not None and capture.link not in LINK_TYPES:
         raise InputError(
@@ -121,7 +133,7 @@ def read_flows(capture, builder, repair):
     return skipped, capture.warnings + builder.warnings()
 
 
-def repaired_packets(capture, repair, skipped):
+def repaired_packets(capture: Capture, repair: Repair, skipped: np.ndarray) -> Generator[np.ndarray, None, None]:
     """Yield (n,) PACKET arrays in the order in which they count, and report progress.
 
     An array is written again after ``AHEAD`` more.
@@ -140,13 +152,13 @@ def repaired_packets(capture, repair, skipped):
         yield repair.rest()
 
 
-def address_bytes(high, low):
+def address_bytes(high: np.ndarray, low: np.ndarray) -> np.ndarray:
     """(n, 16) uint8 addresses from their two halves."""
     return np.stack([high, low], axis=1).astype(">u8").view(np.uint8)
 
 
-def flow_columns(flows, packet_count, first_row):
-    """The columns of sorted `flows` whose packets begin at row `first_row`."""
+def flow_columns(flows: np.ndarray, packet_count: np.ndarray, first_row: int) -> dict[str, np.ndarray]:
+    """``FLOW_COLUMNS`` of sorted `flows`, a (n,) FLOW array, whose packets begin at row `first_row`."""
     return {
         "start_ns": flows["start"],
         "duration_ns": flows["last"] - flows["start"],
@@ -161,57 +173,108 @@ def flow_columns(flows, packet_count, first_row):
     }
 
 
-def create_columns(file, group, columns, size):
+def create_columns(file: h5py.File, group: str, columns: Mapping[str, Column], *, size: int) -> None:
     """Make the columns of a group for `size` rows."""
-    for name, (dtype, shape, unit) in columns.items():
-        options = {**COLUMN_OPTIONS, "chunks": (min(max(size, 1), CHUNK), *shape)}
-        column = file.create_dataset(f"{group}/{name}", (size, *shape), dtype, maxshape=(None, *shape), **options)
-        column.attrs["unit"] = unit
+    for name, column in columns.items():
+        shape = column.shape
+        options = {**COLUMN_OPTIONS, "chunks": (min(max(size, 1), CHUNK), *shape), "maxshape": (None, *shape)}
+        made = file.create_dataset(f"{group}/{name}", (size, *shape), column.dtype, **options)
+        made.attrs["unit"] = column.unit
 
 
-def write_flows(file, bucket):
+def write_flows(file: h5py.File, bucket: Bucket) -> None:
     """Write the flows of `bucket` to an open HDF5 file, sorted by start."""
-    create_columns(file, "flows", FLOW_COLUMNS, bucket.flows.count)
-    create_columns(file, "packets", PACKET_COLUMNS, bucket.packets.count)
+    create_columns(file, "flows", FLOW_COLUMNS, size=bucket.flows.count)
+    create_columns(file, "packets", PACKET_COLUMNS, size=bucket.packets.count)
     flow, row = 0, 0
     groups = [dict(file[name].items()) for name in ("flows", "packets")]  # open, so that HDF5 keeps the last chunk
     with Progress("writing", total=bucket.packets.count, unit="packets") as progress:
         for flows, packets, packet_count in prefetch(in_order(bucket), depth=1):
             for name, values in flow_columns(flows, packet_count, row).items():
                 groups[0][name][flow : flow + len(flows)] = values
-            count = len(packets["iat"])
-            for name in PACKET_COLUMNS:
-                groups[1][name][row : row + count] = packets["iat" if name == "iat_ns" else name]
+            count = len(packets["iat_ns"])
+            for name, values in packets.items():
+                groups[1][name][row : row + count] = values
             flow, row = flow + len(flows), row + count
             progress.update(count)
 
 
-def extract(pcap, output, idle_timeout, active_timeout, name, made_by, member=None, remedies=NO_REMEDIES):
-    """Extract the flows of a capture into an HDF5 file (layout: ``FLOW_COLUMNS``, ``PACKET_COLUMNS``).
+def extract_flows(
+    pcap: Path | str,
+    output: Path | str,
+    *,
+    name: str | None = None,
+    member: str | None = None,
+    idle_timeout: float = Extraction.idle_timeout,
+    active_timeout: float = Extraction.active_timeout,
+    drop_outgoing: bool = Extraction.drop_outgoing,
+    repair: bool = Extraction.repair,
+    duplicate_window: float = Extraction.duplicate_window,
+    reorder_window: float = Extraction.reorder_window,
+) -> None:
+    """Extract the flows of a capture into an HDF5 file (layout: :mod:`rnnids.flows.columns`).
 
     Args:
-        pcap: path of a pcap or pcapng file, plain, gzip or zstd, or of a zip archive that holds it.
-        output: path of the flow file; appears only when it is whole.
-        idle_timeout, active_timeout: seconds (METHODS: 300 and 1800, as in the paper).
-        name: what to call the capture in the file.
-        made_by: text of ``storage.provenance``.
-        member: name within the zip archive, or None.
-        remedies: ``repair.Remedies``.
+        pcap: pcap or pcapng file, plain, gzip or zstd, or a zip archive that holds it.
+        output: the flow file; appears only when it is whole.
+        name: what to call the capture in the file; None: its file name without suffixes.
+        member: name of the capture within the zip archive, if it is one.
+        idle_timeout, active_timeout: seconds, as in the paper (Sec. II).
+        drop_outgoing: of Linux cooked captures, leave out what goes out.
+        repair: drop duplicates and put late packets in order (:mod:`rnnids.captures.repair`).
+        duplicate_window, reorder_window: seconds, where repaired.
 
     Raises:
         InputError: not a capture, an unsupported link type, a bad time-out, nowhere to write.
     """
-    idle, active = to_nanoseconds(idle_timeout, "idle_timeout"), to_nanoseconds(active_timeout, "active_timeout")
-    repair = Repair(remedies)
+    settings = Extraction(
+        idle_timeout=idle_timeout,
+        active_timeout=active_timeout,
+        drop_outgoing=drop_outgoing,
+        repair=repair,
+        duplicate_window=duplicate_window,
+        reorder_window=reorder_window,
+    )
+    check_readable(pcap)
+    name = name or capture_name(Path(member or pcap))
+    made_by = provenance("extract_flows.py", {**vars(settings), "name": name, "member": member}, [pcap])
+    extract(pcap, output, settings, name=name, made_by=made_by, member=member)
+
+
+def capture_name(path: Path) -> str:
+    """The file's name without the suffixes of captures and compression."""
+    while path.suffix.lower() in SUFFIXES:
+        path = path.with_suffix("")
+    return path.name
+
+
+def extract(
+    pcap: Path | str,
+    output: Path | str,
+    settings: Extraction,
+    *,
+    name: str,
+    made_by: str,
+    member: str | None = None,
+    remedies: Remedies | None = None,
+) -> None:
+    """:func:`extract_flows` with its settings in one, and what it finds out by itself.
+
+    Args:
+        made_by: text of ``storage.provenance``.
+        remedies: what to repair, other than `settings` say.
+    """
+    timeouts = to_nanoseconds(settings.idle_timeout), to_nanoseconds(settings.active_timeout)
+    repair = Repair(remedies or settings.remedies())
     with open_capture(pcap, member) as capture, create_hdf5(output, made_by) as file, scratch(output) as bucket:
-        skipped, warnings = read_flows(capture, FlowBuilder(bucket, idle, active), repair)
+        skipped, warnings = build_flows(capture, FlowBuilder(bucket, *timeouts), repair)
         if bucket.packets.count == 0:
             warnings = [*warnings, "no packet belongs to a flow: the file has no flows"]
         reasons = {reason: int(count) for reason, count in zip(REASONS, skipped, strict=True) if count}
         file.attrs.update(
             capture=name,
-            idle_timeout=idle_timeout,
-            active_timeout=active_timeout,
+            idle_timeout=float(settings.idle_timeout),
+            active_timeout=float(settings.active_timeout),
             clock_resolution_ns=capture.resolution_ns or 1,
             packets_read=capture.packets_read,
             misordered=repair.misordered,
@@ -221,10 +284,17 @@ def extract(pcap, output, idle_timeout, active_timeout, name, made_by, member=No
         )
         counts = bucket.packets.count, bucket.flows.count
         write_flows(file, bucket)
-    _report(capture, counts, reasons, repair.misordered, warnings)
+    _report(capture, counts, reasons, misordered=repair.misordered, warnings=warnings)
 
 
-def _report(capture, counts, reasons, misordered, warnings):
+def _report(
+    capture: Capture,
+    counts: tuple[int, int],
+    reasons: Mapping[str, int],
+    *,
+    misordered: int,
+    warnings: Sequence[str],
+) -> None:
     packets, flows = counts
     read = f"{capture.packets_read:,} packets read"
     log.info("%s: %s, %s in %s flows", capture.path, read, f"{packets:,}", f"{flows:,}")

@@ -1,7 +1,10 @@
 """Reading flow files: the flows of all captures at once, their packets piece by piece."""
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +18,8 @@ SHARED_ATTRIBUTES = ("idle_timeout", "active_timeout", "end_reasons")  # must ag
 
 
 @dataclass(frozen=True)
-class Capture:
-    """A flow file without its flows and packets.
+class FlowFile:
+    """What a flow file says of its capture, without its flows and packets.
 
     Attributes:
         path, name: of the flow file; of the capture.
@@ -26,19 +29,19 @@ class Capture:
         skipped: packets that belong to no flow, by reason.
     """
 
-    path: str
+    path: Path | str
     name: str
-    attributes: dict
-    units: dict
+    attributes: Mapping[str, Any]
+    units: Mapping[str, str]
     packets: int
-    skipped: dict
+    skipped: Mapping[str, int]
 
 
-def read_captures(paths):
+def read_captures(paths: Sequence[Path | str]) -> tuple[list[FlowFile], dict[str, np.ndarray]]:
     """Read all flow files but for their packets.
 
     Returns:
-        (captures, flows): list of Capture in order of their first flow, whatever the order of `paths`;
+        (captures, flows): list of FlowFile in order of their first flow, whatever the order of `paths`;
         dict of columns over all N flows, those of the flow files and `capture`, capture after capture.
 
     Raises:
@@ -56,11 +59,11 @@ def read_captures(paths):
     return captures, flows
 
 
-def _read_capture(path):
+def _read_capture(path: Path | str) -> tuple[FlowFile, dict[str, np.ndarray]]:
     with read_hdf5(path) as file:
         flows = {name: file["flows"][name][:] for name in FLOW_COLUMNS}
         attributes = dict(file.attrs)
-        capture = Capture(
+        capture = FlowFile(
             path=path,
             name=str(attributes["capture"]),
             attributes=attributes,
@@ -79,8 +82,8 @@ def _read_capture(path):
     return capture, flows
 
 
-def _check_together(captures):
-    by_name = {}
+def _check_together(captures: Sequence[FlowFile]) -> None:
+    by_name: dict[str, FlowFile] = {}
     for capture in captures:
         other = by_name.setdefault(capture.name, capture)
         if other is not capture:
@@ -96,7 +99,7 @@ def _check_together(captures):
                 )
 
 
-def flows_stepping_back(capture, offset):
+def flows_stepping_back(capture: FlowFile, offset: np.ndarray) -> np.ndarray:
     """Flows of a capture that have a negative interarrival time, whole flows looked at.
 
     Args:
@@ -113,7 +116,9 @@ def flows_stepping_back(capture, offset):
     return stepping_back
 
 
-def read_packets(capture, offset, count):
+def read_packets(
+    capture: FlowFile, offset: np.ndarray, count: np.ndarray
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield the packets of chosen flows of a capture, about ``CHUNK`` rows read at a time.
 
     Args:

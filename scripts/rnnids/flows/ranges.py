@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-def ragged_arange(start, count):
+def ragged_arange(start: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Concatenation of ``arange(start[i], start[i] + count[i])`` over i."""
     count = np.asarray(count, dtype=np.int64)
     before = np.cumsum(count) - count
@@ -12,7 +12,7 @@ def ragged_arange(start, count):
 
 
 @njit(cache=True, nogil=True)
-def gather_ranges(column, start, count):
+def gather_ranges(column: np.ndarray, start: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Concatenation of ``column[start[i] : start[i] + count[i]]`` over i, without a list of rows."""
     gathered = np.empty(count.sum(), column.dtype)
     at = 0

@@ -19,10 +19,12 @@ number of live flows. (Where time steps back far, a rebuild may end a flow that 
 import numpy as np
 from numba import njit
 
-from rnnids.captures.borrowing import borrowed
+from rnnids.captures.compiled import Integer, Record, borrowed
 from rnnids.captures.packets import ICMP, ICMPV6, TCP, hash_key
+from rnnids.flows.columns import PACKET_COLUMNS
 
-# The addresses and ports are those of the flow's first packet.
+# Addresses as in packets.PACKET, and with the ports those of the flow's first packet: what the table compares, which is
+# why its layout is not that of the file.
 FLOW = np.dtype(
     [
         ("source_high", "u8"),
@@ -41,18 +43,9 @@ FLOW = np.dtype(
     ]
 )
 assert FLOW.itemsize == 64  # one cache line
-# A packet of a flow; (start, id) of the flow is what the file is sorted by.
-ROW = np.dtype(
-    [
-        ("start", "i8"),
-        ("id", "i8"),
-        ("iat", "i8"),
-        ("length", "u4"),
-        ("flags", "u2"),
-        ("direction", "u1"),
-        ("pad", "u1"),
-    ]
-)
+# A packet of a flow, as in the file; (start, id) of the flow is what it is sorted by.
+KEY = np.dtype([("start", "i8"), ("id", "i8")])
+ROW = np.dtype([*KEY.descr, *((name, column.dtype) for name, column in PACKET_COLUMNS.items())], align=True)
 COUNTERS = np.dtype(
     [
         ("flows", "i8"),  # begun so far
@@ -76,7 +69,7 @@ SMALLEST = 1 << 16  # slots: 4 MiB
 
 
 @njit(cache=True, nogil=True, inline="always")
-def same_direction(flow, packet):
+def same_direction(flow: Record, packet: Record) -> bool:
     """Whether `packet` has the 5-tuple of `flow`, source for source."""
     return (
         flow.source_low == packet.source_low
@@ -90,7 +83,7 @@ def same_direction(flow, packet):
 
 
 @njit(cache=True, nogil=True)
-def opposite_direction(flow, packet):
+def opposite_direction(flow: Record, packet: Record) -> bool:
     """Whether `packet` has the 5-tuple of `flow` with the two ends swapped."""
     if flow.protocol != packet.protocol:
         return False
@@ -108,13 +101,13 @@ def opposite_direction(flow, packet):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def tag_of(hashed):
+def tag_of(hashed: Integer) -> np.uint8:
     """The bits of a hash that are kept in the table: others than those that choose the slot."""
     return np.uint8(hashed >> np.uint64(56))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def find_slot(table, packet, hashed):
+def find_slot(table: np.ndarray, packet: Record, hashed: Integer) -> tuple[Integer, int]:
     """Slot of the packet's key of hash `hashed`, or the empty one where it would go; returns (slot, direction)."""
     mask = np.uint64(len(table) - 1)
     slot = hashed & mask
@@ -130,7 +123,7 @@ def find_slot(table, packet, hashed):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def expiry(flow, now, idle, active):
+def expiry(flow: Record, now: Integer, idle: Integer, active: Integer) -> int:
     """Time-out that `flow` has passed at time `now` (the earlier one, if both), or -1."""
     if now - flow.last <= idle and now - flow.start <= active:
         return -1
@@ -140,7 +133,7 @@ def expiry(flow, now, idle, active):
 
 
 @njit(cache=True, nogil=True)
-def end_flow(flow, reason, ended, counters):
+def end_flow(flow: Record, reason: int, ended: np.ndarray, counters: Record) -> None:
     """Copy `flow` to the list `ended` and free its slot for the next flow of its key."""
     flow.end_reason = reason
     flow.state = USED
@@ -149,7 +142,7 @@ def end_flow(flow, reason, ended, counters):
 
 
 @njit(cache=True, nogil=True)
-def start_flow(flow, packet, counters):
+def start_flow(flow: Record, packet: Record, counters: Record) -> None:
     """Make `flow` the one that begins with `packet`."""
     counters.used += 1 - (flow.state & USED)
     flow.source_high, flow.source_low = packet.source_high, packet.source_low
@@ -163,7 +156,7 @@ def start_flow(flow, packet, counters):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def tcp_end(flow, flags, direction):
+def tcp_end(flow: Record, flags: Integer, direction: int) -> int:
     """Note FIN and ACK of a TCP packet in the state of `flow`; returns why the flow ends here, or -1."""
     if flags & RST:
         return RST_END
@@ -177,7 +170,16 @@ def tcp_end(flow, flags, direction):
 
 
 @njit(cache=True, nogil=True)
-def add_packets(packets, first, table, idle, active, rows, ended, counters):
+def add_packets(
+    packets: np.ndarray,
+    first: int,
+    table: np.ndarray,
+    idle: int,
+    active: int,
+    rows: np.ndarray,
+    ended: np.ndarray,
+    counters: Record,
+) -> int:
     """Assign ``packets[first:]`` to flows until done, or until there is no room left.
 
     Args:
@@ -212,7 +214,7 @@ def add_packets(packets, first, table, idle, active, rows, ended, counters):
             start_flow(flow, packet, counters)
             direction = 0
         row = rows[counters.rows]
-        row.start, row.id, row.iat = flow.start, flow.id, packet.time - flow.last
+        row.start, row.id, row.iat_ns = flow.start, flow.id, packet.time - flow.last
         row.length, row.flags, row.direction = packet.length, packet.flags, direction
         counters.rows += 1
         flow.last = packet.time
@@ -224,7 +226,7 @@ def add_packets(packets, first, table, idle, active, rows, ended, counters):
 
 
 @njit(cache=True, nogil=True)
-def sweep(table, now, idle, active, everything):
+def sweep(table: np.ndarray, now: Integer, idle: int, active: int, everything: bool) -> np.ndarray:
     """End the flows past a time-out at time `now`, or `everything`; returns them as a (m,) FLOW array."""
     doomed = 0
     for slot in range(len(table)):
@@ -246,7 +248,7 @@ def sweep(table, now, idle, active, everything):
 
 
 @njit(cache=True, nogil=True)
-def rebuild(table, counters):
+def rebuild(table: np.ndarray, counters: Record) -> np.ndarray:
     """A new table with the live flows of `table`, at most half full."""
     live = 0
     for slot in range(len(table)):

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 from numba import njit
 
-from rnnids.captures.borrowing import borrowed
+from rnnids.captures.compiled import borrowed
 
 
 @njit
