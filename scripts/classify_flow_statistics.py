@@ -5,7 +5,9 @@ lacks or gains beside them is what reading packet by packet buys. There is no me
 since it decides when a flow is over.
 """
 
+import argparse
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -16,27 +18,26 @@ from sklearn.preprocessing import StandardScaler
 from rnnids import cli
 from rnnids.datasets.flow_data import TEST, TRAIN, load_dataset
 from rnnids.detectors import metrics
-from rnnids.detectors.flow_statistics import flow_statistics
+from rnnids.detectors.flow_statistics import FlowStatistics, flow_statistics
+from rnnids.settings import add_options
 from rnnids.storage import write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
-    parser.add_argument("--model-name", required=True, help="name in the column `model`")
+    parser.add_argument("--model-name", default="flow_statistics", help="name in the column `model`")
     parser.add_argument("--metrics", required=True, help="output: metrics per flow (CSV)")
     parser.add_argument("--recall", required=True, help="output: recall per attack type (CSV)")
-    parser.add_argument("--hidden-layers", required=True, nargs="+", type=cli.positive(int), help="units of each layer")
-    parser.add_argument("--epochs", required=True, type=cli.positive(int), help="passes over the training flows")
-    parser.add_argument("--bootstrap-samples", required=True, type=cli.positive(int), help="behind the intervals")
-    parser.add_argument("--seed", required=True, type=int, help="of weights, batches and bootstrap")
-    return parser.parse_args()
+    add_options(parser, FlowStatistics)
+    parser.add_argument("--seed", default=0, type=int, help="of weights, batches and bootstrap")
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     data, test = load_dataset(args.dataset, TRAIN), load_dataset(args.dataset, TEST)
-    classifier = MLPClassifier(args.hidden_layers, max_iter=args.epochs, random_state=args.seed)
+    classifier = MLPClassifier(list(args.hidden_layers), max_iter=args.epochs, random_state=args.seed)
     pipeline = make_pipeline(StandardScaler(), classifier)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the user's choice
@@ -45,7 +46,9 @@ def main():
     margin = pipeline.predict_proba(flow_statistics(test)[1])[:, 1] - 0.5
     ones = np.ones(len(test), dtype=np.int64)
     rng = np.random.default_rng(args.seed)
-    rows = metrics.metric_rows("flow", test.is_attack, margin, ones, args.bootstrap_samples, rng)
+    rows = metrics.metric_rows(
+        "flow", test.is_attack, margin, packet_count=ones, samples=args.bootstrap_samples, rng=rng
+    )
     write_csv(args.metrics, rows, model=args.model_name)
     write_csv(args.recall, metrics.recall_rows(test, margin), model=args.model_name)
 

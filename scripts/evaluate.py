@@ -6,48 +6,54 @@ row in the data set (`/flows/row`), its attack type (index into the attribute `a
 last logit.
 """
 
+import argparse
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from rnnids import cli
-from rnnids.cli import positive
 from rnnids.datasets.flow_data import TEST, load_dataset
 from rnnids.detectors import metrics
 from rnnids.detectors.inference import last_of_flow, packet_logits
-from rnnids.detectors.lstm import load_model, pick_device
+from rnnids.detectors.lstm import load_detector, pick_device
+from rnnids.detectors.metrics import Evaluation
+from rnnids.settings import add_options
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
     parser.add_argument("--weights", required=True, help="model (safetensors)")
-    parser.add_argument("--model-name", required=True, help="name in the column `model`")
+    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --weights)")
     parser.add_argument("--predictions", required=True, help="output: logits (HDF5)")
     parser.add_argument("--metrics", required=True, help="output: metrics per packet and per flow (CSV)")
     parser.add_argument("--recall", required=True, help="output: recall per attack type (CSV)")
     parser.add_argument("--confusion", required=True, help="output: confusion counts (CSV)")
-    parser.add_argument("--bootstrap-samples", required=True, type=positive(int), help="resamples behind the intervals")
-    parser.add_argument("--seed", required=True, type=int, help="of the bootstrap")
-    parser.add_argument("--batch-packets", required=True, type=positive(int), help="padded packets per batch, at most")
-    parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
-    return parser.parse_args()
+    add_options(parser, Evaluation)
+    parser.add_argument("--seed", default=0, type=int, help="of the bootstrap")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    args = parser.parse_args(argv)
+    args.model_name = args.model_name or Path(args.weights).absolute().parent.name
+    return args
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     data = load_dataset(args.dataset, TEST)
-    device = pick_device(args.device)
-    model = load_model(args.weights, data, device)
-    logits = packet_logits(model, data, args.batch_packets, device)
+    detector = load_detector(args.weights, data, pick_device(args.device))
+    logits = packet_logits(detector, data, batch_packets=args.batch_packets)
     flow_logits = last_of_flow(logits, data.packet_count)
     ones = np.ones(len(data), dtype=np.int64)
     levels = {"packet": (logits, data.packet_count), "flow": (flow_logits, ones)}
     rng = np.random.default_rng(args.seed)
     metric_rows, confusions = [], []
     for level, (values, count) in levels.items():
-        metric_rows += metrics.metric_rows(level, data.is_attack, values, count, args.bootstrap_samples, rng)
+        metric_rows += metrics.metric_rows(
+            level, data.is_attack, values, packet_count=count, samples=args.bootstrap_samples, rng=rng
+        )
         confusions += metrics.confusion_rows(level, np.repeat(data.is_attack, count), values)
     write_csv(args.metrics, metric_rows, model=args.model_name)
     write_csv(args.recall, metrics.recall_rows(data, flow_logits), model=args.model_name)

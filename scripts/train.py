@@ -5,60 +5,70 @@ their description, as safetensors, and the learning curve as CSV. A run that was
 from the checkpoint. Started by torchrun, it trains on several GPUs of a node.
 """
 
+import argparse
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import torch
+from torch import Tensor
 
 from rnnids import cli
-from rnnids.cli import positive
-from rnnids.datasets.flow_data import TRAIN, load_dataset
-from rnnids.detectors import distributed, training
-from rnnids.detectors.lstm import SUPPRESS, Detector, pick_device, save_model
+from rnnids.datasets.flow_data import TRAIN, FlowData, load_dataset
+from rnnids.detectors import distributed
+from rnnids.detectors.lstm import LSTMDetector, pick_device, save_detector
+from rnnids.detectors.training import Training, fit
+from rnnids.settings import add_options, from_args
 from rnnids.storage import write_csv
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
     parser.add_argument("--weights", required=True, help="output: best weights (safetensors)")
-    parser.add_argument("--last", required=True, help="output: weights of the last epoch (safetensors)")
-    parser.add_argument("--curve", required=True, help="output: learning curve (CSV)")
-    parser.add_argument("--checkpoint", required=True, help="kept after every epoch, removed at the end")
-    parser.add_argument("--hidden-size", required=True, type=positive(int), help="units per LSTM layer")
-    parser.add_argument("--num-layers", required=True, type=positive(int), help="LSTM layers")
-    parser.add_argument("--suppress", required=True, choices=SUPPRESS, help="packets whose length and IAT are left out")
-    parser.add_argument("--feature-dropout", action="store_true", help="train with feature dropout (Sec. V-A3)")
-    parser.add_argument("--epochs", required=True, type=positive(int), help="passes over the training flows")
-    parser.add_argument("--learning-rate", required=True, type=positive(float), help="Adam's, before its decay to 0")
-    parser.add_argument("--batch-packets", required=True, type=positive(int), help="padded packets per batch, at most")
-    parser.add_argument("--validation-fraction", required=True, type=positive(float), help="of the training flows")
-    parser.add_argument("--precision", required=True, choices=("auto", "float32"), help="auto: bf16 on a GPU")
-    parser.add_argument("--seed", required=True, type=int, help="of everything random")
-    parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
-    return parser.parse_args()
+    parser.add_argument("--last", help="output: weights of the last epoch (safetensors); not written if not given")
+    parser.add_argument("--curve", help="output: learning curve (CSV); not written if not given")
+    parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end (default: beside --weights)")
+    add_options(parser, Training)
+    parser.add_argument("--seed", default=0, type=int, help="of everything random")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    args = parser.parse_args(argv)
+    args.checkpoint = args.checkpoint or f"{args.weights}.checkpoint"
+    return args
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     group, device = distributed.join(pick_device(args.device))
     data = load_dataset(args.dataset, TRAIN)
+    settings = from_args(Training, args)
     torch.manual_seed(args.seed)
-    model = Detector(args.hidden_size, args.num_layers, args.suppress, args.feature_dropout)
-    settings = training.Settings(**{name: getattr(args, name) for name in training.Settings.__dataclass_fields__})
-    best, curve = training.fit(model, data, settings, args.checkpoint, device, group)
+    detector = LSTMDetector(
+        settings.hidden_size, settings.num_layers, settings.suppress, feature_dropout=settings.feature_dropout
+    )
+    best, curve = fit(detector, data, settings, checkpoint=args.checkpoint, seed=args.seed, device=device, group=group)
     if group.rank == 0:
-        write(args, model, data, settings, best, curve)
+        write(args, detector, data, best=best, curve=curve)
     distributed.leave()
 
 
-def write(args, model, data, settings, best, curve):
+def write(
+    args: argparse.Namespace,
+    detector: LSTMDetector,
+    data: FlowData,
+    *,
+    best: Mapping[str, Tensor],
+    curve: Sequence[Mapping[str, float]],
+) -> None:
     """Write both sets of weights and the curve; the checkpoint has served."""
-    save_model(args.last, model, data.mean, data.std, asdict(settings) | {"epoch": len(curve)})
-    model.load_state_dict(best)
-    epoch = min(curve, key=lambda row: row["validation_loss"])["epoch"] + 1
-    save_model(args.weights, model, data.mean, data.std, asdict(settings) | {"epoch": epoch})
-    write_csv(args.curve, curve)
+    description = asdict(from_args(Training, args)) | {"seed": args.seed}
+    if args.last:
+        save_detector(args.last, detector, data.mean, std=data.std, training=description | {"epoch": len(curve)})
+    detector.load_state_dict(best)
+    epoch = min(curve, key=lambda row: row["validation_loss"])["epoch"]
+    save_detector(args.weights, detector, data.mean, std=data.std, training=description | {"epoch": epoch})
+    if args.curve:
+        write_csv(args.curve, curve)
     os.unlink(args.checkpoint)
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from rnnids.attacks.minimum_norm import MinimumNorm
     from rnnids.datasets.build import build_dataset
     from rnnids.datasets.flow_data import load_dataset
+    from rnnids.detectors.evaluation import evaluate
     from rnnids.detectors.lstm import LSTMDetector, load_detector
-    from rnnids.detectors.metrics import evaluate
     from rnnids.explanations.importance import permutation_importance
     from rnnids.explanations.mutual_information import mutual_information
     from rnnids.explanations.partial_dependence import partial_dependence, sequential_partial_dependence
@@ -50,7 +50,7 @@ HOMES = {
     "load_dataset": "datasets.flow_data",
     "LSTMDetector": "detectors.lstm",
     "load_detector": "detectors.lstm",
-    "evaluate": "detectors.metrics",
+    "evaluate": "detectors.evaluation",
     "CarliniWagner": "attacks.gradient",
     "ProjectedGradientDescent": "attacks.gradient",
     "FastGradientSign": "attacks.gradient",

@@ -4,17 +4,23 @@ A checkpoint names the run it belongs to; one of other settings or inputs is not
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from rnnids.cli import log
 from rnnids.storage import atomic_path
 
 
-def save_checkpoint(path, run, groups, state):
+def save_checkpoint(
+    path: str | Path, run: str, groups: Mapping[str, Mapping[str, Tensor | np.ndarray]], *, state: Any
+) -> None:
     """Write a checkpoint.
 
     Args:
@@ -30,7 +36,7 @@ def save_checkpoint(path, run, groups, state):
         safetensors.torch.save_file(tensors, temporary, metadata={"run": run, "state": json.dumps(state)})
 
 
-def load_checkpoint(path, run):
+def load_checkpoint(path: str | Path, run: str) -> tuple[dict[str, dict[str, Tensor]], Any] | None:
     """(groups, state) of a checkpoint of the same run, or None: absent, damaged or of another run."""
     if not Path(path).is_file():
         return None
@@ -46,20 +52,20 @@ def load_checkpoint(path, run):
         log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
         return None
     log.info("resuming from %s", path)
-    groups = {}
+    groups: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         group, _, member = name.partition("/")
         groups.setdefault(group, {})[member] = value
     return groups, state
 
 
-def optimiser_tensors(optimiser):
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The state of an optimiser as named tensors."""
     state = optimiser.state_dict()["state"]
     return {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
 
 
-def restore_optimiser(optimiser, tensors):
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put ``optimiser_tensors`` back."""
     state = optimiser.state_dict()
     for name, value in tensors.items():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -19,7 +20,7 @@ class Group:
     rank: int = 0
     size: int = 1
 
-    def share(self, count):
+    def share(self, count: int) -> tuple[slice, float]:
         """Slice of a batch of `count` flows that is this process's; never empty.
 
         Returns:
@@ -30,18 +31,18 @@ class Group:
             return slice(self.rank, None, self.size), 1.0
         return slice(0, 1), 0.0
 
-    def wrap(self, model):
+    def wrap(self, model: nn.Module) -> nn.Module:
         """`model`, with its gradients averaged over the processes in every backward pass."""
         return DistributedDataParallel(model) if self.size > 1 else model
 
-    def total(self, value):
+    def total(self, value: Tensor) -> Tensor:
         """Sum of a scalar tensor over the processes."""
         if self.size > 1:
             torch.distributed.all_reduce(value)
         return value
 
 
-def join(device):
+def join(device: torch.device) -> tuple[Group, torch.device]:
     """(Group, device of this process) from torchrun's environment variables; alone without them."""
     if "WORLD_SIZE" not in os.environ:
         return Group(), device
@@ -52,7 +53,7 @@ def join(device):
     return Group(torch.distributed.get_rank(), torch.distributed.get_world_size()), device
 
 
-def leave():
+def leave() -> None:
     """End the group; processes wait here for the one that writes."""
     if torch.distributed.is_initialized():
         torch.distributed.barrier()

@@ -5,55 +5,55 @@ once a packet and not once a value, and the cell. Varying a packet then costs, i
 input weights of the layers alone: less than half of a step.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import Tensor, nn
+
+from rnnids.detectors.packed_lstm import layer_weights
 
 
 @dataclass(frozen=True)
 class KeptStates:
-    """The states before P packets.
+    """The states before P packets; ``states[index]`` are some of them.
 
     Attributes:
-        inputs: (P, 15) the packets' own z-scores.
-        layers: list of ((P, 4 hidden) what state and biases add to the gates, (P, hidden) cells).
+        layers: ((P, 4 hidden) what state and biases add to the gates, (P, hidden) cells) of each layer.
     """
 
-    inputs: torch.Tensor
-    layers: list
+    layers: Sequence[tuple[Tensor, Tensor]]
 
+    def __len__(self) -> int:
+        return len(self.layers[0][0])
 
-def bytes_per_packet(model):
-    """What :func:`keep_states` holds for a packet, padding included, at its peak."""
-    return 4 * model.lstm.hidden_size * (5 * model.lstm.num_layers + 6)
+    def __getitem__(self, index: slice | Tensor | np.ndarray) -> "KeptStates":
+        return KeptStates([(gates[index], cells[index]) for gates, cells in self.layers])
 
 
 @torch.no_grad()
-def keep_states(model, inputs, count):
+def keep_states(lstm: nn.LSTM, visible: Tensor, count: np.ndarray) -> KeptStates:
     """KeptStates of flows that come by falling length.
 
     Args:
-        inputs: (B, T, 15) padded z-scores. count: (B,) packets of each flow.
+        visible: (B, T, F) what the LSTM is shown. count: (B,) packets of each flow.
     """
-    steps = torch.arange(inputs.shape[1])
-    mask = (steps < torch.as_tensor(count)[:, None]).to(inputs.device)
+    steps = torch.arange(visible.shape[1])
+    mask = (steps < torch.as_tensor(count)[:, None]).to(visible.device)
     reaching = [int((torch.as_tensor(count) > step).sum()) for step in steps]
-    layers, outputs = [], model.visible(inputs)
-    for layer in range(model.lstm.num_layers):
-        kept, cells, outputs = _run_layer(*_weights(model, layer), outputs, reaching)
+    layers, outputs = [], visible
+    for layer in range(lstm.num_layers):
+        kept, cells, outputs = _run_layer(layer_weights(lstm, layer), outputs, reaching)
         layers.append((kept[mask], cells[mask]))
-    return KeptStates(inputs[mask], layers)
+    return KeptStates(layers)
 
 
-def _weights(model, layer):
-    """Input weights, recurrent weights and the sum of both biases of a layer."""
-    parts = (getattr(model.lstm, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-    weight_ih, weight_hh, bias_ih, bias_hh = parts
-    return weight_ih, weight_hh, bias_ih + bias_hh
-
-
-def _run_layer(weight_ih, weight_hh, bias, inputs, reaching):
+def _run_layer(
+    weights: tuple[Tensor, Tensor, Tensor], inputs: Tensor, reaching: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
     """What is kept of one layer, (B, T, 4 hidden) and (B, T, hidden), and its outputs (B, T, hidden)."""
+    weight_ih, weight_hh, bias = weights
     flows, steps, _ = inputs.shape
     hidden = weight_hh.shape[1]
     gates = inputs @ weight_ih.T
@@ -68,7 +68,7 @@ def _run_layer(weight_ih, weight_hh, bias, inputs, reaching):
     return kept, cells, outputs
 
 
-def _lstm_cell(gates, cell):
+def _lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """(output, cell) after one step, of gates in torch's order: input, forget, candidate, output; overwrites them."""
     hidden = cell.shape[-1]
     gates[..., : 2 * hidden].sigmoid_()
@@ -78,22 +78,12 @@ def _lstm_cell(gates, cell):
 
 
 @torch.no_grad()
-def vary_kept(model, states, packets, feature, z_scores):
-    """Logits of packets, each with W values in place of a feature, after what came before it.
-
-    Args:
-        states: KeptStates. packets: slice of its packets.
-        z_scores: (n, W) float32 tensor, values for those packets.
-
-    Returns:
-        (n, W) logits.
-    """
-    count, width = z_scores.shape
-    varied = states.inputs[packets].repeat_interleave(width, dim=0)
-    varied[:, feature] = z_scores.reshape(-1)
-    outputs = model.visible(varied[:, None])[:, 0]
+def next_outputs(lstm: nn.LSTM, states: KeptStates, visible: Tensor) -> Tensor:
+    """Outputs of the last layer at W alternatives for the packet after each of n states: (n, W, F) -> (n, W, H)."""
+    count, width = visible.shape[:2]
+    outputs = visible.flatten(0, 1)
     for layer, (kept, cells) in enumerate(states.layers):
-        gates = (outputs @ _weights(model, layer)[0].T).unflatten(0, (count, width))
-        gates += kept[packets, None]
-        outputs = _lstm_cell(gates, cells[packets, None])[0].flatten(0, 1)
-    return model.readout(outputs).reshape(count, width)
+        gates = (outputs @ layer_weights(lstm, layer)[0].T).unflatten(0, (count, width))
+        gates += kept[:, None]
+        outputs = _lstm_cell(gates, cells[:, None])[0].flatten(0, 1)
+    return outputs.unflatten(0, (count, width))

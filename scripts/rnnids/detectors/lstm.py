@@ -5,16 +5,22 @@ the model never sees, `feature_dropout` adds the 15 suppression inputs of Sec. V
 """
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnids.datasets.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATURES
-from rnnids.detectors.packed_lstm import run_lstm
+from rnnids.datasets.flow_data import FlowData
+from rnnids.detectors.kept_states import KeptStates, keep_states, next_outputs
+from rnnids.detectors.packed_lstm import pack, run_lstm
 from rnnids.errors import InputError
 from rnnids.storage import atomic_path
 
@@ -24,7 +30,7 @@ WORTH_PACKING = 1.3
 SUPPRESS = ("none", "both", "forward")
 
 
-class Detector(nn.Module):
+class LSTMDetector(nn.Module):
     """LSTM with a linear read-out at every step; one logit per packet, positive for attack.
 
     Args:
@@ -34,7 +40,11 @@ class Detector(nn.Module):
         feature_dropout: whether 15 more inputs tell which features are suppressed (Sec. V-A3).
     """
 
-    def __init__(self, hidden_size, num_layers, suppress="none", feature_dropout=False):
+    differentiable = True
+
+    def __init__(
+        self, hidden_size: int, num_layers: int, suppress: str = "none", *, feature_dropout: bool = False
+    ) -> None:
         super().__init__()
         self.architecture = {
             "hidden_size": hidden_size,
@@ -47,49 +57,63 @@ class Detector(nn.Module):
         inputs = 2 * NUM_FEATURES if feature_dropout else NUM_FEATURES
         self.lstm = nn.LSTM(inputs, hidden_size, num_layers, batch_first=True)
         self.readout = nn.Linear(hidden_size, 1)
-        self.cpu_dtype = None  # of matrix products over packed flows on a CPU; None: that of the weights
 
-    def forward(self, inputs, suppressed=None, packing=None):
+    def forward(self, inputs: Tensor, lengths: np.ndarray | None = None, *, suppressed: Tensor | None = None) -> Tensor:
         """Logits of padded flows.
 
         Args:
             inputs: (B, T, 15) z-scores. The model is causal, so padding behind a flow's last
                 packet changes none of its logits.
+            lengths: (B,) packets of each flow; faster than without where much of the batch is padding.
             suppressed: (B, 15) bool, features left out for the whole flow; feature dropout only.
-            packing: Packing of the flows; faster where much of the batch is padding.
 
         Returns:
             (B, T) logits; those behind a flow's last packet mean nothing.
         """
         visible = self.visible(inputs, suppressed)
-        if packing is None or not self._packs(inputs, packing):
+        if lengths is None or not self._packs(inputs, lengths):
             return self.readout(self.lstm(visible)[0]).squeeze(-1)
+        packing = pack(lengths, inputs.device)
         packets = visible.flatten(0, 1)[packing.index]
         if packets.is_cuda:  # cuDNN packs as well
             hidden = self.lstm(PackedSequence(packets, torch.tensor(packing.sizes)))[0].data
         else:
-            hidden = run_lstm(self.lstm, packets, packing, self.cpu_dtype)
+            hidden = run_lstm(self.lstm, packets, packing)
         logits = self.readout(hidden).squeeze(-1)
         padded = logits.new_zeros(inputs.shape[0] * inputs.shape[1])
         return padded.index_copy(0, packing.index, logits).view(inputs.shape[:2])
 
-    def _packs(self, inputs, packing):
+    def _packs(self, inputs: Tensor, lengths: np.ndarray) -> bool:
         """Whether packing is faster."""
         only_inputs = torch.is_grad_enabled() and not self.readout.weight.requires_grad
-        padded = inputs[..., 0].numel() > WORTH_PACKING * len(packing.index)
+        padded = inputs[..., 0].numel() > WORTH_PACKING * int(np.sum(lengths))
         return inputs.is_cuda or only_inputs or padded
 
-    def step(self, inputs, state=None):
-        """One packet of each flow: (B, 15) and the state after the packet before it -> (B,), state."""
-        hidden, state = self.lstm(self.visible(inputs[:, None]), state)
-        return self.readout(hidden[:, 0]).squeeze(-1), state
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.readout.weight.device
 
-    def visible(self, inputs, suppressed=None):
+    @property
+    def bytes_per_packet(self) -> int:
+        """Memory that :meth:`states` takes for a packet, padding included, at its peak."""
+        return 4 * self.lstm.hidden_size * (5 * self.lstm.num_layers + 6)
+
+    def states(self, inputs: Tensor, lengths: np.ndarray) -> KeptStates:
+        """The states before all packets of flows that come by falling length: (B, T, 15), (B,)."""
+        return keep_states(self.lstm, self.visible(inputs), lengths)
+
+    @torch.no_grad()
+    def next_logits(self, states: KeptStates, inputs: Tensor) -> Tensor:
+        """Logits of W alternatives for the packet after each of n states: (n, W, 15) -> (n, W)."""
+        return self.readout(next_outputs(self.lstm, states, self.visible(inputs))).squeeze(-1)
+
+    def visible(self, inputs: Tensor, suppressed: Tensor | None = None) -> Tensor:
         """What the LSTM is shown: suppressed values are 0, the training mean."""
         if self.suppress != "none":
             hide = torch.zeros_like(inputs, dtype=torch.bool)
             # The mean direction lies in [0, 1), so a forward packet, raw value 0, is never above 0.
-            packets = inputs[..., DIRECTION] <= 0 if self.suppress == "forward" else True
+            packets: Tensor | bool = inputs[..., DIRECTION] <= 0 if self.suppress == "forward" else True
             for feature in MANIPULABLE_FEATURES:
                 hide[..., feature] = packets
             inputs = inputs.masked_fill(hide, 0.0)
@@ -102,7 +126,7 @@ class Detector(nn.Module):
         return torch.cat([inputs.masked_fill(flags, 0.0), flags.to(inputs.dtype)], dim=-1)
 
 
-def pick_device(name):
+def pick_device(name: str) -> torch.device:
     """The torch device for "auto" (CUDA if there is a card), "cpu" or "cuda".
 
     Raises:
@@ -115,7 +139,14 @@ def pick_device(name):
     return torch.device(name)
 
 
-def save_model(path, model, mean, std, training):
+def save_detector(
+    path: str | Path,
+    detector: LSTMDetector,
+    mean: ArrayLike,
+    *,
+    std: ArrayLike,
+    training: Mapping[str, Any],
+) -> None:
     """Write weights as safetensors with all that is needed to use them in the metadata.
 
     Args:
@@ -123,19 +154,19 @@ def save_model(path, model, mean, std, training):
         training: JSON-serialisable description of how it was trained.
     """
     description = {
-        "architecture": model.architecture,
+        "architecture": detector.architecture,
         "features": FEATURES,
-        "mean": list(map(float, mean)),
-        "std": list(map(float, std)),
+        "mean": np.asarray(mean, dtype=float).tolist(),
+        "std": np.asarray(std, dtype=float).tolist(),
         "training": training,
     }
     with atomic_path(path) as temporary:
-        weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+        weights = {name: value.contiguous().cpu() for name, value in detector.state_dict().items()}
         safetensors.torch.save_file(weights, temporary, metadata={"rnnids": json.dumps(description, sort_keys=True)})
 
 
-def load_model(path, data=None, device="cpu"):
-    """Read a model for inference: parameters frozen, on `device`.
+def load_detector(path: str | Path, data: FlowData | None = None, device: torch.device | str = "cpu") -> LSTMDetector:
+    """Read a detector for inference: parameters frozen, on `device`.
 
     Args:
         data: the FlowData it will be used on; its normalisation must be the model's own.
@@ -147,12 +178,12 @@ def load_model(path, data=None, device="cpu"):
         with safetensors.safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})["rnnids"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        model = Detector(**description["architecture"])
-        model.load_state_dict(weights)
+        detector = LSTMDetector(**description["architecture"])
+        detector.load_state_dict(weights)
         mean, std = description["mean"], description["std"]
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
     if data is not None and not (np.array_equal(data.mean, mean) and np.array_equal(data.std, std)):
         raise InputError(f"{path}: trained on another data set (its normalisation differs); train it on this one")
     # Nothing here differs in training but cuDNN, which has no backward pass for an LSTM in evaluation mode.
-    return model.requires_grad_(False).to(device).train()
+    return detector.requires_grad_(False).to(device).train()

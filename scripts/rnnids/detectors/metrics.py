@@ -4,14 +4,32 @@ A flow's prediction is that of its last packet; a positive logit means attack. I
 flows, not packets: the packets of one flow are not independent of each other.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+from rnnids.datasets.flow_data import FlowData
+from rnnids.settings import check, setting
 
 METRICS = ("accuracy", "precision", "recall", "f1", "youden_j")
 INTERVAL = (0.025, 0.975)  # 95 %
 
 
-def confusion(is_attack, logits):
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How a detector is scored (Sec. II, Table II)."""
+
+    bootstrap_samples: int = setting(1000, "resamples behind the 95 % intervals", minimum=1)
+    batch_packets: int = setting(32768, "padded packets in a batch, at most", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def confusion(is_attack: np.ndarray, logits: np.ndarray) -> dict[str, int]:
     """Counts of true/predicted pairs.
 
     Args:
@@ -24,20 +42,20 @@ def confusion(is_attack, logits):
     return dict(zip(("tp", "fp", "tn", "fn"), cells.sum(axis=0).tolist(), strict=True))
 
 
-def confusion_cells(is_attack, logits):
+def confusion_cells(is_attack: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """(N, 4) int64: which of tp, fp, tn, fn each item is."""
     is_attack, predicted = np.asarray(is_attack), np.asarray(logits) > 0
     cells = (is_attack & predicted, ~is_attack & predicted, ~is_attack & ~predicted, is_attack & ~predicted)
     return np.stack(cells, axis=-1).astype(np.int64)
 
 
-def scores(tp, fp, tn, fn):
-    """The five metrics from counts (scalars or arrays of one shape); 0/0 is NaN.
+def metrics_of(counts: ArrayLike) -> dict[str, np.ndarray]:
+    """The five metrics from counts (4, ...) of tp, fp, tn, fn; 0/0 is NaN.
 
     Youden's J is recall + specificity - 1.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        tp, fp, tn, fn = (np.asarray(count, dtype=float) for count in (tp, fp, tn, fn))
+        tp, fp, tn, fn = np.asarray(counts, dtype=float)
         recall = tp / (tp + fn)
         return {
             "accuracy": (tp + tn) / (tp + fp + tn + fn),
@@ -48,7 +66,7 @@ def scores(tp, fp, tn, fn):
         }
 
 
-def bootstrap_counts(cells, samples, rng):
+def bootstrap_counts(cells: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
     """Confusion counts of resampled flows.
 
     Args:
@@ -63,7 +81,15 @@ def bootstrap_counts(cells, samples, rng):
     return rng.multinomial(len(cells), count / len(cells), size=samples) @ kinds
 
 
-def metric_rows(level, is_attack, logits, packet_count, samples, rng):
+def metric_rows(
+    level: str,
+    is_attack: np.ndarray,
+    logits: np.ndarray,
+    *,
+    packet_count: np.ndarray,
+    samples: int,
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
     """Rows of metrics.csv for one level.
 
     Args:
@@ -78,9 +104,9 @@ def metric_rows(level, is_attack, logits, packet_count, samples, rng):
     label = np.repeat(is_attack, packet_count)
     cells = confusion_cells(label, logits)
     per_flow = np.add.reduceat(cells, np.cumsum(packet_count) - packet_count, axis=0)
-    value = scores(*cells.sum(axis=0))
-    resampled = scores(*bootstrap_counts(per_flow, samples, rng).T)
-    rows = []
+    value = metrics_of(cells.sum(axis=0))
+    resampled = metrics_of(bootstrap_counts(per_flow, samples, rng).T)
+    rows: list[dict[str, Any]] = []
     for metric in METRICS:
         defined = resampled[metric][~np.isnan(resampled[metric])]
         low, high = np.quantile(defined, INTERVAL) if len(defined) else (np.nan, np.nan)
@@ -91,7 +117,7 @@ def metric_rows(level, is_attack, logits, packet_count, samples, rng):
     return rows
 
 
-def proportion_interval(successes, total):
+def proportion_interval(successes: int, total: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a proportion; unlike a bootstrap it is not [1, 1] for 5 of 5."""
     if total == 0:
         return np.nan, np.nan
@@ -103,7 +129,7 @@ def proportion_interval(successes, total):
     return max(0.0, low), min(1.0, high)  # rounding can step over the ends
 
 
-def recall_rows(data, flow_logits):
+def recall_rows(data: FlowData, flow_logits: np.ndarray) -> list[dict[str, Any]]:
     """Rows of recall.csv: recall of each attack type that occurs, with its 95 % interval.
 
     Args:
@@ -122,7 +148,7 @@ def recall_rows(data, flow_logits):
     return rows
 
 
-def confusion_rows(level, is_attack, logits):
+def confusion_rows(level: str, is_attack: np.ndarray, logits: np.ndarray) -> list[dict[str, Any]]:
     """Rows of confusion.csv for one level."""
     counts = confusion(is_attack, logits)
     names = {

@@ -7,47 +7,48 @@ CPU, with the same weights as one that was not.
 import json
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from rnnids.cli import Progress, log
 from rnnids.datasets.features import NUM_FEATURES
-from rnnids.datasets.flow_data import batches_by_length, is_packet
+from rnnids.datasets.flow_data import FlowData, batches_by_length, is_packet
 from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.detectors.distributed import Group
-from rnnids.detectors.packed_lstm import Packing, pack
+from rnnids.detectors.lstm import SUPPRESS, LSTMDetector
+from rnnids.detectors.packed_lstm import pack
 from rnnids.errors import InputError
 from rnnids.prefetch import prefetch
+from rnnids.settings import check, setting
 
 CLIP_NORM = 1.0  # gradients of an LSTM explode on rare batches; clipping is the usual remedy
 ALONE = Group()
 CURVE = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a detector is like, and how it is trained (Sec. II)."""
 
-    Attributes:
-        epochs: passes over the training flows.
-        learning_rate: Adam's at the start; it falls to 0 along a half cosine.
-        batch_packets: upper bound of padded packets in a batch.
-        validation_fraction: of the training flows, held out to pick the best epoch.
-        precision: "auto" (bf16 where the card has it) or "float32".
-        seed: of weights, held-out flows, batches and feature dropout.
-    """
+    suppress: str = setting("none", "packets whose length and interarrival time are left out", choices=SUPPRESS)
+    feature_dropout: bool = setting(False, "train with suppression flags as further inputs (Sec. V-A3)")
+    hidden_size: int = setting(64, "units of a layer; the paper: 512", minimum=1)
+    num_layers: int = setting(2, "layers; the paper: 3", minimum=1)
+    epochs: int = setting(30, "passes over the training flows", minimum=1)
+    learning_rate: float = setting(0.01, "of Adam, before its decay to 0", above=0)
+    batch_packets: int = setting(512, "padded packets in a batch, at most", minimum=1)
+    validation_fraction: float = setting(0.1, "of the training flows, held out", above=0, below=1)
+    precision: str = setting("auto", "auto: bf16 on a GPU that has it; float32", choices=("auto", "float32"))
 
-    epochs: int
-    learning_rate: float
-    batch_packets: int
-    validation_fraction: float
-    precision: str
-    seed: int
+    def __post_init__(self) -> None:
+        check(self)
 
 
-def hold_out(data, fraction, seed):
+def hold_out(data: FlowData, fraction: float, seed: int) -> tuple[FlowData, FlowData]:
     """Divide training flows at random into (fitted, validation); both keep every flow once."""
     chosen = np.random.default_rng([seed, len(data)]).permutation(len(data))
     held_out = max(1, round(fraction * len(data)))
@@ -56,7 +57,16 @@ def hold_out(data, fraction, seed):
     return data.take(np.sort(chosen[held_out:])), data.take(np.sort(chosen[:held_out]))
 
 
-def fit(model, data, settings, checkpoint, device="cpu", group=ALONE):
+def fit(
+    model: LSTMDetector,
+    data: FlowData,
+    settings: Training,
+    *,
+    checkpoint: str | Path,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    group: Group = ALONE,
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train `model` in place and keep a checkpoint after every epoch.
 
     Args:
@@ -75,43 +85,53 @@ def fit(model, data, settings, checkpoint, device="cpu", group=ALONE):
     if data.is_attack.all() or not data.is_attack.any():
         kind = "attack" if data.is_attack.any() else "benign"
         raise InputError(f"training split: all {len(data)} flows are {kind}; check the label rules and the split")
-    fitted, validation = hold_out(data, settings.validation_fraction, settings.seed)
+    fitted, validation = hold_out(data, settings.validation_fraction, seed)
     device = torch.device(device)
     model.to(device)
     optimiser = adam(model, settings.learning_rate)
-    run = _digest(model, data, settings)
-    curve, best = [], {}
+    run = _digest(model, data, settings, seed=seed)
+    curve: list[dict[str, float]] = []
+    best: dict[str, Tensor] = {}
     if found := load_checkpoint(checkpoint, run):
         groups, curve = found
         best = groups["best"]
         model.load_state_dict(groups["model"])
         restore_optimiser(optimiser, groups["adam"])
     for epoch in range(len(curve), settings.epochs):
-        loss = train_epoch(model, optimiser, fitted, settings, epoch, device, group)
-        validation_loss, accuracy = validate(model, validation, settings, device)
+        loss = train_epoch(model, optimiser, fitted, settings=settings, epoch=epoch, seed=seed, group=group)
+        validation_loss, accuracy = validate(model, validation, settings.batch_packets)
         if not math.isfinite(loss + validation_loss):
             raise InputError(f"epoch {epoch + 1}: training diverges; lower learning_rate {settings.learning_rate}")
         if not curve or validation_loss < min(row["validation_loss"] for row in curve):
             best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        curve.append(dict(zip(CURVE, (epoch, loss, validation_loss, accuracy), strict=True)))
+        curve.append(dict(zip(CURVE, (epoch + 1, loss, validation_loss, accuracy), strict=True)))
         log.info(
             "epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f",
             *(epoch + 1, settings.epochs, loss, validation_loss, accuracy),
         )
         if group.rank == 0:
             groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
-            save_checkpoint(checkpoint, run, groups, curve)
+            save_checkpoint(checkpoint, run, groups, state=curve)
     return best, curve
 
 
-def adam(model, learning_rate):
+def adam(model: LSTMDetector, learning_rate: float) -> torch.optim.Adam:
     """The optimiser; fused, one pass over the weights a step: with a few hundred packets a batch that shows."""
     return torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
 
 
-def train_epoch(model, optimiser, data, settings, epoch, device, group=ALONE):
+def train_epoch(
+    model: LSTMDetector,
+    optimiser: torch.optim.Optimizer,
+    data: FlowData,
+    *,
+    settings: Training,
+    epoch: int,
+    seed: int = 0,
+    group: Group = ALONE,
+) -> float:
     """One pass over `data`; returns the mean loss per packet."""
-    rng = np.random.default_rng([settings.seed, epoch])
+    rng, device = np.random.default_rng([seed, epoch]), model.device
     batches = batches_by_length(data.packet_count, settings.batch_packets, rng)
     network = group.wrap(model)
     total = torch.zeros((), dtype=torch.float64, device=device)
@@ -137,7 +157,7 @@ def train_epoch(model, optimiser, data, settings, epoch, device, group=ALONE):
     return float(group.total(total)) / packets
 
 
-def set_learning_rate(optimiser, settings, epochs_done):
+def set_learning_rate(optimiser: torch.optim.Optimizer, settings: Training, epochs_done: float) -> None:
     """Half a cosine from the given rate to 0."""
     rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs_done / settings.epochs))
     for group in optimiser.param_groups:
@@ -146,47 +166,48 @@ def set_learning_rate(optimiser, settings, epochs_done):
 
 @dataclass(frozen=True)
 class Batch:
-    """B flows to train on: their rows, (B, T, 15) z-scores, packing, (B, T) bool of packets, label of each packet."""
+    """B flows to train on: rows, (B, T, 15) z-scores, packets of each, (B, T) bool of packets, label of each packet."""
 
     rows: np.ndarray
-    inputs: torch.Tensor
-    packing: Packing
-    mask: torch.Tensor
-    labels: torch.Tensor
+    inputs: Tensor
+    lengths: np.ndarray
+    mask: Tensor
+    labels: Tensor
 
 
-def load_batch(data, rows, device):
+def load_batch(data: FlowData, rows: np.ndarray, device: torch.device) -> Batch:
     """The flows `rows` of a FlowData on `device`, which computes on meanwhile."""
     count = data.packet_count[rows]
     labels = np.repeat(data.is_attack[rows].astype(np.float32), count)
     tensors = [torch.from_numpy(array) for array in (data.padded(rows), is_packet(count), labels)]
     if device.type == "cuda":
         tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
-    inputs, mask, labels = tensors
-    return Batch(rows, inputs, pack(count, device), mask, labels)
+    inputs, mask, of_packets = tensors
+    pack(count, device)  # here, in a thread of its own; the detector finds it made
+    return Batch(rows, inputs, count, mask, of_packets)
 
 
-def summed_loss(model, batch, precision, suppressed=None):
+def summed_loss(model: nn.Module, batch: Batch, precision: str, suppressed: Tensor | None = None) -> Tensor:
     """Binary cross-entropy summed over the packets of a Batch, each with its flow's label."""
     device = batch.inputs.device
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
-        logits = model(batch.inputs, suppressed, batch.packing)
+        logits = model(batch.inputs, batch.lengths, suppressed=suppressed)
     return functional.binary_cross_entropy_with_logits(logits[batch.mask].float(), batch.labels, reduction="sum")
 
 
-def use_bfloat16(precision, device):
+def use_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether matrix products run in bfloat16: only on a card that has it, never on a CPU."""
     return precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 @torch.no_grad()
-def validate(model, data, settings, device):
+def validate(model: LSTMDetector, data: FlowData, batch_packets: int) -> tuple[float, float]:
     """(mean loss, accuracy) per packet of `data`."""
-    loss = correct = packets = 0
-    for rows in batches_by_length(data.packet_count, settings.batch_packets):
+    loss, correct, packets = 0.0, 0, 0
+    for rows in batches_by_length(data.packet_count, batch_packets):
         mask = is_packet(data.packet_count[rows])
-        inputs = torch.from_numpy(data.padded(rows)).to(device)
-        logits = model(inputs, packing=pack(data.packet_count[rows], device)).float().cpu()[torch.from_numpy(mask)]
+        inputs = torch.from_numpy(data.padded(rows)).to(model.device)
+        logits = model(inputs, data.packet_count[rows]).float().cpu()[torch.from_numpy(mask)]
         label = torch.from_numpy(np.repeat(data.is_attack[rows], data.packet_count[rows]))
         loss += float(functional.binary_cross_entropy_with_logits(logits, label.float(), reduction="sum"))
         correct += int(((logits > 0) == label).sum())
@@ -194,6 +215,6 @@ def validate(model, data, settings, device):
     return loss / packets, correct / packets
 
 
-def _digest(model, data, settings):
+def _digest(model: LSTMDetector, data: FlowData, settings: Training, *, seed: int) -> str:
     """Text that differs whenever a checkpoint must not be resumed."""
-    return json.dumps([model.architecture, asdict(settings), data.digest()])
+    return json.dumps([model.architecture, asdict(settings), seed, data.digest()])
