@@ -5,29 +5,40 @@ flows of a CW attack (kappa 1), times `--epsilon-factor`; a type on which CW nev
 the mean over all types.
 """
 
+import argparse
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
 from rnnids import cli
-from rnnids.attacks.files import add_attack_arguments, load_targets, read_attack, settings_of, write_attack
-from rnnids.attacks.gradient import attack_flows, fast_gradient_sign, projected_gradient_descent
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.files import add_target_options, load_targets, read_attack, write_attack
+from rnnids.attacks.gradient import Batch, FastGradientSign, Kept, ProjectedGradientDescent, attack_flows
+from rnnids.detectors.protocol import Detector
+from rnnids.settings import add_options, from_args
+from rnnids.storage import provenance
 
-METHODS = {"pgd": projected_gradient_descent, "fgsm": fast_gradient_sign}
+METHODS: dict[str, type[ProjectedGradientDescent | FastGradientSign]] = {
+    "pgd": ProjectedGradientDescent,
+    "fgsm": FastGradientSign,
+}
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_attack_arguments(parser)
-    parser.add_argument("--method", required=True, choices=METHODS, help="attack")
+    add_target_options(parser)
+    add_options(parser, ProjectedGradientDescent, leave_out=["epsilon"])
+    parser.add_argument("--method", default="pgd", choices=tuple(METHODS), help="attack; FGSM takes one step")
     parser.add_argument("--reference", required=True, help="adversarial flows of CW that set the bounds (HDF5)")
-    parser.add_argument("--epsilon-factor", required=True, type=cli.positive(float), help="times CW's mean distance")
+    parser.add_argument("--epsilon-factor", default=1.0, type=cli.positive(float), help="times CW's mean distance")
     parser.add_argument("--output", required=True, help="output: adversarial flows (HDF5)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def bounds(reference, attacks):
+def bounds(reference: pd.DataFrame, attacks: Sequence[str]) -> np.ndarray:
     """Mean L-infinity distance of the changed, successful flows of each attack type: (len(attacks),)."""
     fooled = reference[reference.success & ~reference.already_benign]
     overall = fooled.linf.mean() if len(fooled) else math.nan
@@ -35,19 +46,26 @@ def bounds(reference, attacks):
     return by_type.fillna(overall).fillna(0.0).to_numpy()
 
 
-def main():
-    args = arguments()
-    model, data, rows = load_targets(args)
-    settings = settings_of(args)
-    epsilon = args.epsilon_factor * bounds(read_attack(args.reference), data.attacks)
-    by_type = torch.from_numpy(epsilon).to(next(model.parameters()).device)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    detector, flows = load_targets(args)
+    of_types = args.epsilon_factor * bounds(read_attack(args.reference), flows.attacks)
+    epsilon = of_types[np.asarray(flows.flows["attack"], dtype=int)]
+    attack = from_args(METHODS[args.method], args)
 
-    def attack(model, batch):
-        return METHODS[args.method](model, batch, by_type[batch.attack], settings)
+    def within_bounds(detector: Detector, batch: Batch) -> Kept:
+        return attack.run(detector, batch, torch.from_numpy(epsilon[batch.rows]).to(detector.device))
 
-    result = attack_flows(model, data, rows, attack, settings, args.batch_packets, args.method.upper())
-    result["epsilon"] = epsilon[np.asarray(data.flows["attack"][rows], dtype=int)]
-    write_attack(args.output, args.method, args, data, rows, result)
+    result = attack_flows(
+        detector,
+        flows,
+        within_bounds,
+        threat_model=from_args(ThreatModel, args),
+        batch_packets=args.batch_packets,
+        label=args.method.upper(),
+    )
+    made_by = provenance("attack_bounded.py", vars(args), [args.dataset, args.weights, args.reference])
+    write_attack(args.output, args.method, result, made_by=made_by, delta=args.delta, more={"epsilon": epsilon})
 
 
 if __name__ == "__main__":

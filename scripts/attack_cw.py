@@ -4,33 +4,38 @@ The attack flows of the test split are changed as little as possible, in L1 dist
 last packet is classified as benign, under the constraints of real traffic (Sec. III).
 """
 
+import argparse
+from collections.abc import Sequence
+
 from rnnids import cli
-from rnnids.attacks.files import add_attack_arguments, load_targets, settings_of, write_attack
-from rnnids.attacks.gradient import attack_flows, carlini_wagner
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.files import add_target_options, load_targets, write_attack
+from rnnids.attacks.gradient import CarliniWagner
+from rnnids.settings import add_options, from_args
+from rnnids.storage import provenance
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_attack_arguments(parser)
-    parser.add_argument("--kappa", required=True, type=cli.positive(float), help="weight of the hinge in Eq. 1")
+    add_target_options(parser)
+    add_options(parser, CarliniWagner)
     parser.add_argument("--output", required=True, help="output: adversarial flows (HDF5)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    args = arguments()
-    model, data, rows = load_targets(args)
-    settings = settings_of(args)
-    result = attack_flows(
-        model,
-        data,
-        rows,
-        lambda model, batch: carlini_wagner(model, batch, args.kappa, settings),
-        settings,
-        args.batch_packets,
-        f"CW, kappa {args.kappa:g}",
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    detector, flows = load_targets(args)
+    attack = from_args(CarliniWagner, args)
+    result = attack(
+        detector,
+        flows,
+        threat_model=from_args(ThreatModel, args),
+        batch_packets=args.batch_packets,
+        label=f"CW, kappa {args.kappa:g}",
     )
-    write_attack(args.output, "cw", args, data, rows, result)
+    made_by = provenance("attack_cw.py", vars(args), [args.dataset, args.weights])
+    write_attack(args.output, "cw", result, made_by=made_by, delta=args.delta, more={"kappa": args.kappa})
 
 
 if __name__ == "__main__":

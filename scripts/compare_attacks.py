@@ -5,6 +5,9 @@ the file's), flows, accuracy, low, high: the share that is still detected, with 
 and mean_l1: the distance of the flows that are not, in z-scores.
 """
 
+import argparse
+from collections.abc import Sequence
+
 import pandas as pd
 
 from rnnids import cli
@@ -16,15 +19,15 @@ from rnnids.storage import write_csv
 ALL = "All"
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--attacks", required=True, nargs="+", help="adversarial flows (HDF5), one file per method")
-    parser.add_argument("--model-name", required=True, help="name in the column `model`")
+    parser.add_argument("--model-name", default="", help="name in the column `model`")
     parser.add_argument("--output", required=True, help="output: accuracies (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def accuracy_rows(method, flows, attacks):
+def accuracy_rows(method: str, flows: pd.DataFrame, attacks: Sequence[str]) -> list[dict]:
     """Rows of one method, all types together and each; `flows` has a column `detected`."""
     groups = [(ALL, flows), *((attacks[index], group) for index, group in flows.groupby("attack"))]
     rows = []
@@ -35,8 +38,8 @@ def accuracy_rows(method, flows, attacks):
     return rows
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     rows, targets = [], None
     for path in args.attacks:
         flows = read_attack(path)

@@ -1,5 +1,9 @@
 """Put the chunks of one attack, as separate jobs made them, into one file of adversarial flows (HDF5)."""
 
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from rnnids import cli
@@ -9,14 +13,14 @@ from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, read_hdf5
 SHARED = ("method", "delta", "kappa", "attacks")  # attributes that all chunks have in common
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--chunks", required=True, nargs="+", help="adversarial flows of each chunk, in order (HDF5)")
     parser.add_argument("--output", required=True, help="output: adversarial flows (HDF5)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def read_chunk(path):
+def read_chunk(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(columns by name such as flows/l1, the attributes that all chunks share)."""
     with read_hdf5(path) as file:
         columns = {
@@ -25,7 +29,7 @@ def read_chunk(path):
         return columns, {name: file.attrs[name] for name in SHARED if name in file.attrs}
 
 
-def gather(paths):
+def gather(paths: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Columns and attributes of all chunks together.
 
     Raises:
@@ -41,8 +45,8 @@ def gather(paths):
     return columns, attributes[0]
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     columns, attributes = gather(args.chunks)
     with create_hdf5(args.output, provenance("gather_attack.py", {}, args.chunks)) as file:
         file.attrs.update(attributes)

@@ -4,7 +4,9 @@ One row per attack file and attack type. Distances are means over the successful
 a flow that is benign unmodified counts as a success at distance 0.
 """
 
+import argparse
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,15 +17,15 @@ from rnnids.storage import read_hdf5, write_csv
 ALL = "All"
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--attacks", required=True, nargs="+", help="adversarial flows (HDF5), one file per kappa")
-    parser.add_argument("--model-name", required=True, help="name in the column `model`")
+    parser.add_argument("--model-name", default="", help="name in the column `model`")
     parser.add_argument("--output", required=True, help="output: summary (CSV)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def summary_row(flows):
+def summary_row(flows: pd.DataFrame) -> dict[str, float]:
     """Success ratios and distances of a frame of attacked flows."""
     fooled = flows[flows.success]
     return {
@@ -37,7 +39,7 @@ def summary_row(flows):
     }
 
 
-def summarise(path):
+def summarise(path: str) -> list[dict]:
     """Rows of the summary for one attack file: all types together, then each."""
     with read_hdf5(path) as file:
         columns = ("attack", "l1", "linf", "success", "success_delta", "already_benign")
@@ -50,8 +52,8 @@ def summarise(path):
     return [{"attack": name, **common, **summary_row(group)} for name, group in groups]
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     summary = [row for path in args.attacks for row in summarise(path)]
     write_csv(args.output, summary, model=args.model_name)
 

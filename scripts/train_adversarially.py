@@ -5,22 +5,29 @@ flow alternate and cost the same number of backward passes; both are counted in 
 that was interrupted resumes after the last finished epoch.
 """
 
+import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from rnnids import cli
-from rnnids.attacks import adversarial_training as adversarial
-from rnnids.attacks.files import add_search_arguments, search_settings
-from rnnids.attacks.gradient import OBJECTIVES, Settings
+from rnnids.attacks import adversarial_training
+from rnnids.attacks.adversarial_training import AdversarialTraining, Schedule
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.gradient import CarliniWagner
+from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.datasets.flow_data import TEST, TRAIN, load_dataset
-from rnnids.detectors.lstm import load_model, pick_device, save_model
-from rnnids.detectors.training import Settings as TrainingSettings
+from rnnids.detectors.lstm import load_detector, pick_device, save_detector
+from rnnids.detectors.training import Training
+from rnnids.settings import add_options, from_args
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, write_csv
 
+OF_THE_VISITS = ("kappa", "iterations", "keep")  # set by AdversarialTraining, and the last iterate is what goes on
 
-def arguments():
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     for name in ("dataset", "baseline"):
         parser.add_argument(f"--{name}", required=True, help=f"input: {name}")
@@ -28,63 +35,58 @@ def arguments():
     parser.add_argument("--curve", required=True, help="output: losses and backward passes per epoch (CSV)")
     parser.add_argument("--scores", required=True, help="output: ARS per epoch and attack type (CSV)")
     parser.add_argument("--adversarial-flows", required=True, help="output: adversarial training flows (HDF5)")
-    parser.add_argument("--checkpoint", required=True, help="kept after every epoch, removed at the end")
-    parser.add_argument("--epochs", required=True, type=cli.positive(int), help="of training, in all")
-    parser.add_argument("--training-learning-rate", required=True, type=cli.positive(float), help="Adam's")
-    parser.add_argument(
-        "--training-batch-packets", required=True, type=cli.positive(int), help="padded packets a batch"
-    )
-    parser.add_argument("--precision", required=True, choices=("auto", "float32"), help="auto: bf16 on a GPU")
-    parser.add_argument("--kappa", required=True, type=cli.positive(float), help="of the attacks on training flows")
-    parser.add_argument(
-        "--visit-iterations", required=True, type=cli.positive(int), help="of CW, per visit, at kappa 1"
-    )
-    parser.add_argument("--score-every", required=True, type=cli.positive(int), help="epochs between two scores")
-    parser.add_argument("--score-flows", type=cli.positive(int), help="attack flows per type, at most")
-    parser.add_argument("--bootstrap-samples", required=True, type=cli.positive(int), help="behind the intervals")
-    parser.add_argument("--delta", required=True, type=float, help="logit to reach; below 0 is a margin")
-    parser.add_argument("--learning-rate", required=True, type=cli.positive(float), help="of CW, z-scores")
-    parser.add_argument("--objective", required=True, choices=OBJECTIVES, help="packets whose logits count")
-    add_search_arguments(parser)
-    parser.add_argument("--mtu", required=True, type=cli.positive(int), help="bytes")
-    parser.add_argument("--batch-packets", required=True, type=cli.positive(int), help="of the attacks")
-    parser.add_argument("--seed", required=True, type=int, help="of everything random")
-    parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
-    return parser.parse_args()
+    parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end (default: beside --weights)")
+    add_options(parser, AdversarialTraining)
+    add_options(parser, Training, prefix="training_", only=["batch_packets"])
+    add_options(parser, Training, only=["precision"])
+    add_options(parser, CarliniWagner, leave_out=OF_THE_VISITS)
+    add_options(parser, MinimumNorm, prefix="search_", leave_out=["delta"])
+    add_options(parser, ThreatModel)
+    parser.add_argument("--batch-packets", default=8192, type=cli.positive(int), help="of the attacks")
+    parser.add_argument("--seed", default=0, type=int, help="of everything random")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    args = parser.parse_args(argv)
+    args.checkpoint = args.checkpoint or f"{args.weights}.checkpoint"
+    return args
 
 
-def schedule_of(args):
+def schedule_of(args: argparse.Namespace) -> Schedule:
     """The schedule among the script's arguments."""
-    attack = {"delta": args.delta, "learning_rate": args.learning_rate, "iterations": args.visit_iterations}
-    attack |= {"objective": args.objective, "keep": "last", "mtu": args.mtu}
-    training = TrainingSettings(
-        epochs=args.epochs,
-        learning_rate=args.training_learning_rate,
+    settings = from_args(AdversarialTraining, args)
+    training = Training(
+        epochs=settings.epochs,
+        learning_rate=settings.training_learning_rate,
         batch_packets=args.training_batch_packets,
-        validation_fraction=0.0,
         precision=args.precision,
-        seed=args.seed,
     )
-    return adversarial.Schedule(
+    attack = CarliniWagner(
+        kappa=settings.kappa,
+        delta=args.delta,
+        learning_rate=args.learning_rate,
+        iterations=settings.visit_iterations,
+        objective=args.objective,
+        keep="last",
+    )
+    return Schedule(
+        settings=settings,
         training=training,
-        attack=Settings(**attack),
-        kappa=args.kappa,
+        attack=attack,
+        search=from_args(MinimumNorm, args, prefix="search_", delta=args.delta),
+        threat_model=from_args(ThreatModel, args),
         batch_packets=args.batch_packets,
-        score_every=args.score_every,
-        search=search_settings(args),
-        score_flows=args.score_flows,
-        samples=args.bootstrap_samples,
     )
 
 
-def main():
-    args = arguments()
-    device = pick_device(args.device)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     data, test = load_dataset(args.dataset, TRAIN), load_dataset(args.dataset, TEST)
-    model = load_model(args.baseline, data, device)
+    detector = load_detector(args.baseline, data, pick_device(args.device))
     schedule = schedule_of(args)
-    curve, scores, flows = adversarial.fit(model, data, test, schedule, args.checkpoint, device)
-    save_model(args.weights, model, data.mean, data.std, {"adversarial_training": asdict(schedule)})
+    curve, scores, flows = adversarial_training.fit(
+        detector, data, test, schedule=schedule, checkpoint=args.checkpoint, seed=args.seed
+    )
+    description = {"adversarial_training": asdict(schedule), "seed": args.seed}
+    save_detector(args.weights, detector, data.mean, std=data.std, training=description)
     write_csv(args.curve, curve)
     write_csv(args.scores, scores)
     made_by = provenance("train_adversarially.py", vars(args), [args.dataset, args.baseline])

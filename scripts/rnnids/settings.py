@@ -125,16 +125,21 @@ def check(settings: Any) -> None:
 
 
 def add_options(
-    parser: argparse.ArgumentParser, settings: type, *, prefix: str = "", leave_out: Collection[str] = ()
+    parser: argparse.ArgumentParser,
+    settings: type,
+    *,
+    prefix: str = "",
+    leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> None:
     """An option for each setting of a class, its default in ``--help``.
 
     Args:
         prefix: put before the names, where a script takes two classes with settings of one name.
-        leave_out: names that the script does not ask for.
+        leave_out: names that the script does not ask for. only: those that it asks for; None: all.
     """
     for field in fields(settings):
-        if field.name in leave_out:
+        if field.name in leave_out or (only is not None and field.name not in only):
             continue
         name = f"--{prefix}{field.name}".replace("_", "-")
         if field.kind is bool:

@@ -5,49 +5,62 @@ number of backward passes. An adversarial flow goes on from where its last optim
 """
 
 import json
-import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from rnnids.attacks.ars import ars_rows
-from rnnids.attacks.feasible_set import IAT, LENGTH, packet_values
-from rnnids.attacks.gradient import Settings as AttackSettings
-from rnnids.attacks.gradient import carlini_wagner, make_batch
-from rnnids.attacks.minimum_norm import Settings as MinimumNorm
-from rnnids.attacks.minimum_norm import nearest_distances
+from rnnids.attacks.feasible_set import IAT, LENGTH, ThreatModel, packet_values
+from rnnids.attacks.gradient import CarliniWagner, make_batch
+from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.attacks.targets import select_flows
 from rnnids.cli import Progress, log
-from rnnids.datasets.flow_data import batches_by_length, concatenate, is_packet
+from rnnids.datasets.flow_data import FlowData, batches_by_length, concatenate, is_packet
 from rnnids.detectors import training
 from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
+from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.training import Training
+from rnnids.settings import check, setting
 
 CURVE = ("epoch", "train_loss", "training_passes", "attack_passes", "fooled")
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdversarialTraining:
+    """How adversarial training and its scoring alternate (Sec. VI-B)."""
+
+    epochs: int = setting(6, "of training, in all; the paper: 50", minimum=1)
+    training_learning_rate: float = setting(0.005, "of Adam, before its decay to 0", above=0)
+    kappa: float = setting(1.0, "of the attacks on training flows", above=0)
+    visit_iterations: int = setting(10, "of CW each time a flow's turn comes, at kappa 1", minimum=1)
+    score_every: int = setting(1, "epochs between two scores (Fig. 10)", minimum=1)
+    score_flows: int | None = setting(20, "attack flows of a type behind a score, at most; none: all", minimum=1)
+    bootstrap_samples: int = setting(200, "resamples behind the 95 % intervals of a score", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """How adversarial training and its scoring alternate.
+    """Everything that adversarial training does.
 
     Attributes:
-        training: how to train; its epochs are all epochs together (the paper: 50).
-        attack: CW's settings; `iterations` per visit of a flow (the paper: 10) at kappa 1.
-        kappa: trade-off of the attack on the training flows.
-        batch_packets: of the attacks, padded packets at most.
-        score_every: epochs between two scores (Fig. 10).
-        search, score_flows: the attack and the flows per type behind the ARS.
-        samples: bootstrap resamples of the score.
+        settings: how training and scoring alternate. training: batches and precision of training.
+        attack: on the training flows; what it does at a visit. search: the attack behind the ARS.
+        threat_model: of both. batch_packets: of both, padded packets at most.
     """
 
-    training: training.Settings
-    attack: AttackSettings
-    kappa: float
-    batch_packets: int
-    score_every: int
+    settings: AdversarialTraining
+    training: Training
+    attack: CarliniWagner
     search: MinimumNorm
-    score_flows: int | None
-    samples: int
+    threat_model: ThreatModel
+    batch_packets: int
 
 
 class AdversarialFlows:
@@ -59,31 +72,31 @@ class AdversarialFlows:
         visited: visits so far; flow ``visited % len(source)`` is next.
     """
 
-    def __init__(self, data):
+    def __init__(self, data: FlowData) -> None:
         self.source = data.take(data.is_attack)
         self.flows = data.take(data.is_attack)
         self.visited = 0
 
-    def improve(self, model, visits, kappa, settings, batch_packets, device):
+    def improve(self, detector: LSTMDetector, visits: int, schedule: Schedule) -> tuple[int, float]:
         """Optimise the next `visits` flows; returns (backward passes, share of them that is benign now)."""
         rows = (self.visited + np.arange(min(visits, len(self.source)))) % len(self.source)
         self.visited += len(rows)
         fooled = 0
         with Progress("adversarial flows", total=len(rows), unit="flows") as progress:
-            for batch in batches_by_length(self.source.packet_count[rows], batch_packets):
+            for batch in batches_by_length(self.source.packet_count[rows], schedule.batch_packets):
                 chosen = rows[batch]
-                problem = make_batch(self.source, chosen, settings.mtu, device)
-                start = torch.from_numpy(self.padded_values(chosen)).to(device)
-                kept = carlini_wagner(model, problem, kappa, settings, start)
+                problem = make_batch(self.source, chosen, schedule.threat_model, device=detector.device)
+                start = torch.from_numpy(self.padded_values(chosen)).to(detector.device)
+                kept = schedule.attack.run(detector, problem, start)
                 length, iat_ns = packet_values(kept.values, self.source.packet_count[chosen])
                 packet_rows = self.flows.packet_rows(chosen)
                 self.flows.packets["length"][packet_rows] = length
                 self.flows.packets["iat_ns"][packet_rows] = iat_ns
                 fooled += int((kept.logit <= 0).sum())
                 progress.update(len(chosen))
-        return len(rows) * passes_per_visit(kappa, settings), fooled / len(rows)
+        return len(rows) * schedule.attack.passes, fooled / len(rows)
 
-    def padded_values(self, rows):
+    def padded_values(self, rows: np.ndarray) -> np.ndarray:
         """Raw values of the adversarial flows `rows`: (B, T, 2) float64, bytes and ns."""
         packet = is_packet(self.flows.packet_count[rows])
         values = np.zeros((*packet.shape, 2))
@@ -93,60 +106,77 @@ class AdversarialFlows:
         return values
 
 
-def passes_per_visit(kappa, settings):
-    """Backward passes of one CW attack on one flow: its iterations; the last iterate is only looked at."""
-    return math.ceil(settings.iterations * kappa)
-
-
-def fit(model, data, test, schedule, checkpoint, device="cpu"):
-    """Train `model` adversarially in place, with a checkpoint after every epoch.
+def fit(
+    detector: LSTMDetector,
+    data: FlowData,
+    test: FlowData,
+    *,
+    schedule: Schedule,
+    checkpoint: str | Path,
+    seed: int = 0,
+) -> tuple[list[dict], list[dict], AdversarialFlows]:
+    """Train `detector` adversarially in place, with a checkpoint after every epoch.
 
     Args:
-        model: a trained Detector. data, test: FlowData of the two splits.
+        detector: trained already. data, test: FlowData of the two splits.
 
     Returns:
         (rows of ``CURVE``, rows of ars_by_epoch.csv, AdversarialFlows).
     """
-    device = torch.device(device)
-    model.to(device).requires_grad_(True)
-    optimiser = training.adam(model, schedule.training.learning_rate)
+    detector.requires_grad_(True)
+    optimiser = training.adam(detector, schedule.settings.training_learning_rate)
     adversarial = AdversarialFlows(data)
-    run = json.dumps([asdict(schedule), model.architecture, data.digest()])
+    run = json.dumps([asdict(schedule), detector.architecture, seed, data.digest()])
     if found := load_checkpoint(checkpoint, run):
         groups, (curve, scores, adversarial.visited) = found
-        model.load_state_dict(groups["model"])
+        detector.load_state_dict(groups["model"])
         restore_optimiser(optimiser, groups["adam"])
         for name, column in groups["adversarial"].items():
             adversarial.flows.packets[name][:] = column.numpy()
     else:
-        curve, scores = [], score(model, test, schedule, 0)
-    for epoch in range(len(curve), schedule.training.epochs):
-        curve.append(_epoch(model, optimiser, data, adversarial, schedule, epoch, device))
-        if (epoch + 1) % schedule.score_every == 0:
-            scores += score(model, test, schedule, epoch + 1)
+        curve, scores = [], score(detector, test, schedule, epoch=0, seed=seed)
+    for epoch in range(len(curve), schedule.settings.epochs):
+        curve.append(
+            _epoch(detector, optimiser, data, adversarial=adversarial, schedule=schedule, epoch=epoch, seed=seed)
+        )
+        if (epoch + 1) % schedule.settings.score_every == 0:
+            scores += score(detector, test, schedule, epoch=epoch + 1, seed=seed)
         changed = {name: adversarial.flows.packets[name] for name in ("length", "iat_ns")}
-        groups = {"model": model.state_dict(), "adam": optimiser_tensors(optimiser), "adversarial": changed}
-        save_checkpoint(checkpoint, run, groups, [curve, scores, adversarial.visited])
+        groups = {"model": detector.state_dict(), "adam": optimiser_tensors(optimiser), "adversarial": changed}
+        save_checkpoint(checkpoint, run, groups, state=[curve, scores, adversarial.visited])
     return curve, scores, adversarial
 
 
-def _epoch(model, optimiser, data, adversarial, schedule, epoch, device):
+def _epoch(
+    detector: LSTMDetector,
+    optimiser: torch.optim.Optimizer,
+    data: FlowData,
+    *,
+    adversarial: AdversarialFlows,
+    schedule: Schedule,
+    epoch: int,
+    seed: int,
+) -> dict[str, Any]:
     """Train on all flows once, then spend as many backward passes on the adversarial flows."""
     augmented = concatenate(data, adversarial.flows)
-    loss = training.train_epoch(model, optimiser, augmented, schedule.training, epoch, device)
-    visits = round(len(augmented) / passes_per_visit(schedule.kappa, schedule.attack))
-    passes, fooled = adversarial.improve(model, visits, schedule.kappa, schedule.attack, schedule.batch_packets, device)
+    loss = training.train_epoch(detector, optimiser, augmented, settings=schedule.training, epoch=epoch, seed=seed)
+    visits = round(len(augmented) / schedule.attack.passes)
+    passes, fooled = adversarial.improve(detector, visits, schedule)
     log.info("epoch %d: loss %.5f, %.1f %% of the visited flows fool the model", epoch + 1, loss, 100 * fooled)
     return dict(zip(CURVE, (epoch + 1, loss, len(augmented), passes, fooled), strict=True))
 
 
-def score(model, test, schedule, epoch):
+def score(detector: LSTMDetector, test: FlowData, schedule: Schedule, *, epoch: int, seed: int) -> list[dict]:
     """Rows of ars_by_epoch.csv after `epoch` epochs."""
-    rows = select_flows(test, schedule.score_flows, schedule.training.seed)
-    distances = nearest_distances(model, test, rows, schedule.search, schedule.batch_packets, "score")
-    rng = np.random.default_rng(schedule.training.seed)
-    columns = ("attack", "category", "flows", "ars", "low", "high", "success_ratio")
-    found = ars_rows(*(test.flows[name][rows] for name in ("attack", "category")), distances, schedule.samples, rng)
+    flows = test.take(select_flows(test, schedule.settings.score_flows, seed))
+    result = schedule.search(
+        detector, flows, threat_model=schedule.threat_model, batch_packets=schedule.batch_packets, label="score"
+    )
+    distances = np.where(result.success, result.l1, np.inf)
+    columns: Sequence[str] = ("attack", "category", "flows", "ars", "low", "high", "success_ratio")
+    attack, category = (flows.flows[name] for name in ("attack", "category"))
+    samples = schedule.settings.bootstrap_samples
+    found = ars_rows(attack, category, distances, samples=samples, rng=np.random.default_rng(seed))
     for row in found:
         row |= {"attack": test.attacks[row["attack"]], "category": test.categories[row["category"]]}
     return [{"epoch": epoch} | {name: row[name] for name in columns} for row in found]

@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnids.detectors.metrics import INTERVAL
 
 
-def adversarial_robustness_score(distances):
+def adversarial_robustness_score(distances: ArrayLike) -> float:
     """Eq. 3: the mean of the ceil(N/2) smallest distances.
 
     Args:
@@ -22,7 +23,7 @@ def adversarial_robustness_score(distances):
     return float(np.sort(distances)[: math.ceil(len(distances) / 2)].mean())
 
 
-def bootstrap_interval(distances, samples, rng):
+def bootstrap_interval(distances: np.ndarray, samples: int, rng: np.random.Generator) -> tuple[float, float]:
     """95 % interval of the ARS over resampled flows; either end may be infinite, NaN for N = 0."""
     if not len(distances):
         return math.nan, math.nan
@@ -32,7 +33,9 @@ def bootstrap_interval(distances, samples, rng):
     return float(low), float(np.quantile(resampled, INTERVAL[1], method="higher"))
 
 
-def ars_rows(attack, category, distances, samples, rng):
+def ars_rows(
+    attack: np.ndarray, category: np.ndarray, distances: np.ndarray, *, samples: int, rng: np.random.Generator
+) -> list[dict]:
     """Score of each attack type that occurs.
 
     Args:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from rnnids.datasets import encoding
 from rnnids.datasets.features import FORWARD, INTERARRIVAL_TIME, NANOSECONDS_PER_MILLISECOND, PACKET_LENGTH
-from rnnids.datasets.flow_data import is_packet
+from rnnids.datasets.flow_data import FlowData, is_packet
+from rnnids.settings import check, setting
 
 LENGTH, IAT = 0, 1  # columns of raw values
 UNITS = (1, NANOSECONDS_PER_MILLISECOND)  # raw values (bytes, ns) to units of features.py (bytes, ms)
@@ -30,14 +33,35 @@ class FeasibleSet:
         grid: (2,) steps: one byte, one tick of the capture's clock.
     """
 
-    original: torch.Tensor
-    upper: torch.Tensor
-    slack: torch.Tensor
-    grid: torch.Tensor
+    original: Tensor
+    upper: Tensor
+    slack: Tensor
+    grid: Tensor
+
+    def take(self, flows: Tensor) -> "FeasibleSet":
+        """That of some flows, by their numbers."""
+        return FeasibleSet(self.original[flows], self.upper[flows], self.slack[flows], self.grid)
+
+    def contains(self, values: Tensor) -> Tensor:
+        """(B,) bool: flows whose raw `values` (B, T, 2) can be sent."""
+        inside = ((values >= self.original) & (values <= self.upper)).all(dim=2).all(dim=1)
+        return inside & ((values - self.original)[..., IAT].sum(dim=1) <= self.slack)
 
 
-def feasible_set(data, rows, mtu, device="cpu"):
-    """The feasible set of flows `rows` of a FlowData; `mtu` in bytes."""
+@dataclass(frozen=True, kw_only=True)
+class ThreatModel:
+    """What an attacker can do to the packets that she sends (Sec. III)."""
+
+    mtu: int = setting(1500, "bytes of an IP packet up to which padding can make it grow", minimum=68, maximum=65535)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def feasible_set(
+    data: FlowData, rows: np.ndarray, threat_model: ThreatModel, *, device: torch.device | str = "cpu"
+) -> FeasibleSet:
+    """The feasible set of flows `rows` of a FlowData."""
     count = data.packet_count[rows]
     packet = is_packet(count)
     packet_rows = data.packet_rows(rows)
@@ -47,7 +71,7 @@ def feasible_set(data, rows, mtu, device="cpu"):
     movable = np.zeros(packet.shape, dtype=bool)
     movable[packet] = sent_by_attacker(data, rows)
     tick = data.clock_resolution_ns
-    limit = np.array([mtu, 1e9 * data.idle_timeout - tick])
+    limit = np.array([threat_model.mtu, 1e9 * data.idle_timeout - tick])
     upper = np.where(movable[..., None], np.maximum(original, limit), original)
     upper[:, 0, IAT] = original[:, 0, IAT]
     slack = np.maximum(0, 1e9 * data.active_timeout - tick - data.flows["duration_ns"][rows])
@@ -55,14 +79,14 @@ def feasible_set(data, rows, mtu, device="cpu"):
     return FeasibleSet(*(torch.from_numpy(np.ascontiguousarray(value)).to(device) for value in tensors))
 
 
-def sent_by_attacker(data, rows):
+def sent_by_attacker(data: FlowData, rows: np.ndarray) -> np.ndarray:
     """(packets of `rows`,) bool: bit 1 of `manipulable` stands for forward packets, bit 2 for reverse ones."""
     manipulable = np.repeat(data.flows["manipulable"][rows], data.packet_count[rows])
     direction = data.packets["direction"][data.packet_rows(rows)]
     return np.where(direction == FORWARD, manipulable & 1, manipulable & 2) != 0
 
 
-def project(values, feasible):
+def project(values: Tensor, feasible: FeasibleSet) -> Tensor:
     """The feasible values nearest to `values`, on the grid; feasible values stay as they are.
 
     Args:
@@ -81,12 +105,12 @@ def project(values, feasible):
     too_long = growth[..., IAT].sum(dim=1) > feasible.slack
     if too_long.any():
         growth[too_long, :, IAT] = shorten(
-            (values - low)[too_long, :, IAT], (high - low)[too_long, :, IAT], feasible.slack[too_long], grid[IAT]
+            (values - low)[too_long, :, IAT], (high - low)[too_long, :, IAT], feasible.slack[too_long], tick=grid[IAT]
         )
     return low + growth
 
 
-def shorten(growth, cap, total, tick):
+def shorten(growth: Tensor, cap: Tensor, total: Tensor, *, tick: Tensor) -> Tensor:
     """Nearest point of {0 <= g <= cap, sum g <= total} to each row of `growth`, rounded down to ticks.
 
     Args:
@@ -100,34 +124,35 @@ def shorten(growth, cap, total, tick):
     return torch.floor((growth - high[:, None]).clamp(min=0).minimum(cap) / tick) * tick
 
 
-def normalise(values, mean, std):
-    """Raw values (bytes, ns) -> float32 z-scores, by the very formula of ``FlowData.normalised``.
+def normalise(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Raw values (bytes, ns) -> float32 z-scores, as :func:`rnnids.datasets.encoding.normalise` makes them.
 
     Args:
         values: (..., 2). mean, std: (2,) of the two features, in bytes and ms.
     """
     units = torch.tensor(UNITS, dtype=values.dtype, device=values.device)
-    return ((values / units - mean) / std).float()
+    return encoding.normalise(values / units, mean, std).float()
 
 
-def manipulable_statistics(data, device="cpu"):
+def manipulable_statistics(data: FlowData, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """(mean, std), each (2,) float64: of length in bytes and interarrival time in ms."""
     columns = [PACKET_LENGTH, INTERARRIVAL_TIME]
-    return tuple(torch.from_numpy(np.asarray(values)[columns]).to(device) for values in (data.mean, data.std))
+    mean, std = (torch.from_numpy(np.asarray(values)[columns]).to(device) for values in (data.mean, data.std))
+    return mean, std
 
 
-def raw_scale(std):
+def raw_scale(std: Tensor) -> Tensor:
     """(2,) standard deviations in the raw values' units, bytes and ns, from those in bytes and ms."""
     return std * torch.tensor(UNITS, dtype=std.dtype, device=std.device)
 
 
-def distances(values, feasible, std):
+def distances(values: Tensor, feasible: FeasibleSet, std: Tensor) -> tuple[Tensor, Tensor]:
     """L1 and L-infinity distance from the original flows in z-scores: two (B,) float64."""
     change = ((values - feasible.original) / raw_scale(std)).abs()
     return change.sum(dim=(1, 2)), change.amax(dim=(1, 2))
 
 
-def packet_values(values, count):
+def packet_values(values: Tensor, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Padded raw values -> integer columns (length, iat_ns) of the packets, flow after flow."""
     flat = values.cpu().numpy()[is_packet(count)]
     return flat[:, LENGTH].astype(np.uint32), flat[:, IAT].astype(np.int64)

@@ -7,100 +7,93 @@ data set, `attack` (index into the attribute `attacks`), `original_logit`, `logi
 `packet_count`; `/packets/length` (bytes) and `/packets/iat_ns`. PGD and FGSM add `epsilon`.
 """
 
+import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rnnids.attacks.gradient import KEEP, OBJECTIVES, Settings
-from rnnids.attacks.minimum_norm import Settings as MinimumNorm
-from rnnids.attacks.targets import chunk_of_rows, select_flows
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.gradient import AttackResult
+from rnnids.attacks.targets import Selection, chunk_of_rows, select_flows
 from rnnids.cli import log, positive
-from rnnids.datasets.flow_data import TEST, load_dataset
-from rnnids.detectors.lstm import load_model, pick_device
+from rnnids.datasets.flow_data import TEST, FlowData, load_dataset
+from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device
 from rnnids.errors import InputError
-from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, read_hdf5
+from rnnids.settings import add_options
+from rnnids.storage import COLUMN_OPTIONS, create_hdf5, read_hdf5
+
+RESULT_COLUMNS = ("l1", "linf", "last_l1", "logit", "iteration", "original_logit")
 
 
-def add_attack_arguments(parser):
-    """Options of every attack: data set, model, constraints, selection, device."""
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every attack: data set, model, what the attacker can do, which flows, where to compute."""
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
     parser.add_argument("--weights", required=True, help="model (safetensors)")
-    parser.add_argument("--delta", required=True, type=float, help="logit to reach; below 0 is a margin")
-    parser.add_argument("--learning-rate", required=True, type=positive(float), help="step of the descent, z-scores")
-    parser.add_argument("--iterations", required=True, type=positive(int), help="CW: per unit of kappa")
-    parser.add_argument("--objective", required=True, choices=OBJECTIVES, help="packets whose logits count")
-    parser.add_argument("--keep", required=True, choices=KEEP, help="iterate that is kept")
-    parser.add_argument("--mtu", required=True, type=positive(int), help="longest packet that padding can make, bytes")
-    parser.add_argument("--max-flows", type=positive(int), help="attack flows per type, at most; all if not given")
-    parser.add_argument("--chunk", required=True, type=positive(int), help="part of the flows to take, from 1")
-    parser.add_argument("--chunks", required=True, type=positive(int), help="parts that the flows are divided into")
-    parser.add_argument("--seed", required=True, type=int, help="of the choice of flows")
-    parser.add_argument("--batch-packets", required=True, type=positive(int), help="padded packets per batch, at most")
-    parser.add_argument("--device", required=True, choices=("auto", "cpu", "cuda"), help="where to compute")
+    add_options(parser, ThreatModel)
+    add_options(parser, Selection)
+    parser.add_argument("--chunk", default=1, type=positive(int), help="part of the flows to take, from 1")
+    parser.add_argument("--seed", default=0, type=int, help="of the choice of flows")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
 
 
-def settings_of(args):
-    """The attack's settings among a script's arguments."""
-    return Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
-
-
-def add_search_arguments(parser):
-    """Options of the fast minimum-norm attack."""
-    parser.add_argument("--search-iterations", required=True, type=positive(int), help="gradients a flow")
-    parser.add_argument("--search-step", required=True, type=positive(float), help="first step, z-scores in L2")
-    parser.add_argument("--search-gamma", required=True, type=positive(float), help="first change of the bound")
-
-
-def search_settings(args):
-    """The fast minimum-norm attack's settings among a script's arguments."""
-    return MinimumNorm(args.delta, args.search_iterations, args.search_step, args.search_gamma, args.mtu)
-
-
-def load_targets(args, whole_types=False):
-    """(model, test split, rows of the flows of this chunk to attack); warns when there is nothing to attack.
+def load_targets(args: argparse.Namespace, *, whole_types: bool = False) -> tuple[LSTMDetector, FlowData]:
+    """The detector and the flows of this chunk to attack; warns when there is nothing to attack.
 
     Args:
+        args: with the options of :func:`add_target_options`.
         whole_types: whether all flows of an attack type have to be in one chunk.
     """
     data = load_dataset(args.dataset, TEST)
-    model = load_model(args.weights, data, pick_device(args.device))
+    detector = load_detector(args.weights, data, pick_device(args.device))
     rows = select_flows(data, args.max_flows, args.seed)
     if not len(rows):
         log.warning("%s: no attack flow in the test split, so there is nothing to attack", args.dataset)
-    return model, data, rows[chunk_of_rows(data, rows, args.chunks, whole_types) == args.chunk]
+    return detector, data.take(rows[chunk_of_rows(data, rows, args.chunks, whole_types=whole_types) == args.chunk])
 
 
-def write_attack(path, method, args, data, rows, result):
-    """Write the result of ``attacks.attack_flows`` by `method` ("cw", "pgd", "fgsm") to `path`."""
-    count = data.packet_count[rows]
-    columns = {name: value for name, value in result.items() if name not in ("length", "iat_ns")}
+def write_attack(
+    path: str | Path, method: str, result: AttackResult, *, made_by: str, delta: float, more: Mapping[str, np.ndarray]
+) -> None:
+    """Write what an attack made of flows.
+
+    Args:
+        method: "cw", "pgd" or "fgsm". made_by: of :func:`storage.provenance`.
+        delta: logit of the column `success_delta`.
+        more: further columns of the flows, and attributes where the value is a number.
+    """
+    flows = result.adversarial
+    columns = {name: getattr(result, name) for name in RESULT_COLUMNS}
     columns |= {
-        "row": data.row[rows],
-        "attack": data.flows["attack"][rows],
-        "already_benign": result["original_logit"] <= 0,
-        "success": result["logit"] <= 0,
-        "success_delta": result["logit"] <= args.delta,
-        "offset": np.cumsum(count) - count,
-        "packet_count": count,
+        "row": flows.row,
+        "attack": flows.flows["attack"],
+        "already_benign": result.already_benign,
+        "success": result.success,
+        "success_delta": result.logit <= delta,
+        "offset": flows.start,
+        "packet_count": flows.packet_count,
     }
-    with create_hdf5(path, provenance(method, vars(args), [args.dataset, args.weights])) as file:
-        file.attrs["attacks"] = json.dumps(data.attacks)
+    with create_hdf5(path, made_by) as file:
+        file.attrs["attacks"] = json.dumps(flows.attacks)
         file.attrs["method"] = method
-        file.attrs["delta"] = args.delta
-        if "kappa" in vars(args):
-            file.attrs["kappa"] = args.kappa
+        file.attrs["delta"] = delta
+        for name, value in more.items():
+            if np.ndim(value) == 0:
+                file.attrs[name] = value
+            else:
+                columns[name] = value
         for name, column in columns.items():
             file.create_dataset(f"flows/{name}", data=column, **COLUMN_OPTIONS)
         for name in ("length", "iat_ns"):
-            packets = np.concatenate(result[name]) if len(rows) else np.empty(0, dtype=np.int64)
-            file.create_dataset(f"packets/{name}", data=packets, **COLUMN_OPTIONS)
-    fooled = columns["success"].mean() if len(rows) else 0
-    log.info("%d flows, %.1f %% classified as benign", len(rows), 100 * fooled)
+            file.create_dataset(f"packets/{name}", data=flows.packets[name], **COLUMN_OPTIONS)
+    fooled = result.success.mean() if len(flows) else 0
+    log.info("%d flows, %.1f %% classified as benign", len(flows), 100 * fooled)
 
 
-def read_attack(path):
+def read_attack(path: str | Path) -> pd.DataFrame:
     """The flows of an attack file as a data frame, one row an attacked flow."""
     with read_hdf5(path) as file:
         frame = pd.DataFrame({name: column[:] for name, column in file["flows"].items()})
@@ -109,7 +102,7 @@ def read_attack(path):
     return frame
 
 
-def read_adversarial_flows(path, data):
+def read_adversarial_flows(path: str | Path, data: FlowData) -> tuple[FlowData, FlowData, np.ndarray]:
     """An attack file's flows before and after the attack.
 
     Args:

@@ -1,19 +1,27 @@
 """Adversarial attacks of Sec. III: one descent, of which CW, PGD and FGSM differ in loss and step.
 
-Every iterate is projected onto the feasible set before the model sees it, so a success counts for
+Every iterate is projected onto the feasible set before the detector sees it, so a success counts for
 a flow that can really be sent. Because only increases are feasible, the change d is never negative
 and its L1 norm is its plain sum.
+
+An attack is an object with its own settings, called with a detector and flows:
+
+    CarliniWagner(kappa=2)(detector, flows).success
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from rnnids.attacks.feasible_set import (
     FeasibleSet,
+    ThreatModel,
     distances,
     feasible_set,
     manipulable_statistics,
@@ -24,12 +32,17 @@ from rnnids.attacks.feasible_set import (
 )
 from rnnids.cli import Progress
 from rnnids.datasets.features import MANIPULABLE_FEATURES
-from rnnids.datasets.flow_data import batches_by_length, is_packet
+from rnnids.datasets.flow_data import FlowData, batches_by_length, is_packet
 from rnnids.detectors.inference import last_of_flow, packet_logits
-from rnnids.detectors.packed_lstm import Packing, pack
+from rnnids.detectors.protocol import Detector
+from rnnids.settings import check, setting
 
 OBJECTIVES = ("all_packets", "last")
 KEEP = ("best", "last")
+BATCH_PACKETS = 8192
+Loss = Callable[[Tensor, "Batch"], Tensor]
+Update = Callable[[Tensor, Tensor], Tensor]
+Attack = Callable[[Detector, "Batch"], "Kept"]
 
 
 @dataclass(frozen=True)
@@ -37,60 +50,194 @@ class Batch:
     """A padded batch of B flows to attack.
 
     Attributes:
-        inputs: (B, T, 15) z-scores of the original flows.
-        packing: of their packets. mask: (B, T) bool, true for packets. last: (B,) index of each flow's last packet.
-        attack: (B,) attack type of each flow.
+        rows: (B,) rows of the flows in the FlowData. inputs: (B, T, 15) z-scores of the original flows.
+        lengths: (B,) packets of each. mask: (B, T) bool, true for packets. last: (B,) index of each flow's last packet.
         feasible: their feasible set. mean, std: (2,) of length and interarrival time.
     """
 
-    inputs: torch.Tensor
-    packing: Packing
-    mask: torch.Tensor
-    last: torch.Tensor
-    attack: torch.Tensor
+    rows: np.ndarray
+    inputs: Tensor
+    lengths: np.ndarray
+    mask: Tensor
+    last: Tensor
     feasible: FeasibleSet
-    mean: torch.Tensor
-    std: torch.Tensor
+    mean: Tensor
+    std: Tensor
+
+    def take(self, flows: Tensor) -> "Batch":
+        """Some flows of the batch, by their numbers, rising."""
+        places = flows.cpu().numpy()
+        return Batch(
+            rows=self.rows[places],
+            inputs=self.inputs[flows],
+            lengths=self.lengths[places],
+            mask=self.mask[flows],
+            last=self.last[flows],
+            feasible=self.feasible.take(flows),
+            mean=self.mean,
+            std=self.std,
+        )
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to attack.
+class AttackResult:
+    """What an attack made of N flows, in their order.
 
     Attributes:
-        delta: logit that an adversarial flow should reach (Eq. 1); negative is beyond benign.
-        learning_rate: step on the logits' hinge; on the distance it is learning_rate / kappa.
-        iterations: per unit of kappa.
-        objective: whose logits count: "all_packets" (as published) or the "last".
-        keep: "best", the nearest successful iterate, or the "last" iterate (as published).
-        mtu: bytes.
+        adversarial: FlowData of the flows as they would be sent.
+        original_logit, logit: (N,) of the last packet, before and after.
+        l1, linf: (N,) distances of the flow that is kept, in z-scores; 0 where the flow was benign unmodified.
+        last_l1: (N,) distance of the last iterate. iteration: (N,) of the one kept.
     """
 
-    delta: float
-    learning_rate: float
-    iterations: int
-    objective: str
-    keep: str
-    mtu: int
+    adversarial: FlowData
+    original_logit: np.ndarray
+    logit: np.ndarray
+    l1: np.ndarray
+    linf: np.ndarray
+    last_l1: np.ndarray
+    iteration: np.ndarray
+
+    @property
+    def success(self) -> np.ndarray:
+        """(N,) bool: classified as benign (logit <= 0)."""
+        return self.logit <= 0
+
+    @property
+    def already_benign(self) -> np.ndarray:
+        """(N,) bool: classified as benign unmodified."""
+        return self.original_logit <= 0
 
 
-def make_batch(data, rows, mtu, device="cpu"):
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagner:
+    """CW (Eq. 1) with L1 distance: proximal gradient descent on d(X, X') + kappa * hinge.
+
+    `kappa` is Carlini and Wagner's trade-off constant c, not their confidence. The step shrinks and
+    the number of iterations grows with kappa (Sec. III-D), so a large kappa takes longer.
+    """
+
+    kappa: float = setting(1.0, "weight of the hinge in Eq. 1", above=0)
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    learning_rate: float = setting(0.1, "step on the hinge, z-scores; on the distance it is divided by kappa", above=0)
+    iterations: int = setting(40, "per unit of kappa", minimum=1)
+    objective: str = setting(
+        "all_packets", "packets whose logits count: all, as published, or the last", choices=OBJECTIVES
+    )
+    keep: str = setting(
+        "best", "the successful iterate nearest to the original, or the last one, as published", choices=KEEP
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def passes(self) -> int:
+        """Backward passes on one flow: the iterations; the last iterate is only looked at."""
+        return math.ceil(self.iterations * self.kappa)
+
+    def run(self, detector: Detector, batch: Batch, start: Tensor | None = None) -> "Kept":
+        """Attack one padded batch, from raw values `start` (B, T, 2) if given."""
+        step = self.learning_rate / self.kappa
+
+        def update(change: Tensor, gradient: Tensor) -> Tensor:
+            # d >= 0 makes the L1 term linear: its proximal step is subtraction and clipping at 0.
+            return change - step * (self.kappa * gradient + 1)
+
+        kept = Kept(batch, self.delta, self.keep)
+        return descend(
+            detector, batch, kept, hinge(self.delta, self.objective), update, iterations=self.passes, start=start
+        )
+
+    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
+        """Attack `flows`; options as of :func:`attack_flows`."""
+        return attack_flows(detector, flows, self.run, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectedGradientDescent:
+    """L-infinity-bounded PGD on the network's loss (Sec. III-B), with signed steps."""
+
+    epsilon: float = setting(1.0, "bound of each value's change, z-scores", above=0)
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    iterations: int = setting(40, "steps", minimum=1)
+    objective: str = setting("all_packets", "packets whose logits count", choices=OBJECTIVES)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def run(self, detector: Detector, batch: Batch, epsilon: Tensor | None = None) -> "Kept":
+        """Attack one padded batch, with a bound (B,) of each flow's own if given; it may be infinite."""
+        reach = torch.minimum(largest_change(batch), bound_of(batch, self.epsilon, epsilon))
+        # ASSUME: steps that cross the ball 2.5 times, as Madry et al.; the authors step by the raw gradient of
+        # a mean loss, which hardly moves.
+        step = 2.5 * reach / self.iterations
+
+        def update(change: Tensor, gradient: Tensor) -> Tensor:
+            return torch.minimum(change - step * gradient.sign(), reach)
+
+        kept = Kept(batch, self.delta, "best")
+        return descend(detector, batch, kept, negative_loss(self.objective), update, iterations=self.iterations)
+
+    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
+        """Attack `flows`; options as of :func:`attack_flows`."""
+        return attack_flows(detector, flows, self.run, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastGradientSign:
+    """FGSM (Eq. 2): one signed step up the network's loss, then projected."""
+
+    epsilon: float = setting(1.0, "the step, z-scores", above=0)
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    objective: str = setting("all_packets", "packets whose logits count", choices=OBJECTIVES)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def run(self, detector: Detector, batch: Batch, epsilon: Tensor | None = None) -> "Kept":
+        """Attack one padded batch, with a step (B,) of each flow's own if given."""
+        step = bound_of(batch, self.epsilon, epsilon)
+
+        def update(change: Tensor, gradient: Tensor) -> Tensor:
+            return change - step * gradient.sign()
+
+        kept = Kept(batch, self.delta, "best")
+        return descend(detector, batch, kept, negative_loss(self.objective), update, iterations=1)
+
+    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
+        """Attack `flows`; options as of :func:`attack_flows`."""
+        return attack_flows(detector, flows, self.run, **options)
+
+
+def bound_of(batch: Batch, epsilon: float, of_flows: Tensor | None) -> Tensor:
+    """(B, 1, 1) bound of each flow: its own, or `epsilon`."""
+    if of_flows is None:
+        return batch.feasible.slack.new_full((len(batch.last), 1, 1), epsilon)
+    return of_flows[:, None, None]
+
+
+def make_batch(
+    data: FlowData, rows: np.ndarray, threat_model: ThreatModel, *, device: torch.device | str = "cpu"
+) -> Batch:
     """The padded batch of flows `rows` of a FlowData."""
     count = data.packet_count[rows]
     mean, std = manipulable_statistics(data, device)
     return Batch(
+        rows=rows,
         inputs=torch.from_numpy(data.padded(rows)).to(device),
-        packing=pack(count, device),
+        lengths=count,
         mask=torch.from_numpy(is_packet(count)).to(device),
         last=torch.from_numpy(count.astype(np.int64) - 1).to(device),
-        attack=torch.from_numpy(data.flows["attack"][rows].astype(np.int64)).to(device),
-        feasible=feasible_set(data, rows, mtu, device),
+        feasible=feasible_set(data, rows, threat_model, device=device),
         mean=mean,
         std=std,
     )
 
 
-def logits_and_gradient(model, batch, values, loss):
+def logits_and_gradient(
+    detector: Detector, batch: Batch, values: Tensor, *, loss: Loss, goal: str = "last"
+) -> tuple[Tensor, Tensor]:
     """Evaluate flows with raw `values` in place of the originals.
 
     Args:
@@ -98,21 +245,23 @@ def logits_and_gradient(model, batch, values, loss):
         loss: function of (logits (B, T), batch) -> (B,).
 
     Returns:
-        (last logits (B,), gradient of the loss over z-scored length and interarrival time (B, T, 2)).
+        (decisive logits (B,), gradient of the loss over z-scored length and interarrival time (B, T, 2)).
     """
     inputs = changed_inputs(batch, values).requires_grad_()
-    logits = model(inputs, packing=batch.packing)
+    logits = detector(inputs, batch.lengths)
     (gradient,) = torch.autograd.grad(loss(logits, batch).sum(), inputs)
-    return at_last(logits.detach(), batch), gradient[..., list(MANIPULABLE_FEATURES)]
+    decisive = decision(logits.detach(), goal, last=batch.last, mask=batch.mask)
+    return decisive, gradient[..., list(MANIPULABLE_FEATURES)]
 
 
 @torch.no_grad()
-def last_logits(model, batch, values):
-    """(B,) logits of the last packets of flows with raw `values` in place of the originals."""
-    return at_last(model(changed_inputs(batch, values), packing=batch.packing), batch)
+def decisive_logits(detector: Detector, batch: Batch, values: Tensor, *, goal: str = "last") -> Tensor:
+    """(B,) decisive logits of flows with raw `values` in place of the originals."""
+    logits = detector(changed_inputs(batch, values), batch.lengths)
+    return decision(logits, goal, last=batch.last, mask=batch.mask)
 
 
-def changed_inputs(batch, values):
+def changed_inputs(batch: Batch, values: Tensor) -> Tensor:
     """(B, T, 15) z-scores of the flows with raw `values` (B, T, 2); padding keeps its zeros."""
     inputs = batch.inputs.clone()
     changed = normalise(values, batch.mean, batch.std)
@@ -120,27 +269,33 @@ def changed_inputs(batch, values):
     return inputs
 
 
-def at_last(logits, batch):
+def at_last(logits: Tensor, batch: Batch) -> Tensor:
     """(B, T) -> (B,), at each flow's last packet."""
     return logits.gather(1, batch.last[:, None]).squeeze(1)
 
 
-def hinge(delta, objective):
-    """The second term of Eq. 1 without kappa: max(Z, delta) over all packets or the last one."""
+def decision(logits: Tensor, goal: str, *, last: Tensor, mask: Tensor) -> Tensor:
+    """(B, T) logits -> (B,) the one that decides: of the last packet, or for goal "all" the largest."""
+    if goal == "last":
+        return logits.gather(1, last[:, None]).squeeze(1)
+    return logits.masked_fill(~mask, -math.inf).amax(dim=1)
 
+
+def hinge(delta: float, objective: str) -> Loss:
+    """The second term of Eq. 1 without kappa: max(Z, delta) over all packets or the last one."""
     # ASSUME: Eq. 1 leaves open which logit Z is; the published results sum over all packets.
     return over_packets(lambda logits: logits.clamp(min=delta), objective)
 
 
-def negative_loss(objective):
+def negative_loss(objective: str) -> Loss:
     """The negative cross-entropy of the label attack, summed over all packets or of the last one."""
     return over_packets(lambda logits: -functional.softplus(-logits), objective)
 
 
-def over_packets(function, objective):
+def over_packets(function: Callable[[Tensor], Tensor], objective: str) -> Loss:
     """`function` of the logits, summed over a flow's packets or at its last one: a loss for `descend`."""
 
-    def loss(logits, batch):
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
         values = function(logits)
         if objective == "last":
             return at_last(values, batch)
@@ -154,9 +309,13 @@ class Kept:
 
     An iterate beyond `delta` is preferred over one that is merely benign (logit <= 0), and that
     over one that is not; among equals the nearer one wins. With keep "last", the newest wins.
+
+    Attributes:
+        values: (B, T, 2) raw. rank: (B,) 2 beyond delta, 1 benign, 0 neither, -1 nothing seen.
+        l1, linf, logit, iteration: (B,) of the iterate kept. last_l1: (B,) of the newest.
     """
 
-    def __init__(self, batch, delta, keep):
+    def __init__(self, batch: Batch, delta: float, keep: str) -> None:
         self.batch, self.delta, self.keep = batch, delta, keep
         flows = len(batch.last)
         self.values = batch.feasible.original.clone()
@@ -166,7 +325,7 @@ class Kept:
         self.iteration = torch.zeros_like(batch.last)
         self.last_l1 = self.l1
 
-    def update(self, values, logit, iteration):
+    def update(self, values: Tensor, logit: Tensor, iteration: int) -> None:
         """Consider raw `values` (B, T, 2) with last logits `logit` (B,)."""
         l1, linf = distances(values, self.batch.feasible, self.batch.std)
         rank = (logit <= 0).long() + (logit <= self.delta)
@@ -180,112 +339,79 @@ class Kept:
         self.last_l1 = l1
 
 
-def descend(model, batch, loss, update, iterations, settings, start=None):
+def descend(
+    detector: Detector,
+    batch: Batch,
+    kept: Kept,
+    loss: Loss,
+    update: Update,
+    *,
+    iterations: int,
+    start: Tensor | None = None,
+) -> Kept:
     """Descend `loss` from the original flows, or from `start`, under the constraints.
 
     Args:
+        kept: takes note of the start and of all `iterations` iterates.
         loss: function of (logits, batch) -> (B,), to be minimised.
         update: function of (change, gradient) -> change, both (B, T, 2) in z-scores.
         start: (B, T, 2) feasible raw values.
 
     Returns:
-        Kept, over the start and all `iterations` iterates.
+        `kept`.
     """
     original, scale = batch.feasible.original, raw_scale(batch.std)
     limit = largest_change(batch)
     values = original if start is None else start
     change = (values - original) / scale
-    kept = Kept(batch, settings.delta, settings.keep)
     for iteration in range(iterations):
-        logit, gradient = logits_and_gradient(model, batch, values, loss)
+        logit, gradient = logits_and_gradient(detector, batch, values, loss=loss)
         kept.update(values, logit, iteration)
         change = torch.minimum(update(change, gradient).clamp(min=0), limit)
         values = project(original + change * scale, batch.feasible)
-    kept.update(values, last_logits(model, batch, values), iterations)
+    kept.update(values, decisive_logits(detector, batch, values), iterations)
     return kept
 
 
-def largest_change(batch):
+def largest_change(batch: Batch) -> Tensor:
     """(B, T, 2) z-scores by which each value may grow at most."""
     return (batch.feasible.upper - batch.feasible.original) / raw_scale(batch.std)
 
 
-def carlini_wagner(model, batch, kappa, settings, start=None):
-    """CW (Eq. 1) with L1 distance: proximal gradient descent on d(X, X') + kappa * hinge.
-
-    `kappa` is Carlini and Wagner's trade-off constant c, not their confidence. The step shrinks and
-    the number of iterations grows with kappa (Sec. III-D), so a large kappa takes longer.
-    """
-    step = settings.learning_rate / kappa
-
-    def update(change, gradient):
-        # d >= 0 makes the L1 term linear: its proximal step is subtraction and clipping at 0.
-        return change - step * (kappa * gradient + 1)
-
-    iterations = math.ceil(settings.iterations * kappa)
-    return descend(model, batch, hinge(settings.delta, settings.objective), update, iterations, settings, start)
-
-
-def projected_gradient_descent(model, batch, epsilon, settings):
-    """L-infinity-bounded PGD on the network's loss (Sec. III-B), with signed steps.
-
-    Args:
-        epsilon: (B,) z-score bound of each flow; infinite leaves the feasible set alone as bound.
-    """
-    reach = torch.minimum(largest_change(batch), epsilon[:, None, None])
-    # ASSUME: steps that cross the ball 2.5 times, as Madry et al.; the authors step by the raw gradient of
-    # a mean loss, which hardly moves.
-    step = 2.5 * reach / settings.iterations
-
-    def update(change, gradient):
-        return torch.minimum(change - step * gradient.sign(), reach)
-
-    return descend(model, batch, negative_loss(settings.objective), update, settings.iterations, settings)
-
-
-def fast_gradient_sign(model, batch, epsilon, settings):
-    """FGSM (Eq. 2): one signed step of `epsilon` (B,) up the network's loss, then projected."""
-
-    def update(change, gradient):
-        return change - epsilon[:, None, None] * gradient.sign()
-
-    return descend(model, batch, negative_loss(settings.objective), update, 1, settings)
-
-
-RESULT_COLUMNS = ("l1", "linf", "last_l1", "logit", "iteration")
-
-
-def attack_flows(model, data, rows, attack, settings, batch_packets, label):
-    """Attack flows `rows` of a FlowData, in batches of similar length.
+def attack_flows(
+    detector: Detector,
+    flows: FlowData,
+    attack: Attack,
+    *,
+    threat_model: ThreatModel | None = None,
+    batch_packets: int = BATCH_PACKETS,
+    label: str = "attacking",
+) -> AttackResult:
+    """Attack flows in batches of similar length.
 
     A flow that is benign unmodified is left as it is, at distance 0.
 
     Args:
-        attack: function of (model, batch) -> Kept.
+        attack: function of (detector, Batch) -> Kept, such as ``CarliniWagner().run``.
+        threat_model: what the attacker can do; None: the paper's.
         batch_packets: padded packets per batch, at most.
         label: of the progress bar.
-
-    Returns:
-        dict of (N,) columns in the order of `rows`: ``RESULT_COLUMNS`` and `original_logit`; and of
-        two lists of N integer arrays, `length` and `iat_ns`: the packets of each kept flow.
     """
-    count = data.packet_count[rows]
-    device = next(model.parameters()).device
-    original = data.take(rows)
-    logit = last_of_flow(packet_logits(model, original, batch_packets, device), count)
-    result = {name: np.zeros(len(rows)) for name in RESULT_COLUMNS}
-    result |= {"original_logit": logit, "logit": logit.astype(float)}
-    result |= {name: np.split(original.packets[name], original.start[1:]) for name in ("length", "iat_ns")}
+    threat_model = threat_model or ThreatModel()
+    count, device = flows.packet_count, detector.device
+    logit = last_of_flow(packet_logits(detector, flows, batch_packets=batch_packets), count)
+    found = {name: np.zeros(len(flows)) for name in ("l1", "linf", "last_l1", "iteration")}
+    found["logit"] = logit.astype(float)
+    packets = {name: flows.packets[name].copy() for name in ("length", "iat_ns")}
     detected = np.flatnonzero(logit > 0)
     with Progress(label, total=len(detected), unit="flows") as progress:
-        for batch in batches_by_length(count[detected], batch_packets):
-            chosen = detected[batch]
-            kept = attack(model, make_batch(data, rows[chosen], settings.mtu, device))
-            for name in RESULT_COLUMNS:
-                result[name][chosen] = getattr(kept, name).cpu().numpy()
-            ends = np.cumsum(count[chosen])[:-1]
-            columns = [np.split(column, ends) for column in packet_values(kept.values, count[chosen])]
-            for index, length, iat in zip(chosen, *columns, strict=True):
-                result["length"][index], result["iat_ns"][index] = length, iat
-            progress.update(len(chosen))
-    return result
+        for chosen in batches_by_length(count[detected], batch_packets):
+            rows = detected[chosen]
+            kept = attack(detector, make_batch(flows, rows, threat_model, device=device))
+            for name, column in found.items():
+                column[rows] = getattr(kept, name).cpu().numpy()
+            packet_rows = flows.packet_rows(rows)
+            packets["length"][packet_rows], packets["iat_ns"][packet_rows] = packet_values(kept.values, count[rows])
+            progress.update(len(rows))
+    adversarial = replace(flows, packets=flows.packets | packets)
+    return AttackResult(adversarial=adversarial, original_logit=logit, **found)

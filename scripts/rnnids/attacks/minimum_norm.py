@@ -5,83 +5,100 @@ epsilon on the distance shrinks while the flow is adversarial and grows while it
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from rnnids.attacks.feasible_set import project, raw_scale
-from rnnids.attacks.gradient import Kept, attack_flows, largest_change, last_logits, logits_and_gradient, over_packets
+from rnnids.attacks.gradient import (
+    AttackResult,
+    Batch,
+    Kept,
+    attack_flows,
+    decision,
+    decisive_logits,
+    largest_change,
+    logits_and_gradient,
+)
+from rnnids.datasets.flow_data import FlowData
+from rnnids.detectors.protocol import Detector
+from rnnids.settings import check, setting
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to search.
+@dataclass(frozen=True, kw_only=True)
+class MinimumNorm:
+    """The fast minimum-norm attack: the nearest flow whose last packet is below `delta`."""
 
-    Attributes:
-        delta: logit that an adversarial flow should reach (Eq. 1).
-        iterations: gradients a flow.
-        step: first length of a step, z-scores in L2; falls to a hundredth along half a cosine.
-        gamma: first relative change of epsilon; falls in the same way, to a fiftieth.
-        mtu: bytes.
-    """
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    iterations: int = setting(60, "gradients a flow", minimum=1)
+    step: float = setting(5.0, "first step, z-scores in L2; falls to a hundredth along half a cosine", above=0)
+    gamma: float = setting(0.2, "first relative change of the bound on the distance; falls to a fiftieth", above=0)
 
-    delta: float
-    iterations: int
-    step: float
-    gamma: float
-    mtu: int
+    def __post_init__(self) -> None:
+        check(self)
+
+    def run(
+        self,
+        detector: Detector,
+        batch: Batch,
+        *,
+        start: Tensor | None = None,
+        goal: str = "last",
+        observe: Callable[[Tensor, Tensor], object] = lambda values, logit: None,
+    ) -> Kept:
+        """Attack one padded batch; considers the start and all iterates.
+
+        Args:
+            start: (B, T, 2) feasible raw values to begin with; None: the originals.
+            goal: "last", the logit of the last packet, or "all", the largest of all.
+            observe: told of each iterate's raw values and decisive logits.
+        """
+        original, scale, limit = batch.feasible.original, raw_scale(batch.std), largest_change(batch)
+
+        # The decision alone: lowering the logits of all packets leads farther away.
+        def loss(logits: Tensor, batch: Batch) -> Tensor:
+            return decision(logits, goal, last=batch.last, mask=batch.mask).clamp(min=self.delta)
+
+        kept = Kept(batch, self.delta, "best")
+        values = original if start is None else start
+        epsilon = kept.l1
+        for iteration in range(self.iterations):
+            logit, gradient = logits_and_gradient(detector, batch, values, loss=loss, goal=goal)
+            kept.update(values, logit, iteration)
+            observe(values, logit)
+            decay = 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
+            change = (values - original) / scale
+            # A direction that the clamp would cancel must not take up the length of the step.
+            cancelled = ((change <= 0) & (gradient > 0)) | ((change >= limit) & (gradient < 0))
+            gradient = gradient.masked_fill(cancelled, 0.0)
+            gamma = self.gamma * (0.02 + 0.98 * decay)
+            epsilon = next_bound(epsilon, kept, logit, gradient=gradient, delta=self.delta, gamma=gamma)
+            length = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
+            step = self.step * (0.01 + 0.99 * decay) * gradient / length
+            values = project(original + project_onto_ball(change - step, limit, epsilon) * scale, batch.feasible)
+        logit = decisive_logits(detector, batch, values, goal=goal)
+        kept.update(values, logit, self.iterations)
+        observe(values, logit)
+        return kept
+
+    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
+        """Attack `flows`; options as of :func:`gradient.attack_flows`."""
+        return attack_flows(detector, flows, self.run, **options)
 
 
-def fast_minimum_norm(model, batch, settings):
-    """The nearest flow found whose last packet is below `delta`.
-
-    Args:
-        batch: attacks.Batch.
-
-    Returns:
-        attacks.Kept, over the original and all iterates.
-    """
-    original, scale, limit = batch.feasible.original, raw_scale(batch.std), largest_change(batch)
-    # The decision alone: lowering the logits of all packets leads farther away.
-    loss = over_packets(lambda logits: logits.clamp(min=settings.delta), "last")
-    kept = Kept(batch, settings.delta, "best")
-    values, epsilon = original, kept.l1
-    for iteration in range(settings.iterations):
-        logit, gradient = logits_and_gradient(model, batch, values, loss)
-        kept.update(values, logit, iteration)
-        decay = 0.5 * (1 + math.cos(math.pi * iteration / settings.iterations))
-        gradient = torch.where(limit > 0, gradient, 0.0)
-        epsilon = next_bound(epsilon, kept, logit, gradient, settings, settings.gamma * (0.02 + 0.98 * decay))
-        length = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
-        step = settings.step * (0.01 + 0.99 * decay) * gradient / length
-        change = project_onto_ball((values - original) / scale - step, limit, epsilon)
-        values = project(original + change * scale, batch.feasible)
-    kept.update(values, last_logits(model, batch, values), settings.iterations)
-    return kept
-
-
-def nearest_distances(model, data, rows, settings, batch_packets, label):
-    """(N,) L1 distance of the nearest success on each of the flows `rows` of a FlowData, as of Eq. 3.
-
-    A flow that is benign unmodified has distance 0, one without success an infinite distance.
-    """
-    result = attack_flows(
-        model, data, rows, lambda *batch: fast_minimum_norm(*batch, settings), settings, batch_packets, label
-    )
-    return np.where(result["logit"] <= 0, result["l1"], math.inf)
-
-
-def next_bound(epsilon, kept, logit, gradient, settings, gamma):
+def next_bound(epsilon: Tensor, kept: Kept, logit: Tensor, *, gradient: Tensor, delta: float, gamma: float) -> Tensor:
     """(B,) bound on the L1 distance of the next iterate: below the best success, or where the logit's slope leads."""
     best = torch.where(kept.rank == 2, kept.l1, math.inf)
     slope = gradient.abs().amax(dim=(1, 2)).clamp(min=1e-12)
-    linear = kept.last_l1 + (logit - settings.delta).clamp(min=0) / slope
+    linear = kept.last_l1 + (logit - delta).clamp(min=0) / slope
     widened = torch.where(best.isfinite(), torch.minimum(epsilon * (1 + gamma), best), linear)
-    return torch.where(logit <= settings.delta, torch.minimum(epsilon, best) * (1 - gamma), widened)
+    return torch.where(logit <= delta, torch.minimum(epsilon, best) * (1 - gamma), widened)
 
 
-def project_onto_ball(change, limit, radius):
+def project_onto_ball(change: Tensor, limit: Tensor, radius: Tensor) -> Tensor:
     """The nearest point of {0 <= d <= limit, sum of d <= radius} to each flow's `change`.
 
     Where the box alone lets the sum pass the radius, all changes are lowered by the same amount, found exactly:

@@ -5,19 +5,25 @@ ARS found so is an upper bound of the true one: a better attack can only lower i
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-from rnnids.attacks.gradient import attack_flows, carlini_wagner
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.gradient import CarliniWagner, attack_flows
 from rnnids.cli import log
+from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.checkpoints import load_checkpoint, save_checkpoint
 from rnnids.detectors.inference import last_of_flow, packet_logits
+from rnnids.detectors.protocol import Detector
+from rnnids.settings import check, setting
 
 HALF_FOUND, MAX_ROUNDS = "half_found", "max_rounds"
 
 
-def half_found(distances, unsuccessful):
+def half_found(distances: np.ndarray, unsuccessful: np.ndarray) -> bool:
     """The stop rule of Sec. IV for one attack type.
 
     True when at least ceil(N/2) flows are fooled and the nearest iterate that is not adversarial
@@ -29,7 +35,24 @@ def half_found(distances, unsuccessful):
         unsuccessful: (N,) distance of the last iterate of the flows without success, else infinite.
     """
     needed = math.ceil(len(distances) / 2)
-    return np.isfinite(distances).sum() >= needed and unsuccessful.min() >= np.sort(distances)[needed - 1]
+    return bool(np.isfinite(distances).sum() >= needed and unsuccessful.min() >= np.sort(distances)[needed - 1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RisingKappa:
+    """How kappa rises, round after round."""
+
+    kappa_start: float = setting(0.5, "kappa of the first round", above=0)
+    kappa_step: float = setting(2.0, "added to kappa each round; the authors: 0.5", above=0)
+    max_rounds: int = setting(5, "rounds before giving up; the paper: for example 100", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def kappas(self) -> list[float]:
+        """One a round."""
+        return [self.kappa_start + self.kappa_step * step for step in range(self.max_rounds)]
 
 
 @dataclass
@@ -45,15 +68,15 @@ class Search:
 
     attack: np.ndarray
     distances: np.ndarray
-    rounds: dict = field(default_factory=dict)
-    kappa: dict = field(default_factory=dict)
-    stopped: dict = field(default_factory=dict)
+    rounds: dict[int, int] = field(default_factory=dict)
+    kappa: dict[int, float] = field(default_factory=dict)
+    stopped: dict[int, str] = field(default_factory=dict)
 
-    def open_types(self):
+    def open_types(self) -> list[int]:
         """Attack types whose search goes on."""
         return [attack for attack in np.unique(self.attack).tolist() if attack not in self.stopped]
 
-    def conclude(self, attack, unsuccessful, round_number, max_rounds):
+    def conclude(self, attack: int, unsuccessful: np.ndarray, *, round_number: int, max_rounds: int) -> None:
         """Decide after a round whether the search for one attack type ends."""
         self.rounds[attack] = round_number
         if half_found(self.distances[self.attack == attack], unsuccessful):
@@ -62,12 +85,22 @@ class Search:
             self.stopped[attack] = MAX_ROUNDS
 
 
-def search(model, data, rows, attack_settings, kappas, batch_packets, checkpoint=None, run=""):
+def search(
+    detector: Detector,
+    flows: FlowData,
+    attack: CarliniWagner,
+    *,
+    kappas: Sequence[float],
+    threat_model: ThreatModel,
+    batch_packets: int,
+    checkpoint: str | Path | None = None,
+    run: str = "",
+) -> Search:
     """Find the distances behind the ARS of every attack type by raising kappa.
 
     Args:
-        rows: (N,) flows of `data` to attack.
-        attack_settings: attacks.Settings. kappas: rising, one a round.
+        flows: the N flows to attack.
+        attack: CW, whose kappa is replaced. kappas: rising, one a round.
         checkpoint: path, written after each round if given. run: text naming settings and inputs;
             only a checkpoint of the same run is resumed.
 
@@ -79,50 +112,44 @@ def search(model, data, rows, attack_settings, kappas, batch_packets, checkpoint
         groups, (done, *progress) = found
         state = Search(*(groups["flows"][name].numpy() for name in ("attack", "distances")), *map(dict, progress))
     if state is None:
-        state = _unmodified(model, data.take(rows), len(kappas), batch_packets)
+        state = _unmodified(detector, flows, len(kappas), batch_packets=batch_packets)
     for round_number, kappa in enumerate(kappas[done:], start=done + 1):
         if not state.open_types():
             break
-        _search_round(state, model, data, rows, kappa, round_number, len(kappas), attack_settings, batch_packets)
+        chosen = np.flatnonzero(np.isin(state.attack, state.open_types()) & (state.distances > 0))
+        label = f"round {round_number}, kappa {kappa:g}"
+        result = attack_flows(
+            detector,
+            flows.take(chosen),
+            replace(attack, kappa=kappa).run,
+            threat_model=threat_model,
+            batch_packets=batch_packets,
+            label=label,
+        )
+        nearest = np.where(result.success, np.minimum(state.distances[chosen], result.l1), state.distances[chosen])
+        state.distances[chosen] = nearest
+        unsuccessful = np.full(len(flows), math.inf)
+        unsuccessful[chosen] = np.where(np.isfinite(nearest), math.inf, result.last_l1)
+        for kind in state.open_types():
+            state.kappa[kind] = kappa
+            own = unsuccessful[state.attack == kind]
+            state.conclude(kind, own, round_number=round_number, max_rounds=len(kappas))
+        fooled = int(result.success.sum())
+        log.info("%s: %d of %d flows fooled, %d types go on", label, fooled, len(chosen), len(state.open_types()))
         if checkpoint:
-            flows = {"attack": state.attack, "distances": state.distances}
+            columns = {"attack": state.attack, "distances": state.distances}
             # Lists of pairs, since JSON would turn the attack types, the dictionaries' keys, into text.
             progress = [list(part.items()) for part in (state.rounds, state.kappa, state.stopped)]
-            save_checkpoint(checkpoint, run, {"flows": flows}, [round_number, *progress])
+            save_checkpoint(checkpoint, run, {"flows": columns}, state=[round_number, *progress])
     return state
 
 
-def _unmodified(model, flows, max_rounds, batch_packets):
+def _unmodified(detector: Detector, flows: FlowData, max_rounds: int, *, batch_packets: int) -> Search:
     """The search after round 0, which only looks at the original flows."""
-    device = next(model.parameters()).device
-    logits = last_of_flow(packet_logits(model, flows, batch_packets, device), flows.packet_count)
+    logits = last_of_flow(packet_logits(detector, flows, batch_packets=batch_packets), flows.packet_count)
     state = Search(flows.flows["attack"].astype(int), np.where(logits <= 0, 0.0, math.inf))
     for attack in state.open_types():
         state.kappa[attack] = 0.0
-        state.conclude(attack, np.where(logits[state.attack == attack] > 0, 0.0, math.inf), 0, max_rounds)
+        unsuccessful = np.where(logits[state.attack == attack] > 0, 0.0, math.inf)
+        state.conclude(attack, unsuccessful, round_number=0, max_rounds=max_rounds)
     return state
-
-
-def _search_round(state, model, data, rows, kappa, round_number, max_rounds, settings, batch_packets):
-    """Attack the detected flows of all open types with one kappa, always from the originals."""
-    chosen = np.flatnonzero(np.isin(state.attack, state.open_types()) & (state.distances > 0))
-    label = f"round {round_number}, kappa {kappa:g}"
-    result = attack_flows(
-        model,
-        data,
-        rows[chosen],
-        lambda *batch: carlini_wagner(*batch, kappa, settings),
-        settings,
-        batch_packets,
-        label,
-    )
-    fooled = result["logit"] <= 0
-    state.distances[chosen] = np.where(
-        fooled, np.minimum(state.distances[chosen], result["l1"]), state.distances[chosen]
-    )
-    unsuccessful = np.full(len(rows), math.inf)
-    unsuccessful[chosen] = np.where(np.isfinite(state.distances[chosen]), math.inf, result["last_l1"])
-    for attack in state.open_types():
-        state.kappa[attack] = kappa
-        state.conclude(attack, unsuccessful[state.attack == attack], round_number, max_rounds)
-    log.info("%s: %d of %d flows fooled, %d types go on", label, fooled.sum(), len(fooled), len(state.open_types()))

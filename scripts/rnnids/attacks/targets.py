@@ -1,9 +1,26 @@
 """Which flows are attacked, and by which of several jobs."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from rnnids.datasets.flow_data import FlowData
+from rnnids.settings import check, setting
 
-def select_flows(data, max_flows, seed):
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which flows are attacked, and how many at once."""
+
+    max_flows: int | None = setting(40, "attack flows of a type, at most; none: all", minimum=1)
+    chunks: int = setting(1, "jobs among which the flows of an attack are divided", minimum=1)
+    batch_packets: int = setting(8192, "padded packets in a batch, at most", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def select_flows(data: FlowData, max_flows: int | None, seed: int) -> np.ndarray:
     """Rows of the attack flows to be attacked, at most `max_flows` of each type (None: all).
 
     The choice depends on the seed and the attack type alone, so every attack sees the same flows.
@@ -17,7 +34,7 @@ def select_flows(data, max_flows, seed):
     return np.concatenate(rows) if rows else np.empty(0, dtype=np.int64)
 
 
-def chunk_of_rows(data, rows, chunks, whole_types=False):
+def chunk_of_rows(data: FlowData, rows: np.ndarray, chunks: int, *, whole_types: bool = False) -> np.ndarray:
     """Divide flows among `chunks` jobs of about equally many packets, each with neighbours of `rows`.
 
     Args:

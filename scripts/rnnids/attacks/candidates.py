@@ -1,0 +1,130 @@
+"""Many changed copies of each flow, and the nearest of them that evade: what every member of the search works with."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnids.attacks.feasible_set import normalise, project, raw_scale
+from rnnids.attacks.gradient import Batch, decision
+from rnnids.datasets.features import MANIPULABLE_FEATURES
+from rnnids.detectors.protocol import Detector
+
+COLUMNS = list(MANIPULABLE_FEATURES)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A batch of B flows to evade a detector with.
+
+    Attributes:
+        detector: that is attacked. batch: the flows.
+        goal: "last", the verdict on the flow, or "all": no packet raises the alarm.
+        thresholds: logits down to which a flow evades, falling: 0 and the margin delta.
+        batch_packets: padded packets evaluated at a time, at most.
+        limit: (B, T, 2) z-scores by which each value may grow.
+    """
+
+    detector: Detector
+    batch: Batch
+    goal: str
+    thresholds: tuple[float, ...]
+    batch_packets: int
+    limit: Tensor
+
+    @property
+    def scale(self) -> Tensor:
+        """(2,) raw units of a z-score."""
+        return raw_scale(self.batch.std)
+
+    def feasible(self, change: Tensor, owner: Tensor) -> Tensor:
+        """Feasible raw values nearest to flows `owner` (n,) with `change` (n, T, 2) in z-scores."""
+        values = self.batch.feasible.original[owner] + change * self.scale
+        return project(values, self.batch.feasible.take(owner))
+
+    def change_of(self, values: Tensor, owner: Tensor) -> Tensor:
+        """(n, T, 2) z-scores by which raw `values` exceed the originals."""
+        return (values - self.batch.feasible.original[owner]) / self.scale
+
+    @torch.no_grad()
+    def evaluate(self, values: Tensor, owner: Tensor) -> Tensor:
+        """(n,) decisive logits of flows `owner` (n,), rising, with raw `values` (n, T, 2) in place of their own."""
+        batch, logits = self.batch, []
+        for piece in self._pieces(owner):
+            own = owner[piece]
+            lengths = batch.lengths[own.cpu().numpy()]
+            steps = int(lengths.max())
+            inputs = batch.inputs[own, :steps]
+            mask = batch.mask[own, :steps]
+            changed = normalise(values[piece, :steps], batch.mean, batch.std)
+            inputs[..., COLUMNS] = torch.where(mask[..., None], changed, 0.0)
+            logits.append(decision(self.detector(inputs, lengths), self.goal, last=batch.last[own], mask=mask))
+        return torch.cat(logits) if logits else batch.inputs.new_empty(0)
+
+    def _pieces(self, owner: Tensor) -> Iterator[slice]:
+        """Slices of at most `batch_packets` padded packets; the flows of a batch come by falling length."""
+        first = 0
+        while first < len(owner):
+            width = int(self.batch.lengths[int(owner[first])])
+            size = max(1, self.batch_packets // width)
+            yield slice(first, first + size)
+            first += size
+
+
+class Nearest:
+    """The nearest evasion of each of B flows, for K thresholds.
+
+    Attributes:
+        values: (K, B, T, 2) raw; the original where there is none. l1, logit: (K, B), infinite where there is none.
+        member: (K, B) number of the member that found it; -1.
+        evaluations: (B,) copies of each flow that a detector has seen.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        batch, thresholds = problem.batch, len(problem.thresholds)
+        original = batch.feasible.original
+        self.problem = problem
+        self.values = original.repeat(thresholds, 1, 1, 1)
+        self.l1, self.logit = (original.new_full((thresholds, len(original)), math.inf) for _ in range(2))
+        self.member = torch.full((thresholds, len(original)), -1, device=original.device)
+        self.evaluations = torch.zeros(len(original), dtype=torch.int64, device=original.device)
+
+    def consider(self, values: Tensor, owner: Tensor, logit: Tensor, *, member: int) -> Tensor:
+        """Keep what is nearer than what was found before.
+
+        Args:
+            values: (n, T, 2) feasible raw values of flows `owner` (n,). logit: (n,) decisive.
+
+        Returns:
+            (n,) L1 distances in z-scores.
+        """
+        l1 = self.problem.change_of(values, owner).sum(dim=(1, 2))
+        self.evaluations.index_add_(0, owner, torch.ones_like(owner))
+        for place, threshold in enumerate(self.problem.thresholds):
+            nearer = torch.nonzero((logit <= threshold) & (l1 < self.l1[place][owner])).squeeze(1)
+            if not len(nearer):
+                continue
+            # The nearest of each flow: written last.
+            order = nearer[torch.argsort(l1[nearer], descending=True, stable=True)]
+            flows = owner[order].cpu().numpy()
+            _, from_end = np.unique(flows[::-1], return_index=True)
+            chosen = order[torch.from_numpy(len(flows) - 1 - from_end).to(order.device)]
+            own = owner[chosen]
+            self.values[place, own], self.l1[place, own] = values[chosen], l1[chosen]
+            self.logit[place, own], self.member[place, own] = logit[chosen].to(self.logit.dtype), member
+        return l1
+
+    def try_changes(self, change: Tensor, owner: Tensor, *, member: int) -> tuple[Tensor, Tensor]:
+        """Project, evaluate and consider `change` (n, T, 2) z-scores of flows `owner`; (raw values, logits)."""
+        values = self.problem.feasible(change, owner)
+        logit = self.problem.evaluate(values, owner)
+        self.consider(values, owner, logit, member=member)
+        return values, logit
+
+    def change(self, place: int = 0) -> Tensor:
+        """(B, T, 2) z-scores of the nearest evasions at a threshold; 0 where there is none."""
+        everything = torch.arange(len(self.l1[place]), device=self.l1.device)
+        return self.problem.change_of(self.values[place], everything)

@@ -1,0 +1,394 @@
+"""A portfolio of attacks for the nearest evasion of each flow, where any single one fails in silence.
+
+A descent from the original flow alone misses half of the evasions that enumeration finds: where the first added byte
+raises the logit it never moves. So descents start from far points too, points are drawn at random, single packets are
+tried value by value, what evaded elsewhere is taken up, and each evasion found is pulled back towards the original. A
+distance found so is an upper bound; where a flow has one free number only, all its values are tried and it is exact.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnids.attacks.candidates import Nearest, Problem
+from rnnids.attacks.exact import enumerate_flows, free_numbers
+from rnnids.attacks.feasible_set import IAT, LENGTH, ThreatModel, packet_values
+from rnnids.attacks.gradient import BATCH_PACKETS, largest_change, make_batch
+from rnnids.attacks.minimum_norm import MinimumNorm
+from rnnids.attacks.random_points import SMALLEST, mutants, nearer_changes, random_changes
+from rnnids.cli import Progress
+from rnnids.datasets.flow_data import FlowData, batches_by_length
+from rnnids.detectors.protocol import Detector, has_gradient
+from rnnids.settings import check, setting
+
+GOALS = ("last", "all")
+MEMBERS = ("enumeration", "known", "descent", "random", "segment", "far_descent", "evolution", "coordinates", "polish")
+NUMBER = {name: number for number, name in enumerate(MEMBERS)}
+SEGMENT = 8  # points at a time on the way from the original to an evasion
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The nearest evasion of each of N flows, for the thresholds 0 and delta.
+
+    Attributes:
+        flows: FlowData that was attacked.
+        original_logit: (N,) decisive logit unmodified.
+        l1, logit: (2, N) distance in z-scores and decisive logit at 0 and at delta; 0 and the original's where that
+            is there already, infinite where nothing was found. member: (2, N) index into ``MEMBERS``; -1 for none.
+        length, iat_ns: two (P,) each, the packets of the nearest evasions; the originals where there is none.
+        free: (N,) numbers that the attacker can change. exact: (N,) bool, whether all their values were tried.
+        evaluations, gradients: (N,) times that the detector saw a copy of the flow, and that it was derived.
+    """
+
+    flows: FlowData
+    original_logit: np.ndarray
+    l1: np.ndarray
+    logit: np.ndarray
+    member: np.ndarray
+    length: list[np.ndarray]
+    iat_ns: list[np.ndarray]
+    free: np.ndarray
+    exact: np.ndarray
+    evaluations: np.ndarray
+    gradients: np.ndarray
+
+    @property
+    def success(self) -> np.ndarray:
+        """(N,) bool: benign by now (logit <= 0)."""
+        return np.isfinite(self.l1[0])
+
+    def adversarial(self, place: int = 0) -> FlowData:
+        """The nearest evasions at a threshold as flows."""
+        packets = {"length": self.length[place], "iat_ns": self.iat_ns[place]}
+        return replace(self.flows, packets=self.flows.packets | packets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustSearch:
+    """The nearest evasion of each flow by all members together.
+
+    >>> RobustSearch().goal
+    'last'
+    """
+
+    delta: float = setting(-0.2, "logit of the second threshold, the margin; the first is 0", below=0)
+    goal: str = setting(
+        "last", "what the attacker wants: the verdict at the last packet, or no alarm at all", choices=GOALS
+    )
+    iterations: int = setting(60, "gradients of the descent from the original", minimum=1)
+    far_iterations: int = setting(40, "gradients of each descent from a far point", minimum=1)
+    draws: int = setting(96, "random points", minimum=8)
+    generations: int = setting(40, "of random changes of the point of least logit, where nothing evades", minimum=0)
+    children: int = setting(16, "points of a generation", minimum=4)
+    values: int = setting(24, "values tried of each single number, at a time", minimum=2)
+    depth: int = setting(2, "numbers changed one after the other by the search over coordinates", minimum=0)
+    polish_rounds: int = setting(8, "rounds in which evasions are pulled back", minimum=0)
+    nearer_rounds: int = setting(3, "rounds of random points nearer than what was found", minimum=0)
+    step: float = setting(5.0, "first step of a descent, z-scores in L2; falls to a hundredth", above=0)
+    gamma: float = setting(
+        0.2, "first relative change of a descent's bound on the distance; falls to a fiftieth", above=0
+    )
+    exact_values: int = setting(100_000, "combinations of values up to which a flow is enumerated", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def __call__(
+        self,
+        detector: Detector,
+        flows: FlowData,
+        *,
+        threat_model: ThreatModel | None = None,
+        known: Sequence[FlowData] = (),
+        seed: int = 0,
+        batch_packets: int = BATCH_PACKETS,
+        label: str = "searching",
+    ) -> SearchResult:
+        """Search for evasions of `flows`.
+
+        Args:
+            threat_model: what the attacker can do; None: the paper's.
+            known: the same flows as other attacks changed them; they count where the threat model allows them.
+            seed: of random points.
+            batch_packets: padded packets per batch, at most.
+            label: of the progress bar.
+        """
+        threat_model = threat_model or ThreatModel()
+        result = _empty(flows)
+        with Progress(label, total=len(flows), unit="flows") as progress:
+            for rows in batches_by_length(flows.packet_count, batch_packets):
+                batch = make_batch(flows, rows, threat_model, device=detector.device)
+                problem = Problem(detector, batch, self.goal, (0.0, self.delta), batch_packets, largest_change(batch))
+                self._search_batch(problem, result, rows, known=known, seed=seed)
+                progress.update(len(rows))
+        return result
+
+    def _search_batch(
+        self, problem: Problem, result: SearchResult, rows: np.ndarray, *, known: Sequence[FlowData], seed: int
+    ) -> None:
+        """Search a batch and enter what was found into `result`."""
+        nearest = Nearest(problem)
+        everything = torch.arange(len(rows), device=problem.limit.device)
+        original = problem.evaluate(problem.batch.feasible.original, everything)
+        for place, threshold in enumerate(problem.thresholds):
+            there = original <= threshold
+            nearest.l1[place, there], nearest.logit[place, there] = 0.0, original[there].to(nearest.logit.dtype)
+        free = free_numbers(problem)
+        exact = enumerate_flows(problem, nearest, self.exact_values, member=NUMBER["enumeration"])
+        exact |= (free == 0) | (nearest.l1[-1] == 0)
+        gradients = torch.zeros_like(free)
+        if len(flows := everything[~exact]):
+            rngs = {flow: np.random.default_rng([seed, int(rows[flow])]) for flow in flows.tolist()}
+            self._take_up(problem, nearest, known, flows)
+            flows = self._draw(problem, nearest, flows, rngs)
+            gradients[flows] = self._descend(problem, nearest, flows)
+            lowest = self._evolve(problem, nearest, flows, rngs)
+            gradients[flows] += self._descend_from_far(problem, nearest, flows, lowest)
+            segment(problem, nearest, flows, place=0)
+            coordinates(problem, nearest, flows, values=self.values, depth=self.depth)
+            polish(problem, nearest, flows, self.polish_rounds, place=0)
+            for _ in range(self.nearer_rounds):
+                self._draw_nearer(problem, nearest, flows, rngs)
+                polish(problem, nearest, flows, self.polish_rounds, place=0)
+            gradients[flows] += self._reach_margin(problem, nearest, flows)
+        _enter(result, rows, problem, nearest, original=original, free=free, exact=exact, gradients=gradients)
+
+    def _take_up(self, problem: Problem, nearest: Nearest, known: Sequence[FlowData], flows: Tensor) -> None:
+        """Consider what other attacks made of the flows, where it is feasible here."""
+        rows = problem.batch.rows[flows.cpu().numpy()]
+        for other in known:
+            values = raw_values(problem, other, rows)
+            # Not projected: what is not feasible under this threat model is another attacker's.
+            allowed = problem.batch.feasible.take(flows).contains(values)
+            if allowed.any():
+                own = flows[allowed]
+                logit = problem.evaluate(values[allowed], own)
+                nearest.consider(values[allowed], own, logit, member=NUMBER["known"])
+
+    def _descend(self, problem: Problem, nearest: Nearest, flows: Tensor) -> int:
+        """The minimum-norm descent from the original; gradients a flow."""
+        if not has_gradient(problem.detector):
+            return 0
+        return self._follow(self._descent(0.0, self.iterations), problem, nearest, flows, start=None, member="descent")
+
+    def _descend_from_far(self, problem: Problem, nearest: Nearest, flows: Tensor, lowest: Sequence[Tensor]) -> int:
+        """Descents from the best evasion or, where there is none, from the points of least logit; gradients a flow."""
+        if not has_gradient(problem.detector):
+            return 0
+        taken, attack = 0, self._descent(0.0, self.far_iterations)
+        for point in lowest:
+            found = torch.isfinite(nearest.l1[0][flows])[:, None, None]
+            start = torch.where(found, nearest.values[0][flows], point[flows])
+            taken += self._follow(attack, problem, nearest, flows, start=start, member="far_descent")
+        return taken
+
+    def _reach_margin(self, problem: Problem, nearest: Nearest, flows: Tensor) -> int:
+        """From the best evasion on to the margin, and back towards the original; gradients a flow."""
+        taken = 0
+        found = flows[nearest.l1[0][flows].isfinite()]
+        if len(found) and has_gradient(problem.detector):
+            attack = self._descent(problem.thresholds[1], self.far_iterations)
+            start = nearest.values[0][found]
+            taken = self._follow(attack, problem, nearest, found, start=start, member="far_descent")
+        segment(problem, nearest, flows, place=1)
+        polish(problem, nearest, flows, self.polish_rounds, place=1)
+        return taken
+
+    def _descent(self, threshold: float, iterations: int) -> MinimumNorm:
+        return MinimumNorm(delta=threshold, iterations=iterations, step=self.step, gamma=self.gamma)
+
+    def _follow(
+        self,
+        attack: MinimumNorm,
+        problem: Problem,
+        nearest: Nearest,
+        flows: Tensor,
+        *,
+        start: Tensor | None,
+        member: str,
+    ) -> int:
+        """Run a descent on some flows of the batch and consider all its iterates; gradients a flow."""
+
+        def consider(values: Tensor, logit: Tensor) -> None:
+            nearest.consider(values, flows, logit, member=NUMBER[member])
+
+        attack.run(problem.detector, problem.batch.take(flows), start=start, goal=problem.goal, observe=consider)
+        return attack.iterations
+
+    def _draw(self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]) -> Tensor:
+        """Random points and the corners of the box; the flows that any of them had an effect on."""
+        limits = problem.limit.cpu().numpy()
+        drawn = [random_changes(limits[flow], self.draws, rngs[flow]) for flow in flows.tolist()]
+        change = torch.from_numpy(np.concatenate(drawn)).to(flows.device)
+        _, logit = nearest.try_changes(change, flows.repeat_interleave(self.draws), member=NUMBER["random"])
+        logit = logit.reshape(len(flows), self.draws)
+        # A detector that is not shown what changes says the same of all.
+        return flows[logit.amin(dim=1) < logit.amax(dim=1)]
+
+    def _evolve(
+        self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]
+    ) -> list[Tensor]:
+        """Where nothing evades yet: random changes of the point of least logit, of which the best goes on.
+
+        Twice, since padding alone often does what padding with delays does not: with all numbers, and with lengths.
+
+        Returns:
+            two (B, T, 2): raw values of the points that it ended with.
+        """
+        ends = []
+        for features in ((1, 1), (1, 0)):
+            limits = problem.limit.cpu().numpy() * features
+            points, least = np.zeros_like(limits), np.full(len(limits), math.inf)
+            for _ in range(self.generations):
+                open_flows = flows[~nearest.l1[0][flows].isfinite()]
+                if not len(open_flows):
+                    break
+                numbers = open_flows.cpu().numpy()
+                tried = [mutants(points[flow], limits[flow], self.children, rngs[flow]) for flow in numbers.tolist()]
+                change = torch.from_numpy(np.concatenate(tried)).to(flows.device)
+                owner = open_flows.repeat_interleave(self.children)
+                _, logit = nearest.try_changes(change, owner, member=NUMBER["evolution"])
+                logit = logit.reshape(len(open_flows), self.children).cpu().numpy()
+                best = logit.argmin(axis=1)
+                better = logit.min(axis=1) < least[numbers]
+                least[numbers[better]] = logit.min(axis=1)[better]
+                points[numbers[better]] = np.stack(tried)[better, best[better]]
+            everything = torch.arange(len(limits), device=flows.device)
+            ends.append(problem.feasible(torch.from_numpy(points).to(flows.device), everything))
+        return ends
+
+    def _draw_nearer(
+        self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]
+    ) -> None:
+        """Random points nearer than the nearest evasion: few numbers, most of the distance."""
+        flows = flows[(nearest.l1[0][flows] > SMALLEST) & nearest.l1[0][flows].isfinite()]
+        if not len(flows):
+            return
+        limits, best = problem.limit.cpu().numpy(), nearest.change().cpu().numpy()
+        drawn = [nearer_changes(best[flow], limits[flow], self.draws, rngs[flow]) for flow in flows.tolist()]
+        owner = flows.repeat_interleave(self.draws)
+        nearest.try_changes(torch.from_numpy(np.concatenate(drawn)).to(flows.device), owner, member=NUMBER["random"])
+
+
+def raw_values(problem: Problem, flows: FlowData, rows: np.ndarray) -> Tensor:
+    """(n, T, 2) raw values of rows of a FlowData, padded as the problem's batch."""
+    count = flows.packet_count[rows]
+    values = np.zeros((len(rows), problem.limit.shape[1], 2))
+    mask = np.arange(values.shape[1]) < count[:, None]
+    packet_rows = flows.packet_rows(rows)
+    values[mask, LENGTH], values[mask, IAT] = flows.packets["length"][packet_rows], flows.packets["iat_ns"][packet_rows]
+    return torch.from_numpy(values).to(problem.limit.device)
+
+
+def segment(problem: Problem, nearest: Nearest, flows: Tensor, *, place: int) -> None:
+    """Pull evasions straight towards the original: points on the way, then between the last that evades and the next."""
+    chosen = flows[(nearest.l1[place][flows] > SMALLEST) & nearest.l1[place][flows].isfinite()]
+    if not len(chosen):
+        return
+    change = nearest.change(place)[chosen]
+    low, high = change.new_zeros(len(chosen)), change.new_ones(len(chosen))
+    for _ in range(3):
+        shares = low[:, None] + (high - low)[:, None] * torch.arange(1, SEGMENT, device=low.device) / SEGMENT
+        owner = chosen.repeat_interleave(SEGMENT - 1)
+        moved = (change[:, None] * shares[..., None, None]).flatten(0, 1)
+        _, logit = nearest.try_changes(moved, owner, member=NUMBER["segment"])
+        evades = logit.unflatten(0, shares.shape) <= problem.thresholds[place]
+        first = torch.where(evades.any(dim=1), evades.long().argmax(dim=1), SEGMENT - 1)
+        width = (high - low) / SEGMENT
+        low, high = low + first * width, low + (first + 1) * width
+
+
+def coordinates(problem: Problem, nearest: Nearest, flows: Tensor, *, values: int, depth: int) -> None:
+    """Try each number alone, at many values nearer than what was found; then a second one beside the best first.
+
+    Args:
+        values: of a number at a time. depth: numbers changed at most.
+    """
+    base = torch.zeros_like(problem.limit)
+    for _ in range(depth):
+        spent = base.sum(dim=(1, 2))
+        radius = nearest.l1[0] - spent
+        owner, step, column = _movable(problem.limit - base, flows[radius[flows] > SMALLEST])
+        if not len(owner):
+            return
+        room = torch.minimum((problem.limit - base)[owner, step, column], radius[owner])
+        # From a grid unit up to the room, by equal ratios: near points matter most.
+        unit = (problem.batch.feasible.grid / problem.scale)[column]
+        ratio = (room / unit).clamp(min=1.0)
+        powers = torch.linspace(0, 1, values, device=room.device, dtype=room.dtype)
+        tried = unit[:, None] * ratio[:, None] ** powers
+        index = owner.repeat_interleave(values)
+        change = base[index]
+        place = torch.arange(len(index), device=index.device)
+        change[place, step.repeat_interleave(values), column.repeat_interleave(values)] += tried.flatten()
+        _, logit = nearest.try_changes(change, index, member=NUMBER["coordinates"])
+        base = base.clone()
+        # The point from which a second number leads on: where the logit is least.
+        order = torch.argsort(logit, descending=True, stable=True)
+        base[index[order]] = change[order]
+
+
+def _movable(limit: Tensor, flows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(flow, step, column) of each number that can change, of some flows."""
+    found = torch.nonzero(limit[flows] > SMALLEST)
+    return flows[found[:, 0]], found[:, 1], found[:, 2]
+
+
+SHARES = (0.0, 0.5, 0.8, 0.95)  # of a change, to which polishing lowers it
+
+
+def polish(problem: Problem, nearest: Nearest, flows: Tensor, rounds: int, *, place: int) -> None:
+    """Lower or drop single changes of the evasions found while they evade, the best of all in each round."""
+    active = flows[(nearest.l1[place][flows] > SMALLEST) & nearest.l1[place][flows].isfinite()]
+    for _ in range(rounds):
+        if not len(active):
+            return
+        change = nearest.change(place)
+        owner, step, column = _movable(change, active)
+        before = nearest.l1[place].clone()
+        index = owner.repeat_interleave(len(SHARES))
+        moved = change[index]
+        shares = torch.tensor(SHARES, dtype=moved.dtype, device=moved.device).repeat(len(owner))
+        rows = torch.arange(len(index), device=index.device)
+        at = rows, step.repeat_interleave(len(SHARES)), column.repeat_interleave(len(SHARES))
+        moved[at] = moved[at] * shares
+        nearest.try_changes(moved, index, member=NUMBER["polish"])
+        active = active[nearest.l1[place][active] < before[active] * (1 - 1e-3)]
+
+
+def _empty(flows: FlowData) -> SearchResult:
+    """A result in which nothing is found yet."""
+    count, packets = len(flows), flows.packets
+    return SearchResult(
+        flows=flows,
+        original_logit=np.full(count, math.nan),
+        l1=np.full((2, count), math.inf),
+        logit=np.full((2, count), math.inf),
+        member=np.full((2, count), -1),
+        length=[packets["length"].copy() for _ in range(2)],
+        iat_ns=[packets["iat_ns"].copy() for _ in range(2)],
+        free=np.zeros(count, dtype=np.int64),
+        exact=np.zeros(count, dtype=bool),
+        evaluations=np.zeros(count, dtype=np.int64),
+        gradients=np.zeros(count, dtype=np.int64),
+    )
+
+
+def _enter(result: SearchResult, rows: np.ndarray, problem: Problem, nearest: Nearest, **columns: Tensor) -> None:
+    """Enter what was found of a batch."""
+    packet_rows = result.flows.packet_rows(rows)
+    for place in range(2):
+        result.l1[place, rows] = nearest.l1[place].cpu().numpy()
+        result.logit[place, rows] = nearest.logit[place].cpu().numpy()
+        result.member[place, rows] = nearest.member[place].cpu().numpy()
+        length, iat = packet_values(nearest.values[place], problem.batch.lengths)
+        result.length[place][packet_rows], result.iat_ns[place][packet_rows] = length, iat
+    result.original_logit[rows] = columns["original"].cpu().numpy()
+    result.evaluations[rows] = nearest.evaluations.cpu().numpy()
+    for name in ("free", "exact", "gradients"):
+        getattr(result, name)[rows] = columns[name].cpu().numpy()
