@@ -164,6 +164,11 @@ def test_a_missing_capture_of_five_a_cut_one_and_bad_labels_are_all_named(check,
     assert not (tmp_path / "check.csv").exists()
 
 
+def test_what_nobody_expects_may_be_said_so(check, tmp_path):
+    check("--expected-files", "none", "--expected-smallest", "none", "--expected-bytes", "--expected-truncated")
+    assert len(pd.read_csv(tmp_path / "check.csv")) == 6
+
+
 def test_fewer_captures_than_expected_are_a_fault(check, tmp_path):
     with pytest.raises(InputError, match="4 captures, expected 5; get the others"):
         check("--expected-files", 5, captures=[tmp_path / f"{day}.pcap" for day in ("mon", "tue", "thu", "fri")])

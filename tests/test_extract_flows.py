@@ -17,6 +17,7 @@ import pytest
 import zstandard
 from captures import START, enhanced, ethernet, interface, ipv4, pcap, pcapng, random_traffic, section, udp
 
+import extract_flows as script
 from rnnids.errors import InputError
 from rnnids.flows.extract import extract_flows
 
@@ -38,8 +39,7 @@ NOT_PACKETS = {  # blocks that tshark lists as frames although they are no packe
 
 def command(pcap_path, output, *more):
     """The command line of an extraction."""
-    script = ROOT / "scripts" / "extract_flows.py"
-    return [sys.executable, script, "--pcap", pcap_path, "--output", output, *more]
+    return [sys.executable, ROOT / "scripts" / "extract_flows.py", "--pcap", pcap_path, "--output", output, *more]
 
 
 def run(*arguments):
@@ -81,6 +81,29 @@ def test_a_good_capture(tmp_path):
         "repair": "False",
     }
     assert list(made_by["inputs"]) == ["monday.pcap.gz"]
+
+
+def test_a_call_without_settings_writes_what_the_script_writes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("monday.pcap").write_bytes(pcap(list(random_traffic(np.random.default_rng(1), 300))))
+    extract_flows("monday.pcap", Path("call.h5"))
+    words = ["--member", "none", "--name", "none", "--no-repair", "--reorder-window", "1"]
+    script.main(["--pcap", "monday.pcap", "--output", "script.h5", *words])
+    assert Path("call.h5").read_bytes() == Path("script.h5").read_bytes()
+    assert summary("call.h5")[0] == 300
+
+
+def test_settings_of_a_call_are_those_of_the_paper_unless_given(tmp_path):
+    (tmp_path / "twice.pcap").write_bytes(pcap([(START, FRAME), (START + 1000, FRAME), (START + 9 * 10**9, FRAME)]))
+    extract_flows(tmp_path / "twice.pcap", tmp_path / "flows.h5")
+    with h5py.File(tmp_path / "flows.h5") as file:
+        assert (file.attrs["capture"], file.attrs["idle_timeout"], file.attrs["active_timeout"]) == ("twice", 300, 1800)
+        assert file["flows/packet_count"][()].tolist() == [3]
+    extract_flows(tmp_path / "twice.pcap", tmp_path / "flows.h5", name="monday", idle_timeout=5, repair=True)
+    assert summary(tmp_path / "flows.h5")[2] == {"duplicate": 1}
+    with h5py.File(tmp_path / "flows.h5") as file:
+        assert file.attrs["capture"] == "monday"
+        assert file["flows/packet_count"][()].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Containers: the same packets in every format, and every kind of damage."""
 
+import functools
 import gzip
 import struct
 
@@ -35,9 +36,14 @@ def read_bytes(tmp_path, content):
     return read(path)
 
 
-@pytest.fixture(scope="module")
+@functools.cache
+def made_once():
+    return tuple(random_traffic(np.random.default_rng(0), 6000))
+
+
+@pytest.fixture
 def traffic():
-    return list(random_traffic(np.random.default_rng(0), 6000))
+    return list(made_once())
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -1,6 +1,7 @@
 """Captures inside zip archives: the same flows as from the file itself, and words for every fault."""
 
 import contextlib
+import functools
 import gzip
 import struct
 import subprocess
@@ -32,9 +33,14 @@ def read(path, member):
     return found, capture.warnings
 
 
-@pytest.fixture(scope="module")
+@functools.cache
+def made_once():
+    return tuple(random_traffic(np.random.default_rng(5), 4000))
+
+
+@pytest.fixture
 def traffic():
-    return list(random_traffic(np.random.default_rng(5), 4000))
+    return list(made_once())
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
