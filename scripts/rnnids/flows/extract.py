@@ -48,13 +48,9 @@ class Extraction:
 
     idle_timeout: float = setting(300.0, "seconds without a packet that end a flow", above=0, maximum=LONGEST)
     active_timeout: float = setting(1800.0, "seconds after which a flow is ended in any case", above=0, maximum=LONGEST)
-    drop_outgoing: bool = setting(
-        False, "Linux cooked captures of a router hold packets twice: keep those that come in"
-    )
+    drop_outgoing: bool = setting(False, "of Linux cooked captures, which can hold packets twice: keep what comes in")
     repair: bool = setting(False, "drop duplicates and put late packets in order, within these windows:")
-    duplicate_window: float = setting(
-        0.01, "seconds between equal packets, of which one is kept", above=0, maximum=LONGEST
-    )
+    duplicate_window: float = setting(0.01, "seconds between equal packets, to keep one", above=0, maximum=LONGEST)
     reorder_window: float = setting(1.0, "seconds by which a packet can be late", above=0, maximum=LONGEST)
 
     def __post_init__(self) -> None:
@@ -288,12 +284,7 @@ def extract(
 
 
 def _report(
-    capture: Capture,
-    counts: tuple[int, int],
-    reasons: Mapping[str, int],
-    *,
-    misordered: int,
-    warnings: Sequence[str],
+    capture: Capture, counts: tuple[int, int], reasons: Mapping[str, int], *, misordered: int, warnings: Sequence[str]
 ) -> None:
     packets, flows = counts
     read = f"{capture.packets_read:,} packets read"

@@ -183,16 +183,13 @@ def add_packets(
     """Assign ``packets[first:]`` to flows until done, or until there is no room left.
 
     Args:
-        packets: (n,) ``packets.PACKET``.
-        table: (2**k,) ``FLOW``.
-        idle, active: time-outs in nanoseconds.
-        rows: (R,) ``ROW``, filled from ``counters.rows``.
-        ended: (E,) ``FLOW``, filled from ``counters.ended``.
-        counters: one ``COUNTERS`` record, updated.
+        packets: (n,) ``packets.PACKET``. table: (2**k,) ``FLOW``.
+        idle, active: time-outs in nanoseconds. counters: one ``COUNTERS`` record, updated.
+        rows, ended: (R,) ``ROW`` and (E,) ``FLOW``, filled from ``counters.rows`` and ``counters.ended``.
 
     Returns:
-        Number of packets done, those before `first` included. If that is less than n: flush `rows`
-        and `ended`, and rebuild the table if more than 3/4 of it are used.
+        Number of packets done, those before `first` included. If that is less than n: flush `rows` and
+        `ended`, and rebuild the table if more than 3/4 of it are used.
     """
     packets, table, rows, ended = borrowed(packets), borrowed(table), borrowed(rows), borrowed(ended)
     for i in range(first, len(packets)):
