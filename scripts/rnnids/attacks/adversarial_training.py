@@ -136,12 +136,11 @@ def fit(
     else:
         curve, scores = [], score(detector, test, schedule, epoch=0, seed=seed)
     for epoch in range(len(curve), schedule.settings.epochs):
-        curve.append(
-            _epoch(detector, optimiser, data, adversarial=adversarial, schedule=schedule, epoch=epoch, seed=seed)
-        )
+        done = _epoch(detector, optimiser, data, adversarial=adversarial, schedule=schedule, epoch=epoch, seed=seed)
+        curve.append(done)
         if (epoch + 1) % schedule.settings.score_every == 0:
             scores += score(detector, test, schedule, epoch=epoch + 1, seed=seed)
-        changed = {name: adversarial.flows.packets[name] for name in ("length", "iat_ns")}
+        changed = {name: torch.from_numpy(adversarial.flows.packets[name]) for name in ("length", "iat_ns")}
         groups = {"model": detector.state_dict(), "adam": optimiser_tensors(optimiser), "adversarial": changed}
         save_checkpoint(checkpoint, run, groups, state=[curve, scores, adversarial.visited])
     return curve, scores, adversarial

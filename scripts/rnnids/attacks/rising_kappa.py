@@ -110,7 +110,8 @@ def search(
     done, state = 0, None
     if checkpoint and (found := load_checkpoint(checkpoint, run)):
         groups, (done, *progress) = found
-        state = Search(*(groups["flows"][name].numpy() for name in ("attack", "distances")), *map(dict, progress))
+        attacks, distances = (groups["flows"][name].numpy() for name in ("attack", "distances"))
+        state = Search(attacks, distances, *map(dict, progress))
     if state is None:
         state = _unmodified(detector, flows, len(kappas), batch_packets=batch_packets)
     for round_number, kappa in enumerate(kappas[done:], start=done + 1):

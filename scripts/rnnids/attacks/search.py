@@ -253,10 +253,10 @@ class RobustSearch:
                 change = torch.from_numpy(np.concatenate(tried)).to(flows.device)
                 owner = open_flows.repeat_interleave(self.children)
                 _, logit = nearest.try_changes(change, owner, member=NUMBER["evolution"])
-                logit = logit.reshape(len(open_flows), self.children).cpu().numpy()
-                best = logit.argmin(axis=1)
-                better = logit.min(axis=1) < least[numbers]
-                least[numbers[better]] = logit.min(axis=1)[better]
+                scores = logit.reshape(len(open_flows), self.children).cpu().numpy()
+                best = scores.argmin(axis=1)
+                better = scores.min(axis=1) < least[numbers]
+                least[numbers[better]] = scores.min(axis=1)[better]
                 points[numbers[better]] = np.stack(tried)[better, best[better]]
             everything = torch.arange(len(limits), device=flows.device)
             ends.append(problem.feasible(torch.from_numpy(points).to(flows.device), everything))
@@ -286,7 +286,7 @@ def raw_values(problem: Problem, flows: FlowData, rows: np.ndarray) -> Tensor:
 
 
 def segment(problem: Problem, nearest: Nearest, flows: Tensor, *, place: int) -> None:
-    """Pull evasions straight towards the original: points on the way, then between the last that evades and the next."""
+    """Pull evasions straight towards the original: points on the way, then before the first of them that evades."""
     chosen = flows[(nearest.l1[place][flows] > SMALLEST) & nearest.l1[place][flows].isfinite()]
     if not len(chosen):
         return

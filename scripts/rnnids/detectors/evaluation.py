@@ -42,10 +42,12 @@ def evaluate(detector: Detector, flows: FlowData, *, batch_packets: int = BATCH_
     """
     logits = packet_logits(detector, flows, batch_packets=batch_packets)
     of_flows = last_of_flow(logits, flows.packet_count)
-    levels = (np.repeat(flows.is_attack, flows.packet_count), logits), (flows.is_attack, of_flows)
-    packet, flow = (
-        Scores(*(float(value) for value in metrics_of(confusion_cells(*level).sum(axis=0)).values()))
-        for level in levels
-    )
+    of_packets = np.repeat(flows.is_attack, flows.packet_count)
+    packet, flow = _scores(of_packets, logits), _scores(flows.is_attack, of_flows)
     recall = {row["attack"]: row["recall"] for row in recall_rows(flows, of_flows)}
     return DetectionScores(packet, flow, recall, logits)
+
+
+def _scores(is_attack: np.ndarray, logits: np.ndarray) -> Scores:
+    counts = confusion_cells(is_attack, logits).sum(axis=0)
+    return Scores(**{name: float(value) for name, value in metrics_of(counts).items()})
