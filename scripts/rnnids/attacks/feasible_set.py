@@ -6,6 +6,7 @@ and stays one flow: whole bytes, length at most max(original, MTU), interarrival
 capture's clock and below `idle_timeout`, total duration below `active_timeout`.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,10 @@ from torch import Tensor
 from rnnids.datasets import encoding
 from rnnids.datasets.features import FORWARD, INTERARRIVAL_TIME, NANOSECONDS_PER_MILLISECOND, PACKET_LENGTH
 from rnnids.datasets.flow_data import FlowData, is_packet
+from rnnids.errors import InputError
 from rnnids.settings import check, setting
 
+PADDING = ("any", "payload")
 LENGTH, IAT = 0, 1  # columns of raw values
 UNITS = (1, NANOSECONDS_PER_MILLISECOND)  # raw values (bytes, ns) to units of features.py (bytes, ms)
 BISECTIONS = 60  # halvings of at most 1800 s: far below a nanosecond
@@ -29,33 +32,40 @@ class FeasibleSet:
     Attributes:
         original: (B, T, 2), also the lower bound.
         upper: (B, T, 2), equal to `original` where nothing may change.
-        slack: (B,) ns by which a flow's duration may grow.
+        room: (B, 2) bytes and ns by which a flow may grow in all; may be infinite.
         grid: (2,) steps: one byte, one tick of the capture's clock.
     """
 
     original: Tensor
     upper: Tensor
-    slack: Tensor
+    room: Tensor
     grid: Tensor
 
     def take(self, flows: Tensor) -> "FeasibleSet":
         """That of some flows, by their numbers."""
-        return FeasibleSet(self.original[flows], self.upper[flows], self.slack[flows], self.grid)
+        return FeasibleSet(self.original[flows], self.upper[flows], self.room[flows], self.grid)
 
     def contains(self, values: Tensor) -> Tensor:
         """(B,) bool: flows whose raw `values` (B, T, 2) can be sent."""
         inside = ((values >= self.original) & (values <= self.upper)).all(dim=2).all(dim=1)
-        return inside & ((values - self.original)[..., IAT].sum(dim=1) <= self.slack)
+        return inside & ((values - self.original).sum(dim=1) <= self.room).all(dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThreatModel:
-    """What an attacker can do to the packets that she sends (Sec. III)."""
+    """What an attacker can do to the packets that she sends (Sec. III); the default is the paper's attacker."""
 
     mtu: int = setting(1500, "bytes of an IP packet up to which padding can make it grow", minimum=68, maximum=65535)
+    padding: str = setting("any", "packets that can be padded: any, or those that carry payload", choices=PADDING)
+    bytes_per_packet: int | None = setting(None, "bytes added to a packet, at most; none: up to the MTU", minimum=0)
+    bytes_per_flow: int | None = setting(None, "bytes added to a flow, at most; none: no limit", minimum=0)
+    delay_per_packet: float | None = setting(None, "seconds added before a packet, at most; none: no limit", minimum=0)
+    delay_per_flow: float | None = setting(None, "seconds added to a flow, at most; none: no limit", minimum=0)
 
     def __post_init__(self) -> None:
         check(self)
+        if 0 in (self.bytes_per_packet, self.bytes_per_flow) and 0 in (self.delay_per_packet, self.delay_per_flow):
+            raise InputError("threat model: it may add neither bytes nor delay, so nothing can be attacked; allow one")
 
 
 def feasible_set(
@@ -74,9 +84,35 @@ def feasible_set(
     limit = np.array([threat_model.mtu, 1e9 * data.idle_timeout - tick])
     upper = np.where(movable[..., None], np.maximum(original, limit), original)
     upper[:, 0, IAT] = original[:, 0, IAT]
-    slack = np.maximum(0, 1e9 * data.active_timeout - tick - data.flows["duration_ns"][rows])
-    tensors = (original, upper, slack, np.array([1.0, tick]))
+    caps = np.array([_limit(threat_model.bytes_per_packet), 1e9 * _limit(threat_model.delay_per_packet)])
+    upper = np.minimum(upper, original + caps)
+    if threat_model.padding == "payload":
+        empty = np.ones(packet.shape, dtype=bool)
+        empty[packet] = payload_lengths(data)[packet_rows] == 0
+        upper[..., LENGTH] = np.where(empty, original[..., LENGTH], upper[..., LENGTH])
+    room = np.full((len(rows), 2), _limit(threat_model.bytes_per_flow))
+    left = np.maximum(0, 1e9 * data.active_timeout - tick - data.flows["duration_ns"][rows])
+    room[:, IAT] = np.minimum(left, 1e9 * _limit(threat_model.delay_per_flow))
+    tensors = (original, upper, room, np.array([1.0, tick]))
     return FeasibleSet(*(torch.from_numpy(np.ascontiguousarray(value)).to(device) for value in tensors))
+
+
+def _limit(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+def payload_lengths(data: FlowData) -> np.ndarray:
+    """(P,) bytes of transport payload of each packet.
+
+    Raises:
+        InputError: the data set comes from flow files that do not have them.
+    """
+    if "payload_length" not in data.packets:
+        raise InputError(
+            "threat model: padding of payload alone needs the payload length of each packet, and this data set was"
+            " made by an earlier version without it; extract the flows again"
+        )
+    return data.packets["payload_length"]
 
 
 def sent_by_attacker(data: FlowData, rows: np.ndarray) -> np.ndarray:
@@ -94,19 +130,20 @@ def project(values: Tensor, feasible: FeasibleSet) -> Tensor:
 
     Returns:
         (B, T, 2). Nearest in both features up to the grid's rounding: each coordinate is clipped,
-        and where a flow would outlast `active_timeout`, all its growing interarrival times are
-        lowered by the same amount (the projection onto a box cut by a half-space).
+        and where a flow would outlast `active_timeout`, or a limit of the threat model, all its growing interarrival
+        times, or lengths, are lowered by the same amount (the projection onto a box cut by a half-space).
     """
     low, high, grid = feasible.original, feasible.upper, feasible.grid
     values = torch.minimum(torch.maximum(values, low), high)
     # Rounding counts from the original, which lies on the grid itself, and upper limits may not.
     growth = torch.round((values - low) / grid) * grid
     growth = torch.where(low + growth > high, growth - grid, growth)
-    too_long = growth[..., IAT].sum(dim=1) > feasible.slack
-    if too_long.any():
-        growth[too_long, :, IAT] = shorten(
-            (values - low)[too_long, :, IAT], (high - low)[too_long, :, IAT], feasible.slack[too_long], tick=grid[IAT]
-        )
+    too_much = growth.sum(dim=1) > feasible.room
+    for column in (LENGTH, IAT):
+        flows = too_much[:, column]
+        if flows.any():
+            wanted, most = (values - low)[flows, :, column], (high - low)[flows, :, column]
+            growth[flows, :, column] = shorten(wanted, most, feasible.room[flows, column], tick=grid[column])
     return low + growth
 
 
@@ -114,7 +151,7 @@ def shorten(growth: Tensor, cap: Tensor, total: Tensor, *, tick: Tensor) -> Tens
     """Nearest point of {0 <= g <= cap, sum g <= total} to each row of `growth`, rounded down to ticks.
 
     Args:
-        growth, cap: (B, T) ns. total: (B,) ns.
+        growth, cap: (B, T) ns or bytes. total: (B,), of the same unit. tick: of the grid.
     """
     low, high = torch.zeros_like(total), growth.amax(dim=1)
     for _ in range(BISECTIONS):

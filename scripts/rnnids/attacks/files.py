@@ -5,6 +5,12 @@ data set, `attack` (index into the attribute `attacks`), `original_logit`, `logi
 `l1`, `linf` (z-scores), `last_l1` (of the last iterate), `iteration` (of the one kept),
 `already_benign`, `success` (logit <= 0), `success_delta` (logit <= delta), `offset`,
 `packet_count`; `/packets/length` (bytes) and `/packets/iat_ns`. PGD and FGSM add `epsilon`.
+
+The nearest evasions of a search lie in a file of the same layout, with these columns more: `member` (index into the
+attribute `members`; -1: none), `free` (numbers that can change), `exact` (all their values were tried), `early_alarm`
+(an earlier packet of the evasion raises the alarm), `category`, `evaluations`, `gradients`; and `l1_margin`,
+`logit_margin`, `member_margin` with `/packets/length_margin`, `/packets/iat_ns_margin` for the nearest whose logit is
+at most `delta`. A distance is infinite where nothing was found; the flow is the original then.
 """
 
 import argparse
@@ -18,14 +24,17 @@ import pandas as pd
 
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import AttackResult
+from rnnids.attacks.search import MEMBERS, RobustSearch, SearchResult
 from rnnids.attacks.targets import Selection, chunk_of_rows, select_flows
 from rnnids.cli import log, positive
 from rnnids.datasets.flow_data import TEST, FlowData, load_dataset
 from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device
 from rnnids.errors import InputError
+from rnnids.flows.ranges import ragged_arange
 from rnnids.settings import add_options
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, read_hdf5
 
+ATTRIBUTES = ("method", "delta", "kappa", "goal", "threat_model")
 RESULT_COLUMNS = ("l1", "linf", "last_l1", "logit", "iteration", "original_logit")
 
 
@@ -93,13 +102,68 @@ def write_attack(
     log.info("%d flows, %.1f %% classified as benign", len(flows), 100 * fooled)
 
 
+def write_search(
+    path: str | Path,
+    result: SearchResult,
+    *,
+    made_by: str,
+    search: RobustSearch,
+    threat_model: str,
+    early_alarm: np.ndarray,
+) -> None:
+    """Write what a search found.
+
+    Args:
+        made_by: of :func:`storage.provenance`. threat_model: its name.
+        early_alarm: (N,) bool.
+    """
+    flows = result.flows
+    columns = {name: flows.flows[name] for name in ("attack", "category", "packet_count")}
+    columns |= {name: getattr(result, name) for name in ("original_logit", "free", "exact", "evaluations", "gradients")}
+    columns |= {"row": flows.row, "offset": flows.start, "early_alarm": early_alarm}
+    columns |= {"already_benign": result.original_logit <= 0, "success": result.success}
+    columns["success_delta"] = np.isfinite(result.l1[1])
+    for place, suffix in enumerate(("", "_margin")):
+        columns |= {f"{name}{suffix}": getattr(result, name)[place] for name in ("l1", "logit", "member")}
+    with create_hdf5(path, made_by) as file:
+        file.attrs["attacks"], file.attrs["categories"] = json.dumps(flows.attacks), json.dumps(flows.categories)
+        file.attrs["members"], file.attrs["method"] = json.dumps(MEMBERS), "search"
+        file.attrs["delta"], file.attrs["goal"], file.attrs["threat_model"] = search.delta, search.goal, threat_model
+        for name, column in columns.items():
+            file.create_dataset(f"flows/{name}", data=column, **COLUMN_OPTIONS)
+        for place, suffix in enumerate(("", "_margin")):
+            for name, column in (("length", result.length[place]), ("iat_ns", result.iat_ns[place])):
+                file.create_dataset(f"packets/{name}{suffix}", data=column, **COLUMN_OPTIONS)
+
+
 def read_attack(path: str | Path) -> pd.DataFrame:
     """The flows of an attack file as a data frame, one row an attacked flow."""
     with read_hdf5(path) as file:
         frame = pd.DataFrame({name: column[:] for name, column in file["flows"].items()})
-        frame.attrs = {name: file.attrs[name] for name in ("method", "delta", "kappa") if name in file.attrs}
-        frame.attrs["attacks"] = json.loads(file.attrs["attacks"])
+        frame.attrs = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
+        for name in ("attacks", "categories", "members"):
+            if name in file.attrs:
+                frame.attrs[name] = json.loads(file.attrs[name])
     return frame
+
+
+def read_versions(path: str | Path, flows: FlowData) -> FlowData:
+    """The very `flows` as an attack file has them.
+
+    Raises:
+        InputError: the file lacks some of them.
+    """
+    frame = read_attack(path)
+    order = np.argsort(frame.row.to_numpy())
+    found = np.searchsorted(frame.row.to_numpy()[order], flows.row).clip(max=len(frame) - 1)
+    places = order[found] if len(frame) else found
+    own = frame.iloc[places]
+    if not np.array_equal(own.row, flows.row) or not np.array_equal(own.packet_count, flows.packet_count):
+        raise InputError(f"{path}: attacks other flows; make both with the same data set and selection")
+    packet_rows = ragged_arange(own.offset.to_numpy(), own.packet_count.to_numpy())
+    with read_hdf5(path) as file:
+        packets = {name: file["packets"][name][:][packet_rows] for name in ("length", "iat_ns")}
+    return replace(flows, packets=flows.packets | packets)
 
 
 def read_adversarial_flows(path: str | Path, data: FlowData) -> tuple[FlowData, FlowData, np.ndarray]:

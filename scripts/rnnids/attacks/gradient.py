@@ -213,7 +213,7 @@ class FastGradientSign:
 def bound_of(batch: Batch, epsilon: float, of_flows: Tensor | None) -> Tensor:
     """(B, 1, 1) bound of each flow: its own, or `epsilon`."""
     if of_flows is None:
-        return batch.feasible.slack.new_full((len(batch.last), 1, 1), epsilon)
+        return batch.feasible.original.new_full((len(batch.last), 1, 1), epsilon)
     return of_flows[:, None, None]
 
 
@@ -320,7 +320,7 @@ class Kept:
         flows = len(batch.last)
         self.values = batch.feasible.original.clone()
         self.rank = torch.full((flows,), -1, device=batch.last.device)
-        self.l1, self.linf = (batch.feasible.slack.new_full((flows,), math.inf) for _ in range(2))
+        self.l1, self.linf = (batch.feasible.original.new_full((flows,), math.inf) for _ in range(2))
         self.logit = batch.inputs.new_full((flows,), math.inf)
         self.iteration = torch.zeros_like(batch.last)
         self.last_l1 = self.l1
