@@ -100,3 +100,12 @@ def test_an_option_left_out_is_named():
     ended = subprocess.run([sys.executable, SCRIPTS / "build_dataset.py"], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "--max-packets" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_help_names_the_defaults_of_what_need_not_be_given():
+    parser = cli.parser("What it does.")
+    parser.add_argument("--input", required=True, help="what is read")
+    parser.add_argument("--name", help="what it is called")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    words = " ".join(parser.format_help().split())
+    assert "what is read --name NAME what it is called (default: none) --seed SEED of the draws (default: 0)" in words

@@ -22,7 +22,14 @@ PLAIN_INTERVAL = 10.0  # seconds between progress lines in a log file
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs of a script's docstring in its ``--help``."""
+    """Keeps the paragraphs of a script's docstring in its ``--help``, and names defaults where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.required:
+            return action.help
+        if action.default is None or action.default == () or action.default == []:
+            return f"{action.help} (default: {NONE})"
+        return super()._get_help_string(action)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
