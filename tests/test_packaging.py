@@ -67,9 +67,9 @@ def test_the_version_stands_in_one_place(wheel):
 def test_what_pip_installs_can_be_used_anywhere(wheel, tmp_path):
     target = tmp_path / "installed"
     run(*PIP, "install", "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)
-    code = "import rnnids; print(rnnids.__file__, rnnids.CarliniWagner(kappa=2).kappa, rnnids.load_dataset.__module__)"
+    code = "import rnnids; print(rnnids.__file__, rnnids.load_dataset.__module__)"
     words = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(target)).split()
-    assert words == [str(target / "rnnids/__init__.py"), "2", "rnnids.datasets.flow_data"]
+    assert words == [str(target / "rnnids/__init__.py"), "rnnids.datasets.flow_data"]
 
 
 def test_pip_installs_the_folder_itself(source, tmp_path):

@@ -24,5 +24,5 @@ print(f"DoS Hulk, logit {attacked.original_logit[0]:.2f}, of {flow.packet_count[
 print(f"attacked: logit {attacked.logit[0]:.2f}, L1 distance {attacked.l1[0]:.2f}, success: {attacked.success[0]}")
 
 dependence = rnnids.partial_dependence(detector, flow, feature="packet_length", grid_size=5)
-for size, probability in zip(dependence.grid, dependence.prediction, strict=True):
+for size, probability in zip(dependence.value, dependence.prediction, strict=True):
     print(f"every packet {size:.0f} bytes: attack probability {probability:.2f}")

@@ -145,7 +145,7 @@ def train_epoch(
                 suppressed = torch.from_numpy(rng.random((len(rows), NUM_FEATURES)) < 1 / NUM_FEATURES).to(device)
             mine, weight = group.share(len(rows))
             chosen = None if suppressed is None else suppressed[mine]
-            loss = weight * summed_loss(network, batch, settings.precision, chosen)
+            loss = weight * summed_loss(network, batch, settings.precision, suppressed=chosen)
             count = int(data.packet_count[rows].sum())
             optimiser.zero_grad()
             # The processes' gradients are averaged; their sum over the batch's packets is meant.
@@ -187,7 +187,7 @@ def load_batch(data: FlowData, rows: np.ndarray, device: torch.device) -> Batch:
     return Batch(rows, inputs, count, mask, of_packets)
 
 
-def summed_loss(model: nn.Module, batch: Batch, precision: str, suppressed: Tensor | None = None) -> Tensor:
+def summed_loss(model: nn.Module, batch: Batch, precision: str, *, suppressed: Tensor | None = None) -> Tensor:
     """Binary cross-entropy summed over the packets of a Batch, each with its flow's label."""
     device = batch.inputs.device
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
