@@ -145,9 +145,8 @@ class CarliniWagner:
             return change - step * (self.kappa * gradient + 1)
 
         kept = Kept(batch, self.delta, self.keep)
-        return descend(
-            detector, batch, kept, hinge(self.delta, self.objective), update, iterations=self.passes, start=start
-        )
+        loss = hinge(self.delta, self.objective)
+        return descend(detector, batch, kept, loss=loss, update=update, iterations=self.passes, start=start)
 
     def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
         """Attack `flows`; options as of :func:`attack_flows`."""
@@ -177,7 +176,8 @@ class ProjectedGradientDescent:
             return torch.minimum(change - step * gradient.sign(), reach)
 
         kept = Kept(batch, self.delta, "best")
-        return descend(detector, batch, kept, negative_loss(self.objective), update, iterations=self.iterations)
+        loss = negative_loss(self.objective)
+        return descend(detector, batch, kept, loss=loss, update=update, iterations=self.iterations)
 
     def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
         """Attack `flows`; options as of :func:`attack_flows`."""
@@ -203,7 +203,7 @@ class FastGradientSign:
             return change - step * gradient.sign()
 
         kept = Kept(batch, self.delta, "best")
-        return descend(detector, batch, kept, negative_loss(self.objective), update, iterations=1)
+        return descend(detector, batch, kept, loss=negative_loss(self.objective), update=update, iterations=1)
 
     def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
         """Attack `flows`; options as of :func:`attack_flows`."""
@@ -343,9 +343,9 @@ def descend(
     detector: Detector,
     batch: Batch,
     kept: Kept,
+    *,
     loss: Loss,
     update: Update,
-    *,
     iterations: int,
     start: Tensor | None = None,
 ) -> Kept:

@@ -29,7 +29,7 @@ def random_changes(limit: np.ndarray, draws: int, rng: np.random.Generator) -> n
     return share * limit
 
 
-def mutants(point: np.ndarray, limit: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def mutants(point: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
     """(count, T, 2) variants of a `point` (T, 2) within `limit`: some numbers drawn anew; a quarter all anew."""
     fresh = random_changes(limit, count, rng)
     movable = max(1, int((limit > 0).sum()))
@@ -40,7 +40,7 @@ def mutants(point: np.ndarray, limit: np.ndarray, count: int, rng: np.random.Gen
     return np.where(replaced, np.where(np.arange(count)[:, None, None] % 4 == 0, fresh, value), point)
 
 
-def nearer_changes(best: np.ndarray, limit: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def nearer_changes(best: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
     """(count, T, 2) points of smaller L1 norm than `best` (T, 2).
 
     In turn: on a few of the numbers that `best` changes, on a few of all, and of any kind, drawn in to the distance.

@@ -107,13 +107,8 @@ def search(
     Returns:
         Search. Round 0 is the unmodified flows (kappa 0), as in Sec. IV.
     """
-    done, state = 0, None
-    if checkpoint and (found := load_checkpoint(checkpoint, run)):
-        groups, (done, *progress) = found
-        attacks, distances = (groups["flows"][name].numpy() for name in ("attack", "distances"))
-        state = Search(attacks, distances, *map(dict, progress))
-    if state is None:
-        state = _unmodified(detector, flows, len(kappas), batch_packets=batch_packets)
+    found = _load(checkpoint, run) if checkpoint else None
+    done, state = found or (0, _unmodified(detector, flows, len(kappas), batch_packets=batch_packets))
     for round_number, kappa in enumerate(kappas[done:], start=done + 1):
         if not state.open_types():
             break
@@ -138,11 +133,24 @@ def search(
         fooled = int(result.success.sum())
         log.info("%s: %d of %d flows fooled, %d types go on", label, fooled, len(chosen), len(state.open_types()))
         if checkpoint:
-            columns = {"attack": state.attack, "distances": state.distances}
-            # Lists of pairs, since JSON would turn the attack types, the dictionaries' keys, into text.
-            progress = [list(part.items()) for part in (state.rounds, state.kappa, state.stopped)]
-            save_checkpoint(checkpoint, run, {"flows": columns}, state=[round_number, *progress])
+            _save(checkpoint, run, state, done=round_number)
     return state
+
+
+def _load(checkpoint: str | Path, run: str) -> tuple[int, Search] | None:
+    """(rounds done, the search after them), if there is a checkpoint of this run."""
+    if not (found := load_checkpoint(checkpoint, run)):
+        return None
+    groups, (done, *progress) = found
+    attacks, distances = (groups["flows"][name].numpy() for name in ("attack", "distances"))
+    return done, Search(attacks, distances, *map(dict, progress))
+
+
+def _save(checkpoint: str | Path, run: str, state: Search, *, done: int) -> None:
+    columns = {"attack": state.attack, "distances": state.distances}
+    # Lists of pairs, since JSON would turn the attack types, the dictionaries' keys, into text.
+    progress = [list(part.items()) for part in (state.rounds, state.kappa, state.stopped)]
+    save_checkpoint(checkpoint, run, {"flows": columns}, state=[done, *progress])
 
 
 def _unmodified(detector: Detector, flows: FlowData, max_rounds: int, *, batch_packets: int) -> Search:

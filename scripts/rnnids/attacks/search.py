@@ -151,10 +151,10 @@ class RobustSearch:
             gradients[flows] += self._descend_from_far(problem, nearest, flows, lowest)
             segment(problem, nearest, flows, place=0)
             coordinates(problem, nearest, flows, values=self.values, depth=self.depth)
-            polish(problem, nearest, flows, self.polish_rounds, place=0)
+            polish(problem, nearest, flows, rounds=self.polish_rounds, place=0)
             for _ in range(self.nearer_rounds):
                 self._draw_nearer(problem, nearest, flows, rngs)
-                polish(problem, nearest, flows, self.polish_rounds, place=0)
+                polish(problem, nearest, flows, rounds=self.polish_rounds, place=0)
             gradients[flows] += self._reach_margin(problem, nearest, flows)
         _enter(result, rows, problem, nearest, original=original, free=free, exact=exact, gradients=gradients)
 
@@ -196,7 +196,7 @@ class RobustSearch:
             start = nearest.values[0][found]
             taken = self._follow(attack, problem, nearest, found, start=start, member="far_descent")
         segment(problem, nearest, flows, place=1)
-        polish(problem, nearest, flows, self.polish_rounds, place=1)
+        polish(problem, nearest, flows, rounds=self.polish_rounds, place=1)
         return taken
 
     def _descent(self, threshold: float, iterations: int) -> MinimumNorm:
@@ -223,7 +223,7 @@ class RobustSearch:
     def _draw(self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]) -> Tensor:
         """Random points and the corners of the box; the flows that any of them had an effect on."""
         limits = problem.limit.cpu().numpy()
-        drawn = [random_changes(limits[flow], self.draws, rngs[flow]) for flow in flows.tolist()]
+        drawn = [random_changes(limits[flow], self.draws, rng=rngs[flow]) for flow in flows.tolist()]
         change = torch.from_numpy(np.concatenate(drawn)).to(flows.device)
         _, logit = nearest.try_changes(change, flows.repeat_interleave(self.draws), member=NUMBER["random"])
         logit = logit.reshape(len(flows), self.draws)
@@ -249,7 +249,9 @@ class RobustSearch:
                 if not len(open_flows):
                     break
                 numbers = open_flows.cpu().numpy()
-                tried = [mutants(points[flow], limits[flow], self.children, rngs[flow]) for flow in numbers.tolist()]
+                tried = [
+                    mutants(points[flow], limits[flow], self.children, rng=rngs[flow]) for flow in numbers.tolist()
+                ]
                 change = torch.from_numpy(np.concatenate(tried)).to(flows.device)
                 owner = open_flows.repeat_interleave(self.children)
                 _, logit = nearest.try_changes(change, owner, member=NUMBER["evolution"])
@@ -270,7 +272,7 @@ class RobustSearch:
         if not len(flows):
             return
         limits, best = problem.limit.cpu().numpy(), nearest.change().cpu().numpy()
-        drawn = [nearer_changes(best[flow], limits[flow], self.draws, rngs[flow]) for flow in flows.tolist()]
+        drawn = [nearer_changes(best[flow], limits[flow], self.draws, rng=rngs[flow]) for flow in flows.tolist()]
         owner = flows.repeat_interleave(self.draws)
         nearest.try_changes(torch.from_numpy(np.concatenate(drawn)).to(flows.device), owner, member=NUMBER["random"])
 
@@ -342,7 +344,7 @@ def _movable(limit: Tensor, flows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 SHARES = (0.0, 0.5, 0.8, 0.95)  # of a change, to which polishing lowers it
 
 
-def polish(problem: Problem, nearest: Nearest, flows: Tensor, rounds: int, *, place: int) -> None:
+def polish(problem: Problem, nearest: Nearest, flows: Tensor, *, rounds: int, place: int) -> None:
     """Lower or drop single changes of the evasions found while they evade, the best of all in each round."""
     active = flows[(nearest.l1[place][flows] > SMALLEST) & nearest.l1[place][flows].isfinite()]
     for _ in range(rounds):

@@ -57,6 +57,13 @@ def hold_out(data: FlowData, fraction: float, seed: int) -> tuple[FlowData, Flow
     return data.take(np.sort(chosen[held_out:])), data.take(np.sort(chosen[:held_out]))
 
 
+def check_classes(data: FlowData) -> None:
+    """Raise InputError where the training split holds one class only."""
+    if data.is_attack.all() or not data.is_attack.any():
+        kind = "attack" if data.is_attack.any() else "benign"
+        raise InputError(f"training split: all {len(data)} flows are {kind}; check the label rules and the split")
+
+
 def fit(
     model: LSTMDetector,
     data: FlowData,
@@ -82,11 +89,8 @@ def fit(
     Raises:
         InputError: the training split holds one class only, too few flows are left to fit, or the loss diverges.
     """
-    if data.is_attack.all() or not data.is_attack.any():
-        kind = "attack" if data.is_attack.any() else "benign"
-        raise InputError(f"training split: all {len(data)} flows are {kind}; check the label rules and the split")
+    check_classes(data)
     fitted, validation = hold_out(data, settings.validation_fraction, seed)
-    device = torch.device(device)
     model.to(device)
     optimiser = adam(model, settings.learning_rate)
     run = _digest(model, data, settings, seed=seed)
@@ -105,10 +109,8 @@ def fit(
         if not curve or validation_loss < min(row["validation_loss"] for row in curve):
             best = {name: value.detach().clone() for name, value in model.state_dict().items()}
         curve.append(dict(zip(CURVE, (epoch + 1, loss, validation_loss, accuracy), strict=True)))
-        log.info(
-            "epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f",
-            *(epoch + 1, settings.epochs, loss, validation_loss, accuracy),
-        )
+        numbers = epoch + 1, settings.epochs, loss, validation_loss, accuracy
+        log.info("epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f", *numbers)
         if group.rank == 0:
             groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
             save_checkpoint(checkpoint, run, groups, state=curve)
