@@ -4,6 +4,14 @@ Input: comparison.csv (compare_attacks.py). Whiskers are 95 % intervals. All att
 they are not a mean over the types, since types have different numbers of flows.
 """
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from rnnids import cli
 from rnnids.errors import InputError
 from rnnids.reporting import plotting
@@ -20,14 +28,14 @@ NUMBERS = ("flows", "accuracy", "low", "high")
 BAND, ROW_HEIGHT = "#f4f4f4", 0.3  # inches
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--comparison", required=True, help="detection accuracy per attack type and method (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def read_comparison(path):
+def read_comparison(path: Path | str) -> pd.DataFrame:
     """The table of one model.
 
     Raises:
@@ -39,7 +47,7 @@ def read_comparison(path):
     return comparison
 
 
-def draw_method(panel, method, rows, places):
+def draw_method(panel: Axes, method: str, rows: pd.DataFrame, *, places: Sequence[float]) -> None:
     """Points with whiskers of one method, in percent."""
     accuracy, low, high = (100 * rows[name] for name in ("accuracy", "low", "high"))
     error = {"elinewidth": 0.8, "clip_on": False}
@@ -47,7 +55,7 @@ def draw_method(panel, method, rows, places):
     panel.errorbar(accuracy, places, xerr=interval, linestyle="", **{"markersize": 3.5} | METHODS[method], **error)
 
 
-def draw(comparison):
+def draw(comparison: pd.DataFrame) -> Figure:
     """The figure of a table with one row per attack type and method."""
     attacks = sorted(dict.fromkeys(comparison["attack"]), key=lambda attack: attack != ALL)
     places = {attack: row + 0.4 * (row > 0 and attacks[0] == ALL) for row, attack in enumerate(attacks)}
@@ -59,7 +67,7 @@ def draw(comparison):
     for position, method in enumerate(methods):
         rows = comparison[comparison["method"] == method]
         below = 0.76 * ((position + 0.5) / len(methods) - 0.5)
-        draw_method(panel, method, rows, [places[attack] + below for attack in rows["attack"]])
+        draw_method(panel, method, rows, places=[places[attack] + below for attack in rows["attack"]])
     flows = comparison.groupby("attack")["flows"].max()
     names = [f"{'All attack flows' if name == ALL else name} ({plotting.flagged(flows[name])})" for name in attacks]
     panel.set_yticks(list(places.values()), names)
@@ -71,9 +79,10 @@ def draw(comparison):
     return figure
 
 
-def main():
-    args = arguments()
-    plotting.save(draw(read_comparison(args.comparison)), args)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    figure = draw(read_comparison(args.comparison))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

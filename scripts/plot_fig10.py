@@ -5,8 +5,13 @@ the ARS, or the end of its interval, is infinite: fewer than half of the flows c
 An undefined ARS is left out. All panels have the same axes; types of one category stand together.
 """
 
+import argparse
 import math
+from collections.abc import Sequence
 
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
@@ -26,14 +31,14 @@ ZONE = 0.84  # of a panel's height: where the zone of infinite values begins
 MOST_TICKS = 5
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--scores", required=True, help="ARS per epoch and attack type (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def score_axis(panel, values):
+def score_axis(panel: Axes, values: Sequence[float]) -> float:
     """An axis for the finite `values` below the zone of infinite ones; returns the place of infinity on it."""
     plotting.distance_axis(panel.yaxis, values)
     highest = panel.get_ylim()[1]
@@ -49,7 +54,7 @@ def score_axis(panel, values):
     return infinity
 
 
-def draw_score(panel, rows, infinity):
+def draw_score(panel: Axes, rows: pd.DataFrame, infinity: float) -> None:
     """ARS with its interval over the epochs; what is infinite stands in its zone."""
     rows = rows.dropna(subset="ars").replace(math.inf, infinity)
     if rows.empty:
@@ -61,7 +66,7 @@ def draw_score(panel, rows, infinity):
         panel.plot(rows["epoch"][infinite], rows["ars"][infinite], clip_on=False, **INFINITE)
 
 
-def draw_evading(panel, rows):
+def draw_evading(panel: Axes, rows: pd.DataFrame) -> Axes:
     """Share of flows that are benign under attack, on an axis to the right; above its 100 % is the zone."""
     shares = panel.twinx()
     shares.axhspan(100, 100 / ZONE, color=PALE, alpha=0.6, linewidth=0)
@@ -74,7 +79,7 @@ def draw_evading(panel, rows):
     return shares
 
 
-def draw_type(panel, rows, every, column, columns):
+def draw_type(panel: Axes, rows: pd.DataFrame, every: pd.DataFrame, *, column: int, columns: int) -> None:
     """One attack type; the axes are labelled in the first and the last column."""
     infinity = score_axis(panel, [*every["ars"], *every["low"], *every["high"]])
     shares = draw_evading(panel, rows)
@@ -89,14 +94,14 @@ def draw_type(panel, rows, every, column, columns):
     panel.set_title(f"{plotting.wrapped(rows['attack'].iloc[0])}\nN = {flows}", fontsize=7)
 
 
-def draw(scores):
+def draw(scores: pd.DataFrame) -> Figure:
     """The figure of scores with one row per epoch and attack type."""
     scores = plotting.by_category(scores.sort_values("epoch", kind="stable"))
     types = [rows for _, rows in scores.groupby("attack", sort=False)]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 1.35 * math.ceil(len(types) / COLUMNS))
     panels = plotting.small_multiples(figure, len(types), COLUMNS)
     for place, (rows, panel) in enumerate(zip(types, panels, strict=True)):
-        draw_type(panel, rows, scores, place % COLUMNS, min(COLUMNS, len(types)))
+        draw_type(panel, rows, scores, column=place % COLUMNS, columns=min(COLUMNS, len(types)))
     handles = [Line2D([], [], **style) for style in (SCORE, INFINITE, EVADING)]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.5)
     figure.supylabel("ARS (L1, z-scores)", color=RED)
@@ -106,9 +111,10 @@ def draw(scores):
     return figure
 
 
-def main():
-    args = arguments()
-    plotting.save(draw(read_csv(args.scores, ("attack", "category"), NUMBERS)), args)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    figure = draw(read_csv(args.scores, ("attack", "category"), NUMBERS))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

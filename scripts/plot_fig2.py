@@ -5,8 +5,13 @@ types as grey lines; below one panel for each type, success on the left and dist
 The distance is that of the successful flows; where there is none, it is missing.
 """
 
+import argparse
 import math
+from collections.abc import Sequence
 
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MultipleLocator
 
 from rnnids import cli
@@ -24,14 +29,14 @@ SUCCESS_LABEL, DISTANCE_LABEL = "Success ratio in %", "L1 distance (z-scores,\ns
 COLUMNS = 7
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--summary", required=True, help="success and distance per attack type and kappa (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def set_axes(panel, distances, summary):
+def set_axes(panel: Axes, distances: Axes, summary: pd.DataFrame) -> None:
     """Kappa below, success on the axis of `panel`, distance on that of `distances`; the same in all panels."""
     panel.set(ylim=(0, 100))
     panel.yaxis.set_major_locator(MultipleLocator(25))
@@ -39,14 +44,14 @@ def set_axes(panel, distances, summary):
     plotting.distance_axis(distances.yaxis, summary["mean_l1"])
 
 
-def draw_lines(panel, distances, flows, **line):
+def draw_lines(panel: Axes, distances: Axes, flows: pd.DataFrame, **line: float) -> None:
     """Success in `panel` and distance in `distances`."""
     panel.plot(flows["kappa"], 100 * flows["success_ratio"], clip_on=False, **SUCCESS | line)
     panel.plot(flows["kappa"], 100 * flows["success_ratio_delta"], clip_on=False, **MARGIN | line)
     distances.plot(flows["kappa"], flows["mean_l1"], clip_on=False, **DISTANCE | line)
 
 
-def draw_together(figure, summary):
+def draw_together(figure: FigureBase, summary: pd.DataFrame) -> None:
     """Two panels: all attack flows, and each type in grey."""
     panel, distances = figure.subplots(1, 2)
     for _, flows in summary[summary["attack"] != ALL].groupby("attack", sort=False):
@@ -64,7 +69,7 @@ def draw_together(figure, summary):
         axes.grid(axis="y")
 
 
-def draw_types(figure, summary, attacks):
+def draw_types(figure: FigureBase, summary: pd.DataFrame, attacks: Sequence[str]) -> None:
     """A small panel with two axes for each attack type."""
     panels = plotting.small_multiples(figure, len(attacks), COLUMNS)
     for place, (attack, panel) in enumerate(zip(attacks, panels, strict=True)):
@@ -84,7 +89,7 @@ def draw_types(figure, summary, attacks):
     figure.supylabel(SUCCESS_LABEL, color=BLUE)
 
 
-def draw(summary):
+def draw(summary: pd.DataFrame) -> Figure:
     """The figure of a summary with one row per attack type and kappa."""
     summary = summary.sort_values("kappa", kind="stable")
     attacks = [attack for attack in dict.fromkeys(summary["attack"]) if attack != ALL]
@@ -100,9 +105,10 @@ def draw(summary):
     return figure
 
 
-def main():
-    args = arguments()
-    plotting.save(draw(read_csv(args.summary, ("attack",), NUMBERS)), args)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    figure = draw(read_csv(args.summary, ("attack",), NUMBERS))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,13 @@ arrow to the end of the axis is an infinite ARS: fewer than half of the flows co
 benign; "n/a" is an undefined one. Attack types of one category stand together.
 """
 
+import argparse
 import math
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rnnids import cli
 from rnnids.reporting import plotting
@@ -17,15 +23,15 @@ ARS = ("flows", "ars", "low", "high")
 WHISKER = {"ecolor": BLACK, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--recall", required=True, help="recall per attack type (CSV)")
     parser.add_argument("--ars", required=True, help="ARS per attack type (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def combine(recall, ars):
+def combine(recall: pd.DataFrame, ars: pd.DataFrame) -> pd.DataFrame:
     """One row per attack type of either table, recall and ARS side by side, missing values NaN."""
     keys = ["attack", "category"]
     both = recall[[*keys, *RECALL]].merge(ars[[*keys, *ARS]], "outer", keys, suffixes=("_recall", "_ars"))
@@ -34,13 +40,13 @@ def combine(recall, ars):
     return plotting.by_category(both.sort_values("attack", key=lambda column: column.map(order.index)))
 
 
-def rows_of(types):
+def rows_of(types: pd.DataFrame) -> list[float]:
     """Vertical place of each type, with some air between categories."""
     steps = types["category"] != types["category"].shift()
     return [position + 0.4 * step for position, step in enumerate(steps.cumsum())]
 
 
-def draw_recall(panel, types, places):
+def draw_recall(panel: Axes, types: pd.DataFrame, places: Sequence[float]) -> None:
     """Bars of recall in percent, with the name and the number of flows of each type."""
     recall, low, high = (100 * types[name] for name in ("recall", "low_recall", "high_recall"))
     panel.barh(places, recall, height=0.75, color=BLUE)
@@ -53,16 +59,16 @@ def draw_recall(panel, types, places):
     panel.set_yticks(places, [f"{row.attack}  ({plotting.flagged(row.flows_recall)})" for row in types.itertuples()])
 
 
-def draw_ars(panel, types, places):
+def draw_ars(panel: Axes, types: pd.DataFrame, places: Sequence[float]) -> None:
     """Bars of the ARS, with the number of flows behind each."""
     plotting.distance_axis(panel.xaxis, [*types["ars"], *types["low_ars"], *types["high_ars"]], room=1.3)
     for place, row in zip(places, types.itertuples(), strict=True):
-        draw_score(panel, place, row.ars, row.low_ars, row.high_ars)
+        draw_score(panel, place, row.ars, low=row.low_ars, high=row.high_ars)
     panel.set(xlabel="ARS: L1 distance in z-scores,\nsummed over packets")
     panel.set_yticks(places, [f"({plotting.flagged(flows)})" for flows in types["flows_ars"]])
 
 
-def draw_score(panel, place, ars, low, high):
+def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float) -> None:
     """One ARS with its interval; what is infinite goes to the end of the axis and has an arrow there."""
     if math.isnan(ars):
         panel.text(0, place, " n/a", va="center", fontsize=7)
@@ -82,7 +88,7 @@ def draw_score(panel, place, ars, low, high):
         panel.annotate(INFINITY, (end, place), (5, 0), textcoords="offset points", va="center", color=color, fontsize=9)
 
 
-def draw(types):
+def draw(types: pd.DataFrame) -> Figure:
     """The figure of the table of :func:`combine`."""
     places = rows_of(types)
     figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 0.2 * (places[-1] + 1))
@@ -99,10 +105,11 @@ def draw(types):
     return figure
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     keys = ("attack", "category")
-    plotting.save(draw(combine(read_csv(args.recall, keys, RECALL), read_csv(args.ars, keys, ARS))), args)
+    figure = draw(combine(read_csv(args.recall, keys, RECALL), read_csv(args.ars, keys, ARS)))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,12 @@ prediction of flows, with 95 % intervals; circles for that of packets. Blue metr
 ones sensitivity.
 """
 
+import argparse
+from collections.abc import Sequence
+
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rnnids import cli
 from rnnids.datasets.features import FEATURE_LABELS, FEATURES
@@ -27,14 +32,14 @@ METRICS = {  # name in the table -> title, colour by what the metric asks
 WHISKER = {"ecolor": BLACK, "elinewidth": 0.8, "capsize": 1.2, "capthick": 0.8}
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--importance", required=True, nargs="+", help="metrics of the features (CSV), several files")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def read_importance(paths):
+def read_importance(paths: Sequence[str]) -> pd.DataFrame:
     """The rows of all files together.
 
     Raises:
@@ -52,7 +57,7 @@ def read_importance(paths):
     return importance
 
 
-def shares(importance, metric, level):
+def shares(importance: pd.DataFrame, metric: str, level: str) -> pd.DataFrame:
     """One metric as shares in percent: value, low and high by feature, all 15; of nothing if no value is above 0."""
     chosen = importance[(importance["metric"] == metric) & (importance["level"] == level)]
     table = chosen.set_index("feature")[["value", "low", "high"]].reindex(FEATURES)
@@ -60,7 +65,7 @@ def shares(importance, metric, level):
     return 100 * table.clip(lower=0) / total if total > 0 else table.clip(0, 0)
 
 
-def draw_metric(panel, importance, metric):
+def draw_metric(panel: Axes, importance: pd.DataFrame, metric: str) -> None:
     """Bars of one metric for flows, circles for packets."""
     title, color = METRICS[metric]
     rows = list(range(len(FEATURES)))
@@ -75,7 +80,7 @@ def draw_metric(panel, importance, metric):
     panel.tick_params(axis="y", length=0)
 
 
-def draw(importance):
+def draw(importance: pd.DataFrame) -> Figure:
     """The figure of rows metric, level, feature, value, low, high."""
     metrics = [metric for metric in METRICS if metric in set(importance["metric"])]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, 3.6)
@@ -88,9 +93,10 @@ def draw(importance):
     return figure
 
 
-def main():
-    args = arguments()
-    plotting.save(draw(read_importance(args.importance)), args)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    figure = draw(read_importance(args.importance))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,13 @@ Input: fig5.csv (compare_distributions.py). Shown is the joint density of a feat
 the predictions stacked on each other; the accuracy on attack flows is the area of "attack".
 """
 
+import argparse
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LinearLocator
 
 from rnnids import cli
@@ -15,14 +21,14 @@ from rnnids.storage import read_csv
 NUMBERS = ("x", "p_x", "p_attack_given_x", "accuracy", "mutual_information")
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--distributions", required=True, help="the distributions, one row a value (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def draw_distribution(panel, rows):
+def draw_distribution(panel: Axes, rows: pd.DataFrame) -> None:
     """Joint densities of one distribution, its values being the middles of equal cells."""
     x = rows["x"].to_numpy()
     width = (x[-1] - x[0]) / (len(x) - 1)
@@ -40,7 +46,7 @@ def draw_distribution(panel, rows):
     panel.set_title(f"Accuracy {100 * accuracy:.0f} %\nMutual information {information:.2f} bits", fontsize=7)
 
 
-def draw(distributions):
+def draw(distributions: pd.DataFrame) -> Figure:
     """The figure of a table with one row per distribution and value."""
     names = list(dict.fromkeys(distributions["distribution"]))
     figure = plotting.new_figure(plotting.COLUMN_WIDTH, 2.0)
@@ -53,9 +59,10 @@ def draw(distributions):
     return figure
 
 
-def main():
-    args = arguments()
-    plotting.save(draw(read_csv(args.distributions, ("distribution",), NUMBERS)), args)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    figure = draw(read_csv(args.distributions, ("distribution",), NUMBERS))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

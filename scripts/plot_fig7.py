@@ -6,13 +6,18 @@ axis is the number of flows with at least so many packets. All panels have the s
 types can be compared; steps are logarithmic, as the first packets matter most.
 """
 
+import argparse
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rnnids import cli
-from rnnids.reporting import panels as step_panels
 from rnnids.reporting import plotting
+from rnnids.reporting.panels import label_steps
 from rnnids.reporting.plotting import BLUE, GREY, PALE, SKY
 from rnnids.storage import read_csv
 
@@ -22,20 +27,20 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # ticks
 COLUMNS = 5
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--confidence", required=True, help="quantiles of confidence per attack type and step (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def as_stairs(steps, *columns):
+def as_stairs(steps: pd.Series, *columns: pd.Series) -> list[np.ndarray]:
     """Steps and values such that each value is drawn half a step around its own, one step alone too."""
     edges = np.repeat([*(steps - 0.5), steps.iloc[-1] + 0.5], 2)[1:-1]
     return [edges, *(np.repeat(column, 2) for column in columns)]
 
 
-def draw_confidence(panel, rows):
+def draw_confidence(panel: Axes, rows: pd.DataFrame) -> None:
     """Median and bands of one attack type, in percent."""
     edges, low, lower, median, upper, high = as_stairs(rows["step"], *(100 * rows[name] for name in QUANTILES))
     panel.fill_between(edges, low, high, color=SKY, alpha=0.3, linewidth=0, label="middle 80 % of the flows")
@@ -43,7 +48,7 @@ def draw_confidence(panel, rows):
     panel.plot(edges, median, color=BLUE, clip_on=False, label="median confidence")
 
 
-def draw_flows(panel, rows, most):
+def draw_flows(panel: Axes, rows: pd.DataFrame, most: int) -> Axes:
     """Number of flows on an axis to the right, behind what `panel` shows."""
     counts = panel.twinx()
     edges, flows = as_stairs(rows["step"], rows["flows"])
@@ -59,7 +64,7 @@ def draw_flows(panel, rows, most):
     return counts
 
 
-def set_axes(panel, counts, column, columns):
+def set_axes(panel: Axes, counts: Axes, *, column: int, columns: int) -> None:
     """Labels of the confidence left of each row, of the flows right of it."""
     panel.set(ylim=(0, 100), yticks=range(0, 101, 25))
     panel.axhline(50, color=GREY, linewidth=0.6, linestyle=(0, (4, 3)))
@@ -70,7 +75,7 @@ def set_axes(panel, counts, column, columns):
         counts.tick_params(labelright=False)
 
 
-def draw(table):
+def draw(table: pd.DataFrame) -> Figure:
     """The figure of a table with one row per attack type and step."""
     attacks = list(dict.fromkeys(table["attack"]))
     last = table["step"].max()
@@ -82,19 +87,20 @@ def draw(table):
         draw_confidence(panel, rows)
         plotting.log_axis(panel.xaxis, [tick for tick in STEPS if tick <= last])
         panel.set_xlim(0.5, last + 0.5)
-        set_axes(panel, counts, place % COLUMNS, min(COLUMNS, len(attacks)))
+        set_axes(panel, counts, column=place % COLUMNS, columns=min(COLUMNS, len(attacks)))
         flows = plotting.flagged(int(rows["flows"].max()))
         panel.set_title(f"{plotting.wrapped(attack)}\nN = {flows}", fontsize=7)
     handles = panels[0].get_legend_handles_labels()[0] + counts.get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.5)
     figure.supylabel("Confidence in %")
-    step_panels.label_steps(figure, table.groupby("attack")["flows"].max())
+    label_steps(figure, table.groupby("attack")["flows"].max())
     return figure
 
 
-def main():
-    args = arguments()
-    plotting.save(draw(read_csv(args.confidence, ("attack",), ("step", "flows", *QUANTILES))), args)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    figure = draw(read_csv(args.confidence, ("attack",), ("step", "flows", *QUANTILES)))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

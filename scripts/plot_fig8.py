@@ -6,15 +6,20 @@ is benign, white undecided. The lines are the means of the flows that evaded det
 after the attack; where none evaded, the mean of all flows. Grey: beyond what any flow showed.
 """
 
+import argparse
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import pandas as pd
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from rnnids import cli
-from rnnids.reporting import panels as step_panels
-from rnnids.reporting import plotting
+from rnnids.reporting import panels, plotting
 from rnnids.reporting.panels import INTERARRIVAL, LENGTH
 from rnnids.reporting.plotting import BLACK, PALE
 from rnnids.storage import read_csv
@@ -29,15 +34,15 @@ LINES = {  # the adversarial mean is thinner and above, so that both show where 
 LEGEND_HEIGHT = 0.5  # inches
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--dependence", required=True, help="confidence per attack type, feature, step, value (CSV)")
     parser.add_argument("--means", required=True, help="means per attack type, feature and step (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def cell_edges(values, logarithmic):
+def cell_edges(values: np.ndarray, logarithmic: bool) -> np.ndarray:
     """(W + 1,) borders between W sorted values, halfway, for times halfway on their logarithmic axis."""
     if len(values) == 1:
         return np.array([values[0] - 0.5, values[0] + 0.5])
@@ -47,7 +52,7 @@ def cell_edges(values, logarithmic):
     return np.concatenate([values[:1], between, values[-1:]])
 
 
-def draw_shade(panel, rows, logarithmic):
+def draw_shade(panel: Axes, rows: pd.DataFrame, logarithmic: bool) -> None:
     """Confidence over step and value."""
     cells = rows.pivot(index="value", columns="step", values="confidence")
     steps = np.array([*(cells.columns - 0.5), cells.columns[-1] + 0.5])
@@ -56,25 +61,25 @@ def draw_shade(panel, rows, logarithmic):
     panel.pcolormesh(steps, edges, 100 * cells, cmap=SHADES, norm=SCALE, rasterized=True)
 
 
-def draw_type(pair, dependence, means):
+def draw_type(pair: Mapping[str, Axes], dependence: pd.DataFrame, means: pd.DataFrame) -> None:
     """Both features of one attack type."""
     for name, panel in pair.items():
         shade, lines = dependence[dependence["feature"] == name], means[means["feature"] == name]
         draw_shade(panel, shade, name == INTERARRIVAL)
         for kind, style in LINES.items():
             panel.plot(lines["step"], lines[kind], clip_on=False, **style)
-        axis = step_panels.length_axis if name == LENGTH else step_panels.duration_axis
+        axis = panels.length_axis if name == LENGTH else panels.duration_axis
         axis(panel.yaxis, shade["value"])
-        step_panels.step_axis(panel, shade["step"].max())
+        panels.step_axis(panel, shade["step"].max())
 
 
-def title(attack, means):
+def title(attack: str, means: pd.DataFrame) -> str:
     """The attack type with the number of flows behind the lines."""
     kind = "evaded" if means["adversarial"].notna().any() else "flows, none evaded"
     return f"{attack} ({plotting.flagged(int(means['flows'].max()))} {kind})"
 
 
-def draw_legend(figure):
+def draw_legend(figure: FigureBase) -> None:
     """The lines to the left, the colours of the shade to the right."""
     handles = [Line2D([], [], **style) for style in LINES.values()]
     figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.05, 0.65), ncols=2)
@@ -83,27 +88,28 @@ def draw_legend(figure):
     bar.set_label("Confidence that the flow is an attack, in %", fontsize=7, labelpad=1)
 
 
-def draw(dependence, means):
+def draw(dependence: pd.DataFrame, means: pd.DataFrame) -> Figure:
     """The figure of the two tables."""
     attacks = list(dict.fromkeys(dependence["attack"]))
     shades, lines = (dict(iter(table.groupby("attack"))) for table in (dependence, means))
-    height = step_panels.figure_height(len(attacks))
+    height = panels.figure_height(len(attacks))
     figure = plotting.new_figure(plotting.PAGE_WIDTH, LEGEND_HEIGHT + height)
     above, below = figure.subfigures(2, 1, height_ratios=(LEGEND_HEIGHT, height))
     draw_legend(above)
-    pairs = step_panels.paired_panels(below, [title(attack, lines[attack]) for attack in attacks])
+    pairs = panels.paired_panels(below, [title(attack, lines[attack]) for attack in attacks])
     for attack, pair in zip(attacks, pairs, strict=True):
         draw_type(pair, shades[attack], lines[attack])
-    step_panels.label_steps(below, [lines[attack]["flows"].max() for attack in attacks])
+    panels.label_steps(below, [lines[attack]["flows"].max() for attack in attacks])
     return figure
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     keys = ("attack", "feature")
     dependence = read_csv(args.dependence, keys, ("step", "value", "confidence"))
     means = read_csv(args.means, keys, ("step", "flows", "original", "adversarial"))
-    plotting.save(draw(dependence, means), args)
+    figure = draw(dependence, means)
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,17 @@ hold their middle 50 %. The fewer of the type's flows have a packet of the direc
 they are; steps that fewer than 2 % of the flows reach are left out.
 """
 
+import argparse
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rnnids import cli
-from rnnids.reporting import panels as step_panels
-from rnnids.reporting import plotting
+from rnnids.reporting import panels, plotting
 from rnnids.reporting.panels import INTERARRIVAL, LENGTH
 from rnnids.reporting.plotting import BLUE, RED
 from rnnids.storage import read_csv
@@ -21,21 +26,21 @@ PALEST = 0.25  # opacity
 OFFSETS = {"forward": -0.15, "reverse": 0.15}  # steps, so that bars do not hide each other
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--trajectories", required=True, help="quantiles per attack type, step and direction (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def common_steps(rows):
+def common_steps(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of one attack type and feature at steps that enough of its flows reach, with their `share` of them."""
     total = rows.loc[rows["step"] == 1, "flows"].sum()
     reaching = rows.groupby("step")["flows"].transform("sum")
     return rows.assign(share=rows["flows"] / total)[reaching >= LEAST_SHARE * total]
 
 
-def draw_direction(panel, rows, direction):
+def draw_direction(panel: Axes, rows: pd.DataFrame, direction: str) -> None:
     """Medians and middle halves of one direction."""
     rows = rows[rows["direction"] == direction]
     colors = [to_rgba(COLORS[direction], max(PALEST, min(1.0, share))) for share in rows["share"]]
@@ -44,44 +49,45 @@ def draw_direction(panel, rows, direction):
     panel.scatter(steps, rows["median"], c=colors, s=5, linewidths=0, clip_on=False, zorder=3)
 
 
-def draw_type(pair, table):
+def draw_type(pair: Mapping[str, Axes], table: pd.DataFrame) -> None:
     """Both features of one attack type."""
     for name, panel in pair.items():
         rows = common_steps(table[table["feature"] == name])
         for direction in COLORS:
             draw_direction(panel, rows, direction)
         values = [*rows["q25"], *rows["median"], *rows["q75"]]
-        axis = step_panels.length_axis if name == LENGTH else step_panels.duration_axis
+        axis = panels.length_axis if name == LENGTH else panels.duration_axis
         axis(panel.yaxis, values)
-        step_panels.step_axis(panel, rows["step"].max())
+        panels.step_axis(panel, rows["step"].max())
 
 
-def number_of_flows(rows):
+def number_of_flows(rows: pd.DataFrame) -> int:
     """Flows of one attack type: those with a first packet."""
     return int(rows.loc[(rows["feature"] == INTERARRIVAL) & (rows["step"] == 1), "flows"].sum())
 
 
-def draw(table):
+def draw(table: pd.DataFrame) -> Figure:
     """The figure of a table with one row per attack type, step, direction and feature."""
     types = dict(iter(table.groupby("attack", sort=False)))
     flows = {attack: number_of_flows(rows) for attack, rows in types.items()}
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.3 + step_panels.figure_height(len(types)))
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.3 + panels.figure_height(len(types)))
     titles = [f"{attack}, N = {plotting.flagged(number)}" for attack, number in flows.items()]
-    for pair, rows in zip(step_panels.paired_panels(figure, titles), types.values(), strict=True):
+    for pair, rows in zip(panels.paired_panels(figure, titles), types.values(), strict=True):
         draw_type(pair, rows)
     handles = [
         Line2D([], [], color=color, marker="o", markersize=3, linewidth=1, label=f"{direction}: median, middle 50 %")
         for direction, color in COLORS.items()
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
-    step_panels.label_steps(figure, flows.values())
+    panels.label_steps(figure, flows.values())
     return figure
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     numbers = ("step", "flows", "median", "q25", "q75")
-    plotting.save(draw(read_csv(args.trajectories, ("attack", "direction", "feature"), numbers)), args)
+    figure = draw(read_csv(args.trajectories, ("attack", "direction", "feature"), numbers))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

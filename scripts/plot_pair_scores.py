@@ -5,9 +5,17 @@ the other, so that only the loss of both hurts. Scores in grey rest on drops wit
 hatched ones are 0/0, and infinite ones x/0.
 """
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch, Rectangle
 
 from rnnids import cli
@@ -23,20 +31,20 @@ COLORS = "PuOr_r"
 DARK = "#666666"  # grey that is legible as text
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--pair-scores", required=True, help="scores of all pairs of features (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def colour_scale(scores):
+def colour_scale(scores: pd.DataFrame) -> TwoSlopeNorm:
     """From 0 over 1, where the drops add up, to the highest score that counts."""
     counted = scores["score"][scores["status"] == "ok"]
     return TwoSlopeNorm(1, vmin=0, vmax=max(2, counted.max() if len(counted) else 2))
 
 
-def cell(row, norm):
+def cell(row: Any, norm: TwoSlopeNorm) -> tuple[Any, str | None, str, str]:
     """(face colour, hatch, text, text colour) of one pair."""
     if row.status == "undefined":
         return "white", "/////", "", DARK
@@ -49,7 +57,7 @@ def cell(row, norm):
     return color, None, text, "black" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
 
 
-def draw_cells(panel, scores, norm):
+def draw_cells(panel: Axes, scores: pd.DataFrame, norm: TwoSlopeNorm) -> None:
     """A square for each pair below the diagonal."""
     for row in scores.itertuples():
         first, second = sorted((FEATURES.index(row.feature_1), FEATURES.index(row.feature_2)))
@@ -60,7 +68,7 @@ def draw_cells(panel, scores, norm):
         panel.text(first, second, text, ha="center", va="center", fontsize=6.5, color=color)
 
 
-def draw_legend(figure, panel, norm):
+def draw_legend(figure: FigureBase, panel: Axes, norm: TwoSlopeNorm) -> None:
     """The scale of the colours and the other kinds of cells, in the empty corner."""
     bar = panel.inset_axes([0.5, 0.93, 0.5, 0.03])
     figure.colorbar(ScalarMappable(norm, COLORS), cax=bar, orientation="horizontal")
@@ -75,7 +83,7 @@ def draw_legend(figure, panel, norm):
     panel.legend(handles=handles, loc="upper right", bbox_to_anchor=(1.01, 0.87), handlelength=1.2, handleheight=1.2)
 
 
-def draw(scores):
+def draw(scores: pd.DataFrame) -> Figure:
     """The figure of a table with one row per pair of features."""
     figure = plotting.new_figure(5.2, 4.9)
     panel = figure.subplots()
@@ -90,7 +98,7 @@ def draw(scores):
     return figure
 
 
-def read_scores(path):
+def read_scores(path: Path | str) -> pd.DataFrame:
     """The table of scores.
 
     Raises:
@@ -103,9 +111,10 @@ def read_scores(path):
     return scores
 
 
-def main():
-    args = arguments()
-    plotting.save(draw(read_scores(args.pair_scores)), args)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    figure = draw(read_scores(args.pair_scores))
+    plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,21 @@ data set that is not the paper's own stands beside the numbers of CIC-IDS-2017, 
 the laboratory captures follow; the column `reason` says so. Fractions throughout, not percent.
 """
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
 import pandas as pd
 
 from rnnids import cli
-from rnnids.reporting.tables import html_table
-from rnnids.storage import atomic_path, write_csv
+from rnnids.reporting.tables import PAPER_TITLES, add_output_arguments, html_table, save_page
+from rnnids.storage import write_csv
 
 KEYS = ["quantity", "model", "level", "item"]
-TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}
 OTHER_DATA, NOT_MADE = "another data set", "not made: no such attack type, or model not selected"
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     for table in ("table1", "table2", "table3", "text"):
         parser.add_argument(f"--{table}", required=True, help=f"the paper's numbers, {table} (CSV)")
@@ -25,13 +28,14 @@ def arguments():
     parser.add_argument("--importance", required=True, nargs="+", help="importance of the features (CSV)")
     parser.add_argument("--pair-scores", required=True, help="scores of pairs of features (CSV)")
     parser.add_argument("--comparison", required=True, help="detection under attack (CSV)")
-    parser.add_argument("--dataset", required=True, help="name of the data set")
-    parser.add_argument("--output", required=True, help="output: the comparison (CSV)")
-    parser.add_argument("--html", required=True, help="output: the comparison for people (HTML)")
-    return parser.parse_args()
+    parser.add_argument("--dataset", default="", help="name of the data set; empty: that of the folder of --counts")
+    add_output_arguments(parser)
+    return parser.parse_args(argv)
 
 
-def paper_numbers(table1, table2, table3, text):
+def paper_numbers(
+    table1: pd.DataFrame, table2: pd.DataFrame, table3: pd.DataFrame, *, text: pd.DataFrame
+) -> pd.DataFrame:
     """Every printed number: dataset, place, the columns of ``KEYS`` and `paper`."""
     shares = table1.assign(
         place="Table I", quantity="proportion", model="", level="flow", item=table1["attack_in_rules"]
@@ -46,7 +50,14 @@ def paper_numbers(table1, table2, table3, text):
     return numbers.fillna(dict.fromkeys(KEYS, ""))
 
 
-def our_numbers(counts, metrics, importance, pair_scores, comparison):
+def our_numbers(
+    *,
+    counts: pd.DataFrame,
+    metrics: pd.DataFrame,
+    importance: pd.DataFrame,
+    pair_scores: pd.DataFrame,
+    comparison: pd.DataFrame,
+) -> pd.DataFrame:
     """Our numbers under the same keys: the columns of ``KEYS`` and `ours`."""
     shares = counts.assign(quantity="proportion", model="", level="flow", item=counts["attack"])
     shares["ours"] = shares["flows"] / shares["flows"].sum()
@@ -63,9 +74,9 @@ def our_numbers(counts, metrics, importance, pair_scores, comparison):
     return pd.concat([shares, scores, drops, pairs, success, recall])[[*KEYS, "ours"]]
 
 
-def compare(paper, ours, dataset):
+def compare(paper: pd.DataFrame, ours: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The paper's numbers of `dataset`, or of CIC-IDS-2017, joined with ours."""
-    is_paper = dataset.split("_published")[0] in TITLES
+    is_paper = dataset.split("_published")[0] in PAPER_TITLES
     chosen = paper[paper["dataset"] == (dataset.split("_published")[0] if is_paper else "cic_ids_2017")]
     table = chosen.merge(ours, "left", KEYS, validate="many_to_one").rename(columns={"dataset": "paper_dataset"})
     table["difference"] = table["ours"] - table["paper"]
@@ -75,7 +86,7 @@ def compare(paper, ours, dataset):
     return table
 
 
-def page(table, dataset):
+def page(table: pd.DataFrame, dataset: str) -> str:
     """The comparison as HTML."""
     headings = ("Place", "Quantity", "Model", "Per", "Of", "Paper", "Ours", "Difference", "Reason")
     rows = []
@@ -83,22 +94,29 @@ def page(table, dataset):
         numbers = ["" if pd.isna(value) else f"{value:.4g}" for value in (row.paper, row.ours, row.difference)]
         names = (row.place, row.quantity.replace("_", " "), row.model.replace("_", " "), row.level, row.item)
         rows.append((*names, *numbers, row.reason))
-    source = TITLES[table["paper_dataset"].iloc[0]]
+    source = PAPER_TITLES[table["paper_dataset"].iloc[0]]
     caption = (
         f"Printed numbers for {source} beside those of {dataset}, as fractions. Table I prints bounds below 0.0001."
     )
-    return html_table(headings, rows, "The paper's numbers and ours", caption, (*headings[:5], headings[-1]))
+    text = (*headings[:5], headings[-1])
+    return html_table(headings, rows, "The paper's numbers and ours", caption=caption, text_columns=text)
 
 
-def main():
-    args = arguments()
-    paper = paper_numbers(*(pd.read_csv(getattr(args, name)) for name in ("table1", "table2", "table3", "text")))
-    metrics, importance = (pd.concat(map(pd.read_csv, paths)) for paths in (args.metrics, args.importance))
-    single = (pd.read_csv(path) for path in (args.pair_scores, args.comparison))
-    table = compare(paper, our_numbers(pd.read_csv(args.counts), metrics, importance, *single), args.dataset)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    dataset = args.dataset or Path(args.counts).resolve().parent.name
+    printed = (pd.read_csv(path) for path in (args.table1, args.table2, args.table3))
+    paper = paper_numbers(*printed, text=pd.read_csv(args.text))
+    ours = our_numbers(
+        counts=pd.read_csv(args.counts),
+        metrics=pd.concat(map(pd.read_csv, args.metrics)),
+        importance=pd.concat(map(pd.read_csv, args.importance)),
+        pair_scores=pd.read_csv(args.pair_scores),
+        comparison=pd.read_csv(args.comparison),
+    )
+    table = compare(paper, ours, dataset)
     write_csv(args.output, table)
-    with atomic_path(args.html) as path:
-        path.write_text(page(table, args.dataset), encoding="utf-8")
+    save_page(page(table, dataset), args.output, args.html)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,17 @@ Input: metrics.csv (evaluate.py) of each model and ars.csv (score_robustness.py)
 attacked. The CSV is tidy, one row per model, measure and, for ARS and success ratio, attack type.
 """
 
+import argparse
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from rnnids import cli
+from rnnids.reporting import tables
 from rnnids.reporting.plotting import INFINITY
-from rnnids.reporting.tables import html_table
-from rnnids.storage import atomic_path, read_csv, write_csv
+from rnnids.storage import read_csv, write_csv
 
 MEASURES = {  # metrics in the table: (level, metric) -> heading
     ("packet", "accuracy"): "Packet accuracy in %",
@@ -29,17 +32,16 @@ CAPTION = (
 )
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--metrics", required=True, nargs="+", help="metrics of each model, in the table's order (CSV)")
     parser.add_argument("--ars", required=True, nargs="+", help="ARS per attack type of each attacked model (CSV)")
-    parser.add_argument("--dataset", required=True, help="name of the data set")
-    parser.add_argument("--output", required=True, help="output: the table (CSV)")
-    parser.add_argument("--html", required=True, help="output: the table for people (HTML)")
-    return parser.parse_args()
+    parser.add_argument("--dataset", default="", help="its name; empty: that of the folder above the first model's")
+    tables.add_output_arguments(parser)
+    return parser.parse_args(argv)
 
 
-def defences(metrics, scores):
+def defences(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Tidy rows model, measure, attack, flows, value, low, high, model by model in the order of `metrics`."""
     wanted = [(row.level, row.metric) in MEASURES for row in metrics.itertuples()]
     detection = metrics[wanted].assign(measure=lambda rows: rows["level"] + " " + rows["metric"])
@@ -53,7 +55,7 @@ def defences(metrics, scores):
     return table.sort_values("model", key=lambda column: column.map(order.index), kind="stable")
 
 
-def percent(rows):
+def percent(rows: pd.DataFrame) -> str:
     """A metric with its interval."""
     if rows.empty or math.isnan(rows["value"].iloc[0]):
         return NONE
@@ -61,7 +63,7 @@ def percent(rows):
     return f"{value:.1f}" if math.isnan(low) else f"{value:.1f} ({low:.1f} to {high:.1f})"
 
 
-def score(ars, success):
+def score(ars: pd.Series, success: pd.Series) -> str:
     """An ARS with the share of flows that are benign under attack."""
     if ars.empty or math.isnan(ars.iloc[0]):
         return NONE
@@ -69,41 +71,42 @@ def score(ars, success):
     return f"{shown} ({success.iloc[0]:.0%})".replace("%", " %")
 
 
-def all_types(rows):
+def all_types(rows: pd.DataFrame) -> str:
     """Share of the attack flows of all types that are benign under attack."""
     rows = rows[rows["measure"] == "success ratio"].dropna(subset="value")
     flows = rows["flows"].sum()
     return f"{100 * (rows['value'] * rows['flows']).sum() / flows:.0f} %" if flows else NONE
 
 
-def cells(model, rows, attacks):
+def cells(model: str, rows: pd.DataFrame, attacks: Sequence[str]) -> tuple[str, ...]:
     """The cells of one model."""
     metrics = [percent(rows[rows["measure"] == " ".join(measure)]) for measure in MEASURES]
     value = {key: group["value"] for key, group in rows.groupby(["measure", "attack"])}
     nothing = pd.Series(dtype=float)
-    scores = [score(value.get(("ARS", attack), nothing), value.get(("success ratio", attack))) for attack in attacks]
-    return (model.replace("_", " "), *metrics, all_types(rows), *scores)
+    pairs = [[value.get((measure, attack), nothing) for measure in ("ARS", "success ratio")] for attack in attacks]
+    return (model.replace("_", " "), *metrics, all_types(rows), *(score(*pair) for pair in pairs))
 
 
-def page(table, dataset):
+def page(table: pd.DataFrame, dataset: str) -> str:
     """The table as HTML, a row per model and a column per attack type."""
     attacks = list(dict.fromkeys(table["attack"].dropna()))
     rows = [cells(model, group, attacks) for model, group in table.groupby("model", sort=False)]
     headings = ("Model", *MEASURES.values(), BENIGN, *(f"ARS: {attack}" for attack in attacks))
     caption = CAPTION.format(dataset=dataset, infinity=INFINITY, none=NONE)
-    return html_table(headings, rows, "What each defence costs and buys", caption, headings[:1])
+    title = "What each defence costs and buys"
+    return tables.html_table(headings, rows, title, caption=caption, text_columns=headings[:1])
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    dataset = args.dataset or Path(args.metrics[0]).resolve().parent.parent.name
     numbers = ("value", "low", "high")
     metrics = pd.concat([read_csv(path, ("model", "level", "metric"), numbers) for path in args.metrics])
     numbers = ("flows", "ars", "low", "high", "success_ratio")
     scores = pd.concat([read_csv(path, ("model", "attack"), numbers) for path in args.ars])
     table = defences(metrics, scores)
-    write_csv(args.output, table, dataset=args.dataset)
-    with atomic_path(args.html) as path:
-        path.write_text(page(table, args.dataset), encoding="utf-8")
+    write_csv(args.output, table, dataset=dataset)
+    tables.save_page(page(table, dataset), args.output, args.html)
 
 
 if __name__ == "__main__":

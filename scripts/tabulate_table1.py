@@ -4,27 +4,29 @@ Of the paper's two data sets the one is shown that has the more attack types in 
 set. The paper prints proportions below 0.01 % as "<0.01%": they stand as an upper bound.
 """
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
 import pandas as pd
 
 from rnnids import cli
-from rnnids.reporting.tables import html_table
-from rnnids.storage import atomic_path
+from rnnids.reporting import tables
+from rnnids.storage import write_csv
 
 HEADINGS = ("Attack type", "Category", "Flows", "Proportion", "Paper: attack type", "Paper: proportion", "Note")
-TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--counts", required=True, help="flows of each attack type (CSV)")
     parser.add_argument("--paper", required=True, help="the paper's Table I (CSV)")
-    parser.add_argument("--dataset", required=True, help="name of the data set")
-    parser.add_argument("--output", required=True, help="output: the table (CSV)")
-    parser.add_argument("--html", required=True, help="output: the table for people (HTML)")
-    return parser.parse_args()
+    parser.add_argument("--dataset", default="", help="name of the data set; empty: that of the folder of --counts")
+    tables.add_output_arguments(parser)
+    return parser.parse_args(argv)
 
 
-def table1(counts, paper, dataset):
+def table1(counts: pd.DataFrame, paper: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Counts with their share of all flows in percent and, where there is one, the paper's of the same attack."""
     shared = paper[paper["attack_in_rules"].isin(counts["attack"])]["dataset"]
     paper = paper[paper["dataset"] == (shared.mode().iloc[0] if len(shared) else None)]
@@ -35,7 +37,7 @@ def table1(counts, paper, dataset):
     return ours.join(theirs, on="attack")
 
 
-def percent(value, bound=None):
+def percent(value: float, bound: float | None = None) -> str:
     """A proportion as the paper prints it: two digits, or an upper bound."""
     if pd.notna(bound):
         return f"<{bound:.2f} %"
@@ -44,7 +46,7 @@ def percent(value, bound=None):
     return "<0.01 %" if 0 < value < 0.005 else f"{value:.2f} %"
 
 
-def page(table, dataset):
+def page(table: pd.DataFrame, dataset: str) -> str:
     """The table as HTML."""
     rows = [
         (
@@ -58,22 +60,19 @@ def page(table, dataset):
         )
         for row in table.itertuples()
     ]
-    papers = [TITLES.get(name, name) for name in table["paper_dataset"].dropna().unique()]
+    papers = [tables.PAPER_TITLES.get(name, name) for name in table["paper_dataset"].dropna().unique()]
     beside = f" Beside it the paper's proportions in {papers[0]}, of all its flows." if papers else ""
     caption = f"Flows of each attack type in {dataset} and their share of its {table['flows'].sum():,} flows.{beside}"
-    return html_table(
-        HEADINGS, rows, "Table I: flow occurrence frequency of attack types", caption, (*HEADINGS[:2], *HEADINGS[4::2])
-    )
+    title, text = "Table I: flow occurrence frequency of attack types", (*HEADINGS[:2], *HEADINGS[4::2])
+    return tables.html_table(HEADINGS, rows, title, caption=caption, text_columns=text)
 
 
-def main():
-    args = arguments()
-    counts, paper = pd.read_csv(args.counts), pd.read_csv(args.paper)
-    table = table1(counts, paper, args.dataset)
-    with atomic_path(args.output) as path:
-        table.to_csv(path, index=False)
-    with atomic_path(args.html) as path:
-        path.write_text(page(table, args.dataset), encoding="utf-8")
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    dataset = args.dataset or Path(args.counts).resolve().parent.name
+    table = table1(pd.read_csv(args.counts), pd.read_csv(args.paper), dataset)
+    write_csv(args.output, table)
+    tables.save_page(page(table, dataset), args.output, args.html)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,15 @@ tidy, in percent; the page for people has the 95 % intervals and the paper's num
 data sets.
 """
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
 import pandas as pd
 
 from rnnids import cli
-from rnnids.reporting.tables import html_table
-from rnnids.storage import atomic_path, write_csv
+from rnnids.reporting import tables
+from rnnids.storage import write_csv
 
 METRICS = {
     "accuracy": "Accuracy",
@@ -21,20 +25,18 @@ METRICS = {
     "average_precision": "Average precision",
 }
 LEVELS = ("packet", "flow")
-TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--metrics", required=True, nargs="+", help="metrics of each model (CSV)")
     parser.add_argument("--paper", required=True, help="the paper's Table II (CSV)")
-    parser.add_argument("--dataset", required=True, help="name of the data set")
-    parser.add_argument("--output", required=True, help="output: the table (CSV)")
-    parser.add_argument("--html", required=True, help="output: the table for people (HTML)")
-    return parser.parse_args()
+    parser.add_argument("--dataset", default="", help="its name; empty: that of the folder above the first model's")
+    tables.add_output_arguments(parser)
+    return parser.parse_args(argv)
 
 
-def table2(metrics, paper, dataset):
+def table2(metrics: pd.DataFrame, paper: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Tidy rows in percent: source ("ours" or "paper"), dataset, model, level, metric, value, low, high."""
     ours = metrics.assign(source="ours", dataset=dataset)
     ours[["value", "low", "high"]] *= 100
@@ -43,7 +45,7 @@ def table2(metrics, paper, dataset):
     return pd.concat([ours, theirs]).reindex(columns=columns).round(3)
 
 
-def cell(rows):
+def cell(rows: pd.DataFrame) -> str:
     """A value with its interval, as text."""
     if rows.empty:
         return ""
@@ -51,11 +53,11 @@ def cell(rows):
     return f"{row.value:.1f}" if pd.isna(row.low) else f"{row.value:.1f} ({row.low:.1f} to {row.high:.1f})"
 
 
-def page(table, dataset):
+def page(table: pd.DataFrame, dataset: str) -> str:
     """The table as HTML, a row per model and level: ours, then the paper's."""
     rows = []
     for (source, data, model), group in table.groupby(["source", "dataset", "model"], sort=False):
-        place = f"{data} (ours)" if source == "ours" else f"{TITLES.get(data, data)} (paper)"
+        place = f"{data} (ours)" if source == "ours" else f"{tables.PAPER_TITLES.get(data, data)} (paper)"
         for level in (level for level in LEVELS if (group["level"] == level).any()):
             found = group[group["level"] == level]
             cells = [cell(found[found["metric"] == metric]) for metric in METRICS]
@@ -66,16 +68,17 @@ def page(table, dataset):
         "form of the table, not a difference."
     )
     headings = ("Data set", "Model", "Per", *METRICS.values())
-    return html_table(headings, rows, "Table II: performance per packet and per flow", caption, headings[:3])
+    title = "Table II: performance per packet and per flow"
+    return tables.html_table(headings, rows, title, caption=caption, text_columns=headings[:3])
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    dataset = args.dataset or Path(args.metrics[0]).resolve().parent.parent.name
     metrics = pd.concat([pd.read_csv(path) for path in args.metrics])
-    table = table2(metrics, pd.read_csv(args.paper), args.dataset)
+    table = table2(metrics, pd.read_csv(args.paper), dataset)
     write_csv(args.output, table)
-    with atomic_path(args.html) as path:
-        path.write_text(page(table, args.dataset), encoding="utf-8")
+    tables.save_page(page(table, dataset), args.output, args.html)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,17 @@ are ordered by the drop of flow accuracy. The CSV is tidy, one row per method, l
 the page the two methods stand side by side, as in the paper.
 """
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
 import pandas as pd
 
 from rnnids import cli
 from rnnids.datasets.features import FEATURE_LABELS, FEATURES
 from rnnids.errors import InputError
-from rnnids.reporting.tables import html_table
-from rnnids.storage import atomic_path, read_csv, write_csv
+from rnnids.reporting import tables
+from rnnids.storage import read_csv, write_csv
 
 METHODS = {"input_perturbation": "(a) Input perturbation", "feature_dropout": "(b) Feature dropout"}
 LABELS = dict(zip(FEATURES, FEATURE_LABELS, strict=True))
@@ -24,18 +28,17 @@ CAPTION = (
 )
 
 
-def arguments():
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--input-perturbation", required=True, help="accuracy drops by random values (CSV)")
     parser.add_argument("--feature-dropout", required=True, help="accuracy drops without features (CSV)")
     parser.add_argument("--paper", required=True, help="the paper's Table III (CSV)")
-    parser.add_argument("--dataset", required=True, help="name of the data set")
-    parser.add_argument("--output", required=True, help="output: the table (CSV)")
-    parser.add_argument("--html", required=True, help="output: the table for people (HTML)")
-    return parser.parse_args()
+    parser.add_argument("--dataset", default="", help="its name; empty: of the folder two above --input-perturbation")
+    tables.add_output_arguments(parser)
+    return parser.parse_args(argv)
 
 
-def read_drops(path, method):
+def read_drops(path: Path | str, method: str) -> pd.DataFrame:
     """Accuracy drops of one method; anything else in the file is an :class:`InputError`."""
     drops = read_csv(path, ("metric", "level", "feature"), ("value", "low", "high"))
     if set(drops["metric"]) != {method}:
@@ -43,7 +46,7 @@ def read_drops(path, method):
     return drops
 
 
-def table3(importance, paper, dataset):
+def table3(importance: pd.DataFrame, paper: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Tidy rows dataset, method, level, feature, drop, low, high, paper_drop, ordered by the drop per flow."""
     drops = importance.rename(columns={"metric": "method", "value": "drop"})
     per_flow = drops[drops["level"] == "flow"].set_index(KEYS)["drop"].rename("order")
@@ -54,17 +57,17 @@ def table3(importance, paper, dataset):
     return table[["dataset", "method", "level", "feature", "drop", "low", "high", "paper_drop"]].round(5)
 
 
-def rank(column):
+def rank(column: pd.Series) -> pd.Series:
     """Places of methods and levels: (a) before (b), flow before packet."""
     return column.map({name: place for place, name in enumerate([*METHODS, "flow", "packet"])})
 
 
-def number(value):
+def number(value: float) -> str:
     """A drop with three decimals, as the paper prints it, with a proper minus and no minus 0."""
     return "" if pd.isna(value) else f"{round(value, 3) + 0:.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def column_group(rows):
+def column_group(rows: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """Cells of one method: feature, drop per flow with interval, drop per packet, the paper's."""
     packet = rows[rows["level"] == "packet"].set_index("feature")["drop"]
     return [
@@ -78,24 +81,23 @@ def column_group(rows):
     ]
 
 
-def page(table, dataset):
+def page(table: pd.DataFrame, dataset: str) -> str:
     """The table as HTML."""
     groups = [column_group(table[table["method"] == method]) for method in METHODS]
     headings = [[f"{title}: feature", "Drop per flow", "Drop per packet", "Paper"] for title in METHODS.values()]
     rows = [left + right for left, right in zip(*groups, strict=True)]
-    columns = tuple(headings[0] + headings[1])
-    return html_table(
-        columns, rows, "Table III: accuracy drop", CAPTION.format(dataset=dataset), (columns[0], columns[4])
-    )
+    columns = headings[0] + headings[1]
+    caption, text = CAPTION.format(dataset=dataset), (columns[0], columns[4])
+    return tables.html_table(columns, rows, "Table III: accuracy drop", caption=caption, text_columns=text)
 
 
-def main():
-    args = arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    dataset = args.dataset or Path(args.input_perturbation).resolve().parent.parent.parent.name
     importance = pd.concat([read_drops(getattr(args, method), method) for method in METHODS])
-    table = table3(importance, read_csv(args.paper, KEYS, ("accuracy_drop",)), args.dataset)
+    table = table3(importance, read_csv(args.paper, KEYS, ("accuracy_drop",)), dataset)
     write_csv(args.output, table)
-    with atomic_path(args.html) as path:
-        path.write_text(page(table, args.dataset), encoding="utf-8")
+    tables.save_page(page(table, dataset), args.output, args.html)
 
 
 if __name__ == "__main__":

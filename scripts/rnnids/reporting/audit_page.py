@@ -1,8 +1,14 @@
 """The label audit as a table of numbers and as a page for people."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
 from rnnids.reporting.tables import captioned_table, html_page
 from rnnids.storage import read_csv
 
+Section = tuple[str, pd.DataFrame, list[str], str]  # name, table, columns that say of what, caption
 TIMES = ("start", "end", "first", "last")  # shown to the second; the CSV has them in full
 ON_ONE_LINE = str.maketrans({"T": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 RULES = (
@@ -24,20 +30,20 @@ TWINS = (
 )
 
 
-def rule_table(path):
+def rule_table(path: Path | str) -> pd.DataFrame:
     """The label report with a remark on each rule that matched nothing."""
     frame = read_csv(path, ("attack", "category"), ("rule", "flows", "rows", "rows_without_flows"))
     frame["remark"] = frame["flows"].eq(0).map({True: "matches no flow", False: ""})
     return frame.drop(columns="category").fillna("")
 
 
-def label_counts(path):
+def label_counts(path: Path | str) -> pd.DataFrame:
     """Section `labels` of the data set report."""
     frame = read_csv(path, ("section", "item"), ("count",))
     return frame[frame["section"].isin(["labels", "skipped_label_rows"])].drop(columns="section")
 
 
-def with_shares(twins):
+def with_shares(twins: pd.DataFrame) -> pd.DataFrame:
     """Twins with their share of the flows tested, in percent; empty where none is tested."""
     shares = {
         f"{name}_percent": (100 * twins[name] / twins["flows"].where(twins["flows"] > 0)).round(2)
@@ -46,7 +52,7 @@ def with_shares(twins):
     return twins.assign(**shares)
 
 
-def tidy(section, frame, subjects):
+def tidy(section: str, frame: pd.DataFrame, subjects: list[str]) -> pd.DataFrame:
     """One row a number: section, subject, measure, value."""
     subject = frame[subjects].astype(str).agg(" / ".join, axis=1)
     values = frame.drop(columns=subjects).astype(object).assign(section=section, subject=subject)
@@ -54,21 +60,21 @@ def tidy(section, frame, subjects):
     return long[long["value"].astype(str).ne("") & long["value"].notna()]
 
 
-def page(name, sections):
-    """The tables of a data set as HTML; sections: (name, data frame, columns that say of what, caption)."""
+def page(name: str, sections: Sequence[Section]) -> str:
+    """The tables of a data set as HTML."""
     parts = [f"<h1>Label audit of {name}</h1>"]
     for _, frame, subjects, caption in sections:
         shown = frame.astype(object).where(frame.notna(), "")
-        for column in shown.columns.intersection(TIMES):
+        for column in shown.columns.intersection(list(TIMES)):
             shown[column] = shown[column].str[:19].str.translate(ON_ONE_LINE)
-        headings = [column.replace("_percent", ", %").replace("_", " ") for column in shown]
+        headings = [str(column).replace("_percent", ", %").replace("_", " ") for column in shown]
         text = [column.replace("_", " ") for column in (*subjects, *TIMES, "source", "destination", "remark")]
         rows = [tuple(_cell(value) for value in row) for row in shown.itertuples(index=False)]
-        parts.append(captioned_table(headings, rows, caption, text))
+        parts.append(captioned_table(headings, rows, caption, text_columns=text))
     return html_page(f"Label audit of {name}", parts)
 
 
-def _cell(value):
+def _cell(value: str | float) -> str:
     """A number with separators or with two digits, a key in words, any other text as it is."""
     if isinstance(value, str):
         return value.replace("_", " ")

@@ -4,15 +4,24 @@ Widths are those of the paper's columns, so that text keeps its size in print. T
 of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
+import argparse
 import logging
 import math
 import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import matplotlib
-from matplotlib.figure import Figure
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from rnnids.errors import InputError
 from rnnids.storage import atomic_path
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.16  # inches, IEEE
@@ -53,77 +62,86 @@ STYLE = {
     "svg.hashsalt": "rnnids",
     "path.simplify": False,
 }
-matplotlib.rcParams.update(STYLE)
+matplotlib.rcParams.update(cast(Any, STYLE))  # whose keys are a type of their own
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every glyph that it embeds
 
 
-def add_output_arguments(parser):
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of every figure: where to save it, three times."""
     parser.add_argument("--output", required=True, help="output: the figure (PDF)")
-    parser.add_argument("--svg", required=True, help="output: the figure (SVG)")
-    parser.add_argument("--png", required=True, help="output: the figure (PNG, 200 dots per inch)")
+    parser.add_argument("--svg", default="", help="output: the figure (SVG); empty: beside --output")
+    parser.add_argument("--png", default="", help="output: the figure (PNG, 200 dots per inch); empty: beside --output")
 
 
-def new_figure(width, height):
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure, in inches, whose parts are kept from overlapping."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
-    return figure
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
 
 
-def save(figure, args):
-    """Save `figure` under the three names of :func:`add_output_arguments`, without dates: equal runs, equal bytes."""
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
-    for kind, name in {"pdf": args.output, "svg": args.svg, "png": args.png}.items():
+def save(figure: Figure, output: Path | str, *, svg: Path | str = "", png: Path | str = "") -> None:
+    """Save `figure` three times, without dates: equal runs, equal bytes.
+
+    Args:
+        output: path of the PDF. svg, png: paths of the others; empty: that of the PDF with their suffix.
+
+    Raises:
+        InputError: two of the files would have the same name.
+    """
+    files = {
+        "pdf": Path(output),
+        "svg": Path(svg or Path(output).with_suffix(".svg")),
+        "png": Path(png or Path(output).with_suffix(".png")),
+    }
+    if len(set(files.values())) < len(files):
+        raise InputError(f"{output}: PDF, SVG and PNG need a name each; give --output one that ends in .pdf")
+    undated: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    for kind, name in files.items():
         with atomic_path(name) as path:
             figure.savefig(path, format=kind, dpi=200, metadata=undated[kind])
 
 
-def small_multiples(figure, count, columns, **shared):
-    """`count` panels in rows of `columns`, left to right; returns a list of axes."""
+def small_multiples(figure: FigureBase, count: int, columns: int) -> list[Axes]:
+    """`count` panels in rows of `columns`, left to right."""
     columns = min(columns, count)
-    panels = figure.subplots(math.ceil(count / columns), columns, squeeze=False, **shared).ravel().tolist()
+    panels: list[Axes] = figure.subplots(math.ceil(count / columns), columns, squeeze=False).ravel().tolist()
     for panel in panels[count:]:
         panel.remove()
-    if shared.get("sharex"):
-        for panel in panels[max(0, count - columns) : count]:  # the last row may be short
-            panel.tick_params(labelbottom=True)
     return panels[:count]
 
 
-def by_category(frame):
+def by_category(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` (columns attack, category) with the types of a category together, in order of first appearance."""
     first = {category: position for position, category in reversed(list(enumerate(frame["category"])))}
     return frame.sort_values("category", key=lambda column: column.map(first), kind="stable").reset_index(drop=True)
 
 
-def wrapped(name, width=18):
+def wrapped(name: str, width: int = 18) -> str:
     """`name` on as many lines of at most `width` characters as it takes."""
     return textwrap.fill(name, width, break_long_words=False)
 
 
-def flagged(flows):
+def flagged(flows: int) -> str:
     """A number of flows as text, with a dagger where it is small."""
     return f"{flows:,}\N{DAGGER}" if flows < SMALL_SAMPLE else f"{flows:,}"
 
 
-def note_small_samples(figure, flows):
+def note_small_samples(figure: FigureBase, flows: Iterable[int]) -> None:
     """A footnote that explains the dagger, where there is one."""
     if min(flows) < SMALL_SAMPLE:
         figure.supxlabel(f"\N{DAGGER} fewer than {SMALL_SAMPLE} flows", fontsize=7, x=0.99, ha="right")
 
 
-def spans_decades(values):
+def spans_decades(values: Iterable[float]) -> bool:
     """Whether the positive finite `values` call for a logarithmic axis."""
     positive = [value for value in values if 0 < value < math.inf]
     return bool(positive) and max(positive) > LOG_RATIO * min(positive)
 
 
-def log_axis(axis, ticks):
+def log_axis(axis: XAxis | YAxis, ticks: Sequence[float]) -> None:
     """Logarithmic ticks on a matplotlib axis at exactly `ticks`, labelled where there is room."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     gap = (ticks[-1] / ticks[0]) ** (1 / 5.5)  # room for five labels or so
-    labels, last = [], 0
+    labels, last = [], 0.0
     for tick in ticks:
         roomy = tick >= gap * last
         labels.append(f"{tick:g}" if roomy else "")
@@ -133,7 +151,7 @@ def log_axis(axis, ticks):
     axis.set_ticklabels(labels)
 
 
-def distance_axis(axis, values, room=1.05):
+def distance_axis(axis: XAxis | YAxis, values: Iterable[float], room: float = 1.05) -> None:
     """An axis from 0 to `room` times the largest of `values`, logarithmic but for 0 if they span decades."""
     finite = [value for value in values if 0 < value < math.inf]
     top = max(finite, default=1.0) * room
@@ -148,10 +166,10 @@ def distance_axis(axis, values, room=1.05):
     axis.axes.set(**{f"{axis.axis_name}lim": (0, top)})
 
 
-def whiskers(value, low, high):
+def whiskers(value: Iterable[float], low: Iterable[float], high: Iterable[float]) -> list[list[float]]:
     """Intervals as matplotlib's `err`: two lists of lengths, 0 where a bound is unknown or infinite."""
 
-    def length(distance):
+    def length(distance: float) -> float:
         return max(0.0, distance) if math.isfinite(distance) else 0.0
 
     return [

@@ -1,7 +1,13 @@
 """Tables for people: HTML pages that need nothing but themselves."""
 
-import html
+import argparse
+from collections.abc import Collection, Sequence
+from html import escape
+from pathlib import Path
 
+from rnnids.storage import atomic_path
+
+PAPER_TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}  # the paper's data sets, as it names them
 STYLE = """body { font: 15px/1.4 sans-serif; margin: 2em; }
 table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; margin-bottom: 2.5em; }
 caption { text-align: left; max-width: 50em; padding-bottom: 0.8em; }
@@ -10,7 +16,21 @@ th, td { padding: 0.15em 0.8em; text-align: right; }
 .text { text-align: left; }"""
 
 
-def html_table(columns, rows, title, caption, text_columns):
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of every table: where to save it, for programs and for people."""
+    parser.add_argument("--output", required=True, help="output: the table (CSV)")
+    parser.add_argument("--html", default="", help="output: the table for people (HTML); empty: beside --output")
+
+
+def save_page(page: str, output: Path | str, html: Path | str = "") -> None:
+    """Save the page of the table in `output` as `html`; where that is empty, beside it."""
+    with atomic_path(html or Path(output).with_suffix(".html")) as path:
+        path.write_text(page, encoding="utf-8")
+
+
+def html_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str, *, caption: str, text_columns: Collection[str]
+) -> str:
     """An HTML page with one table.
 
     Args:
@@ -21,27 +41,33 @@ def html_table(columns, rows, title, caption, text_columns):
     Returns:
         the page as a string.
     """
-    table = _table(columns, rows, f"<b>{html.escape(title)}.</b> {html.escape(caption)}", text_columns)
+    above = f"<b>{escape(title)}.</b> {escape(caption)}"
+    table = _table(columns, rows, above, text_columns=text_columns)
     return html_page(title, [table])
 
 
-def captioned_table(columns, rows, caption, text_columns):
+def captioned_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str, *, text_columns: Collection[str]
+) -> str:
     """A table for :func:`html_page`; arguments as those of :func:`html_table`."""
-    return _table(columns, rows, html.escape(caption), text_columns)
+    return _table(columns, rows, escape(caption), text_columns=text_columns)
 
 
-def html_page(title, parts):
+def html_page(title: str, parts: Sequence[str]) -> str:
     """An HTML page of parts that are HTML already."""
-    head = f'<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>'
+    head = f'<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>'
     return "\n".join([head, f"<style>\n{STYLE}\n</style>", *parts, "</html>\n"])
 
 
-def _table(columns, rows, caption, text_columns):
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str, *, text_columns: Collection[str]
+) -> str:
+    """As :func:`captioned_table`, with a caption that is HTML already."""
     classes = [' class="text"' if column in text_columns else "" for column in columns]
 
-    def line(tag, cells):
+    def line(tag: str, cells: Sequence[object]) -> str:
         styled = zip(classes, cells, strict=True)
-        return f"<tr>{''.join(f'<{tag}{style}>{html.escape(str(cell))}</{tag}>' for style, cell in styled)}</tr>"
+        return f"<tr>{''.join(f'<{tag}{style}>{escape(str(cell))}</{tag}>' for style, cell in styled)}</tr>"
 
     head = f"<table>\n<caption>{caption}</caption>"
     return "\n".join([head, line("th", columns), *(line("td", row) for row in rows), "</table>"])
