@@ -1,57 +1,72 @@
-"""Adversarial Robustness Score (Eq. 3) of each attack type, from the distances of minimise_distances.py.
+"""Adversarial Robustness Score (Eq. 3) of each attack type, from what searches found (search_evasions.py).
 
-Flows that are benign unmodified have distance 0; the score without them is in the column
-`ars_detected`. The intervals come from resampled flows. After a search of rising kappa, `kappa`,
-`rounds` and `stopped` say how it ended.
+Writes one row per threat model, goal and attack type. A flow that is benign unmodified has distance 0; `ars_detected`
+leaves those out, `ars_margin` is the score of the nearest flows whose logit is at most delta. `exact` is the share of
+the flows behind a score whose distance is proven, by enumeration; `immovable` counts flows of which nothing can change,
+and `early_alarm` is the share of evasions of which an earlier packet raises the alarm. Intervals come from resampled
+flows. `verdict` is that of check_robustness.py, whose better flows count.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rnnids import cli
-from rnnids.attacks.ars import ars_rows
-from rnnids.storage import read_hdf5, write_csv
+from rnnids.attacks.ars import robustness_rows
+from rnnids.attacks.files import read_attack
+from rnnids.storage import read_csv, write_csv
+
+KEYS = ("threat_model", "goal", "attack")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--distances", required=True, nargs="+", help="distance of each flow, chunk by chunk (HDF5)")
+    parser.add_argument(
+        "--searches", required=True, nargs="+", help="what searches found, each in all its chunks (HDF5)"
+    )
+    parser.add_argument("--indicators", nargs="*", default=[], help="verdicts of check_robustness.py (CSV)")
+    parser.add_argument("--better", nargs="*", default=[], help="nearer flows that it found, one file a search (HDF5)")
     parser.add_argument("--bootstrap-samples", default=1000, type=cli.positive(int), help="behind the intervals")
     parser.add_argument("--seed", default=0, type=int, help="of the resampling")
-    parser.add_argument("--model-name", default="", help="name in the column `model`")
-    parser.add_argument("--output", required=True, help="output: score per attack type (CSV)")
-    return parser.parse_args(argv)
+    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --output)")
+    parser.add_argument("--output", required=True, help="output: score per threat model, goal and attack type (CSV)")
+    args = parser.parse_args(argv)
+    args.model_name = args.model_name or Path(args.output).absolute().parent.name
+    return args
 
 
-def read_distances(paths: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """(frame of one row an attacked flow, names of attack types, names of categories)."""
-    frames = []
-    for path in paths:
-        with read_hdf5(path) as file:
-            frames.append(pd.DataFrame({name: column[:] for name, column in file["flows"].items()}))
-            names = [json.loads(file.attrs[name]) for name in ("attacks", "categories")]
-    return pd.concat(frames, ignore_index=True), *names
+def with_better(flows: pd.DataFrame, path: str) -> pd.DataFrame:
+    """The flows of a search, with the distances of nearer ones that the gate found."""
+    better = read_attack(path).set_index("row").l1
+    found = flows.row.map(better).fillna(np.inf).to_numpy()
+    nearer = found < flows.l1.to_numpy()
+    return flows.assign(l1=np.minimum(flows.l1, found), success=flows.success | nearer, exact=flows.exact & ~nearer)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
-    flows, attacks, categories = read_distances(args.distances)
-    rng = np.random.default_rng(args.seed)
-    rows = ars_rows(
-        flows.attack.to_numpy(), flows.category.to_numpy(), flows.l1.to_numpy(), samples=args.bootstrap_samples, rng=rng
-    )
-    searches = flows.groupby("attack").first()
-    for row in rows:
-        if "kappa" in flows:
-            search = searches.loc[row["attack"]]
-            row |= {"kappa": search.kappa, "rounds": int(search.rounds)}
-            row |= {"stopped": "half_found" if search.half_found else "max_rounds"}
-        row |= {"attack": attacks[row["attack"]], "category": categories[row["category"]]}
-    write_csv(args.output, rows, model=args.model_name)
+    rows: list[dict] = []
+    for place, path in enumerate(args.searches):
+        flows = read_attack(path)
+        attributes = flows.attrs
+        if args.better:
+            flows = with_better(flows, args.better[place])
+        rng = np.random.default_rng(args.seed)
+        found = robustness_rows(flows, samples=args.bootstrap_samples, rng=rng)
+        for row in found:
+            row |= {
+                "attack": attributes["attacks"][row["attack"]],
+                "category": attributes["categories"][row["category"]],
+            }
+        rows += [{name: attributes[name] for name in KEYS[:2]} | row for row in found]
+    table = pd.DataFrame(rows)
+    if args.indicators:
+        verdicts = pd.concat([read_csv(path, (*KEYS, "verdict"), ()) for path in args.indicators])
+        table = table.merge(verdicts[[*KEYS, "verdict"]], how="left", on=list(KEYS))
+    write_csv(args.output, table, model=args.model_name)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from rnnids.detectors.metrics import INTERVAL
@@ -61,4 +62,29 @@ def ars_rows(
                 "ars_detected": adversarial_robustness_score(own[own > 0]),
             }
         )
+    return rows
+
+
+def robustness_rows(flows: pd.DataFrame, *, samples: int, rng: np.random.Generator) -> list[dict]:
+    """Score of each attack type that a search went through.
+
+    Args:
+        flows: columns of ``attacks.files.write_search``, one row a flow.
+
+    Returns:
+        the rows of :func:`ars_rows` with `immovable`, `ars_margin`, `exact` and `early_alarm`.
+    """
+    columns = (flows[name].to_numpy() for name in ("attack", "category", "l1"))
+    rows = ars_rows(*columns, samples=samples, rng=rng)
+    for row in rows:
+        own = flows[flows["attack"] == row["attack"]].sort_values("l1", kind="stable")
+        behind = own.head(math.ceil(len(own) / 2))
+        evasions = own[own["success"] & ~own["already_benign"]]
+        row |= {
+            "already_benign": int(own["already_benign"].sum()),
+            "immovable": int((own["free"] == 0).sum()),
+            "ars_margin": adversarial_robustness_score(own["l1_margin"]),
+            "exact": float(behind["exact"].mean()),
+            "early_alarm": float(evasions["early_alarm"].mean()) if len(evasions) else math.nan,
+        }
     return rows

@@ -40,6 +40,7 @@ from rnnids.settings import check, setting
 OBJECTIVES = ("all_packets", "last")
 KEEP = ("best", "last")
 BATCH_PACKETS = 8192
+HALVINGS = 8
 Loss = Callable[[Tensor, "Batch"], Tensor]
 Update = Callable[[Tensor, Tensor], Tensor]
 Attack = Callable[[Detector, "Batch"], "Kept"]
@@ -119,34 +120,51 @@ class CarliniWagner:
 
     kappa: float = setting(1.0, "weight of the hinge in Eq. 1", above=0)
     delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
-    learning_rate: float = setting(0.1, "step on the hinge, z-scores; on the distance it is divided by kappa", above=0)
+    learning_rate: float = setting(1.0, "first step on the hinge, z-scores; on the distance divided by kappa", above=0)
+    final_rate: float = setting(
+        0.01, "share of it that is left at the end, along half a cosine; 1: no decay", above=0, maximum=1
+    )
+    gradient_norm: float | None = setting(5.0, "L2 norm to which the hinge's gradient is cut; none: not", above=0)
     iterations: int = setting(40, "per unit of kappa", minimum=1)
-    objective: str = setting(
-        "all_packets", "packets whose logits count: all, as published, or the last", choices=OBJECTIVES
-    )
-    keep: str = setting(
-        "best", "the successful iterate nearest to the original, or the last one, as published", choices=KEEP
-    )
+    objective: str = setting("all_packets", "packets whose logits count", choices=OBJECTIVES)
+    keep: str = setting("best", "the nearest successful iterate or, as published, the last", choices=KEEP)
 
     def __post_init__(self) -> None:
         check(self)
 
     @property
     def passes(self) -> int:
-        """Backward passes on one flow: the iterations; the last iterate is only looked at."""
+        """Backward passes on one flow: the iterations; what is only looked at does not count."""
         return math.ceil(self.iterations * self.kappa)
 
     def run(self, detector: Detector, batch: Batch, start: Tensor | None = None) -> "Kept":
         """Attack one padded batch, from raw values `start` (B, T, 2) if given."""
-        step = self.learning_rate / self.kappa
+        steps = iter(range(self.passes))
 
         def update(change: Tensor, gradient: Tensor) -> Tensor:
+            decay = 0.5 * (1 + math.cos(math.pi * next(steps) / self.passes))
+            step = self.learning_rate / self.kappa * (self.final_rate + (1 - self.final_rate) * decay)
+            if self.gradient_norm is not None:
+                # An LSTM's gradients span orders of magnitude: uncut, one step leads far beyond the boundary.
+                gradient = gradient.masked_fill((change <= 0) & (gradient > 0), 0.0)
+                norm = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt()
+                gradient = gradient / (norm / self.gradient_norm).clamp(min=1)
             # d >= 0 makes the L1 term linear: its proximal step is subtraction and clipping at 0.
             return change - step * (self.kappa * gradient + 1)
 
         kept = Kept(batch, self.delta, self.keep)
-        loss = hinge(self.delta, self.objective)
-        return descend(detector, batch, kept, loss=loss, update=update, iterations=self.passes, start=start)
+        descend(
+            detector,
+            batch,
+            kept,
+            loss=hinge(self.delta, self.objective),
+            update=update,
+            iterations=self.passes,
+            start=start,
+        )
+        if self.keep == "best":
+            pull_back(detector, batch, kept, self.passes)
+        return kept
 
     def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
         """Attack `flows`; options as of :func:`attack_flows`."""
@@ -371,6 +389,19 @@ def descend(
         values = project(original + change * scale, batch.feasible)
     kept.update(values, decisive_logits(detector, batch, values), iterations)
     return kept
+
+
+def pull_back(detector: Detector, batch: Batch, kept: Kept, iteration: int) -> None:
+    """Halve the way between each flow and what is kept of it while that evades as it does."""
+    original, far, rank = batch.feasible.original, kept.values, kept.rank
+    low, high = (kept.l1.new_full(kept.l1.shape, share) for share in (0.0, 1.0))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        values = project(original + (far - original) * middle[:, None, None], batch.feasible)
+        logit = decisive_logits(detector, batch, values)
+        kept.update(values, logit, iteration)
+        evades = (logit <= 0).long() + (logit <= kept.delta) >= rank
+        low, high = torch.where(evades, low, middle), torch.where(evades, middle, high)
 
 
 def largest_change(batch: Batch) -> Tensor:
