@@ -1,27 +1,31 @@
 """Flows that an attacker could pad into benign ones, and a tiny detector trained on them."""
 
+import copy
 import functools
+import importlib.util
 import json
-import runpy
 import signal
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import explained
 import numpy as np
 import torch
 
-from rnnids.detectors import training
-from rnnids.detectors.lstm import Detector
+from rnnids import cli
+from rnnids.datasets.flow_data import FlowData
+from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.training import Training, train_epoch
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5
 
-SETTINGS = training.Settings(
-    epochs=12, learning_rate=0.03, batch_packets=256, validation_fraction=0.1, precision="float32", seed=0
-)
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+TRAINING = Training(hidden_size=12, num_layers=1, epochs=12, learning_rate=0.03, batch_packets=256, precision="float32")
 
 
-def flows(count=160, seed=0, longest=6):
+def flows(count: int = 160, seed: int = 0, longest: int = 6) -> FlowData:
     """Random flows; those of attacks have short packets at short intervals, and only those can be changed.
 
     Attack types alternate: "Flood" is the initiator's, "Bot" is sent by both sides. The first packet
@@ -50,20 +54,33 @@ def flows(count=160, seed=0, longest=6):
     return replace(data, attacks=["Benign", "Flood", "Bot"], categories=["Benign", "DoS", "Botnet"])
 
 
+def trained() -> tuple[LSTMDetector, FlowData]:
+    """(frozen detector, the flows it was trained on): the caller's own, to change as it likes."""
+    return copy.deepcopy(_trained())
+
+
 @functools.cache
-def trained():
-    """(frozen Detector, the flows it was trained on)."""
+def _trained() -> tuple[LSTMDetector, FlowData]:
     data = flows()
     torch.manual_seed(0)
-    model = Detector(hidden_size=12, num_layers=1)
-    optimiser = torch.optim.Adam(model.parameters())
-    for epoch in range(SETTINGS.epochs):
-        training.train_epoch(model, optimiser, data, SETTINGS, epoch, torch.device("cpu"))
-    return model.requires_grad_(False), data
+    detector = LSTMDetector(TRAINING.hidden_size, TRAINING.num_layers)
+    optimiser = torch.optim.Adam(detector.parameters())
+    for epoch in range(TRAINING.epochs):
+        train_epoch(detector, optimiser, data, settings=TRAINING, epoch=epoch)
+    return detector.requires_grad_(False), data
 
 
-def run_script(name, **options):
-    """Run scripts/NAME.py in this process, where torch is loaded already; its exit code."""
+@functools.cache
+def script(name: str) -> ModuleType:
+    """scripts/NAME as a module."""
+    spec = importlib.util.spec_from_file_location(Path(name).stem, SCRIPTS / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_script(name: str, **options: Any) -> int:
+    """Call main of scripts/NAME as a program would be run, but in this process; its exit code."""
     words = []
     for option, value in options.items():
         flag = f"--{option.replace('_', '-')}"
@@ -71,19 +88,17 @@ def run_script(name, **options):
             words += [flag, *map(str, value)]
         else:
             words.append(flag if value is True else f"{flag}={value}")
-    argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
-    sys.argv = [name, *words]
+    handler = signal.getsignal(signal.SIGTERM)
     try:
-        runpy.run_path(str(Path(__file__).parents[1] / "scripts" / name), run_name="__main__")
+        cli.run(functools.partial(script(name).main, words))
     except SystemExit as stop:
         return stop.code
     finally:
-        sys.argv = argv
         signal.signal(signal.SIGTERM, handler)
     return 0
 
 
-def write_dataset(path, data, split):
+def write_dataset(path: Path, data: FlowData, split: Sequence[int] | np.ndarray) -> Path:
     """Write a data set file; `split` (N,) is 0 for training, 1 for test."""
     with create_hdf5(path, "made by a test") as file:
         columns = data.flows | {"offset": data.start, "split": np.asarray(split, dtype=np.uint8)}

@@ -9,13 +9,13 @@ import safetensors
 import torch
 
 from rnnids.datasets.features import DIRECTION, INTERARRIVAL_TIME, NUM_FEATURES, PACKET_LENGTH
-from rnnids.detectors.lstm import Detector, load_model, pick_device, save_model
+from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device, save_detector
 from rnnids.errors import InputError
 
 
 def detector(**variant):
     torch.manual_seed(0)
-    return Detector(hidden_size=8, num_layers=2, **variant)
+    return LSTMDetector(hidden_size=8, num_layers=2, **variant)
 
 
 @pytest.fixture
@@ -36,12 +36,19 @@ def test_causal_so_padding_is_inert(inputs):
 
 
 @pytest.mark.parametrize("variant", [{}, {"feature_dropout": True}, {"suppress": "forward"}])
-def test_steps_give_what_whole_flows_give(inputs, variant):
-    model, state, logits = detector(**variant), None, []
-    for packet in inputs.unbind(dim=1):
-        logit, state = model.step(packet, state)
-        logits.append(logit)
-    assert torch.allclose(torch.stack(logits, dim=1), model(inputs), atol=1e-6)
+def test_going_on_from_states_gives_what_whole_flows_give(inputs, variant):
+    model, lengths = detector(**variant), np.array([7, 7, 5, 3, 1, 1])
+    states = model.states(inputs, lengths)
+    packets = torch.cat([flow[:length] for flow, length in zip(inputs, lengths, strict=True)])
+    whole = torch.cat([flow[:length] for flow, length in zip(model(inputs), lengths, strict=True)])
+    assert len(states) == len(packets) == lengths.sum()
+    other = torch.randn_like(packets)  # an alternative beside each packet is none of its business
+    found = model.next_logits(states, torch.stack([packets, other], dim=1))
+    torch.testing.assert_close(found[:, 0], whole, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(found[:, 1], whole, atol=1e-3)
+    chosen = np.array([11, 0, 23])
+    torch.testing.assert_close(model.next_logits(states[chosen], packets[chosen, None])[:, 0], whole[chosen])
+    torch.testing.assert_close(model.next_logits(states[5:9], packets[5:9, None])[:, 0], whole[5:9])
 
 
 @pytest.mark.parametrize(("suppress", "hidden"), [("both", "any"), ("forward", "forward")])
@@ -63,18 +70,18 @@ def test_feature_dropout_flag_reaches_the_net(inputs):
     suppressed[:, 2] = True
     changed = inputs.clone()
     changed[..., 2] = 4.0
-    assert torch.equal(model(inputs, suppressed), model(changed, suppressed))
+    assert torch.equal(model(inputs, suppressed=suppressed), model(changed, suppressed=suppressed))
     zero = inputs.clone()
     zero[..., 2] = 0.0
-    assert not torch.allclose(model(zero, suppressed), model(zero))  # missing is not the same as zero
-    assert torch.equal(model(inputs), model(inputs, torch.zeros_like(suppressed)))
+    assert not torch.allclose(model(zero, suppressed=suppressed), model(zero))  # missing is not the same as zero
+    assert torch.equal(model(inputs), model(inputs, suppressed=torch.zeros_like(suppressed)))
 
 
 def test_save_and_load(tmp_path):
     model = detector(suppress="forward")
     mean, std = np.arange(15.0), np.arange(1.0, 16.0)
-    save_model(tmp_path / "w.safetensors", model, mean, std, {"epoch": 3})
-    loaded = load_model(tmp_path / "w.safetensors")
+    save_detector(tmp_path / "w.safetensors", model, mean, std=std, training={"epoch": 3})
+    loaded = load_detector(tmp_path / "w.safetensors")
     assert loaded.architecture == model.architecture
     weights = model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
@@ -88,16 +95,16 @@ def test_save_and_load(tmp_path):
 
 def test_a_model_goes_with_its_normalisation(tmp_path):
     path = tmp_path / "w.safetensors"
-    save_model(path, detector(), np.ones(15), np.full(15, 2.0), {})
-    load_model(path, SimpleNamespace(mean=np.ones(15), std=np.full(15, 2.0)))
+    save_detector(path, detector(), np.ones(15), std=np.full(15, 2.0), training={})
+    load_detector(path, SimpleNamespace(mean=np.ones(15), std=np.full(15, 2.0)))
     for mean, std in ((1.0, 2.0 + 1e-15), (1.0 + 1e-15, 2.0)):
         with pytest.raises(InputError, match="another data set"):
-            load_model(path, SimpleNamespace(mean=np.full(15, mean), std=np.full(15, std)))
+            load_detector(path, SimpleNamespace(mean=np.full(15, mean), std=np.full(15, std)))
 
 
 def test_any_damage_to_the_description_is_reported(tmp_path):
     path = tmp_path / "w.safetensors"
-    save_model(path, detector(), np.ones(15), np.ones(15), {})
+    save_detector(path, detector(), np.ones(15), std=np.ones(15), training={})
     content, rng = path.read_bytes(), np.random.default_rng(0)
     end = 8 + int.from_bytes(content[:8], "little")
     found = 0
@@ -106,7 +113,7 @@ def test_any_damage_to_the_description_is_reported(tmp_path):
         damaged[place] ^= 1 << rng.integers(7)
         path.write_bytes(damaged)
         try:
-            load_model(path, SimpleNamespace(mean=np.ones(15), std=np.ones(15)))
+            load_detector(path, SimpleNamespace(mean=np.ones(15), std=np.ones(15)))
         except InputError:
             found += 1
     assert found > 75
@@ -114,12 +121,12 @@ def test_any_damage_to_the_description_is_reported(tmp_path):
 
 def test_wrong_files(tmp_path):
     path = tmp_path / "w.safetensors"
-    save_model(path, detector(), np.ones(15), np.ones(15), {})
+    save_detector(path, detector(), np.ones(15), std=np.ones(15), training={})
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match="damaged"):
-        load_model(path)
+        load_detector(path)
     with pytest.raises(InputError, match="absent"):
-        load_model(tmp_path / "absent.safetensors")
+        load_detector(tmp_path / "absent.safetensors")
 
 
 def test_device():

@@ -14,22 +14,22 @@ import torch
 from torch.nn import functional
 
 from rnnids.detectors import training
-from rnnids.detectors.lstm import Detector
+from rnnids.detectors.lstm import LSTMDetector
 from rnnids.errors import InputError
 
-SETTINGS = replace(detectors.SETTINGS, epochs=4)
+SETTINGS = replace(detectors.TRAINING, epochs=4)
 SCRIPT = Path(__file__).parents[1] / "scripts/train.py"
 CPU = torch.device("cpu")
 
 
 def new_model(**variant):
     torch.manual_seed(0)
-    return Detector(hidden_size=8, num_layers=1, **variant)
+    return LSTMDetector(hidden_size=8, num_layers=1, **variant)
 
 
-def fit(checkpoint, settings=SETTINGS, model=None):
+def fit(checkpoint, settings=SETTINGS, model=None, seed=0):
     model = model or new_model(feature_dropout=True)
-    best, curve = training.fit(model, detectors.flows(), settings, checkpoint)
+    best, curve = training.fit(model, detectors.flows(), settings, checkpoint=checkpoint, seed=seed)
     return model.state_dict(), best, curve
 
 
@@ -49,11 +49,11 @@ def test_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
     whole, best, curve = fit(tmp_path / "whole")
     step, calls = training.summed_loss, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         calls.append(1)
         if len(calls) == 8:  # in the middle of an epoch
             raise KeyboardInterrupt
-        return step(*arguments)
+        return step(*arguments, **options)
 
     monkeypatch.setattr(training, "summed_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -67,7 +67,7 @@ def test_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
 
 
 def test_checkpoint_of_other_settings_is_left_alone(tmp_path):
-    fit(tmp_path / "checkpoint", replace(SETTINGS, seed=1))
+    fit(tmp_path / "checkpoint", seed=1)
     other, _, _ = fit(tmp_path / "checkpoint")
     anew, _, _ = fit(tmp_path / "new")
     assert all(torch.equal(other[name], anew[name]) for name in anew)
@@ -80,7 +80,7 @@ def test_checkpoint_of_other_labels_is_left_alone(tmp_path):
     weights = []
     for checkpoint, flows in (("a", data), ("a", relabelled), ("b", relabelled)):
         model = new_model()
-        training.fit(model, flows, SETTINGS, tmp_path / checkpoint)
+        training.fit(model, flows, SETTINGS, checkpoint=tmp_path / checkpoint)
         weights.append(torch.cat([value.ravel() for value in model.state_dict().values()]))
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[1], weights[2])
@@ -94,7 +94,7 @@ def test_checkpoint_that_is_none_is_left_alone(tmp_path, content):
 
 
 def test_diverging_training_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "summed_loss", lambda model, *_: next(model.parameters()).sum() * math.nan)
+    monkeypatch.setattr(training, "summed_loss", lambda model, *_, **options: next(model.parameters()).sum() * math.nan)
     with pytest.raises(InputError, match="diverges"):
         fit(tmp_path / "checkpoint")
     assert not (tmp_path / "checkpoint").exists()
@@ -116,9 +116,9 @@ def test_every_step_has_its_own_rate_and_batch_mean(monkeypatch):
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     step, monitored = optimiser.step, training.summed_loss
 
-    def loss(model, batch, *rest):
+    def loss(model, batch, *rest, **options):
         seen.append(batch.rows)
-        return monitored(model, batch, *rest)
+        return monitored(model, batch, *rest, **options)
 
     def checked_step():
         rows = seen[-1]
@@ -133,7 +133,7 @@ def test_every_step_has_its_own_rate_and_batch_mean(monkeypatch):
     monkeypatch.setattr(training, "summed_loss", loss)
     monkeypatch.setattr(training, "CLIP_NORM", math.inf)
     optimiser.step = checked_step
-    training.train_epoch(model, optimiser, data, replace(SETTINGS, learning_rate=0.01), 1, CPU)
+    training.train_epoch(model, optimiser, data, settings=replace(SETTINGS, learning_rate=0.01), epoch=1)
     assert sorted(np.concatenate(seen)) == list(range(len(data)))
     assert len(set(rates)) == len(seen) > 2
     assert rates == sorted(rates, reverse=True)
@@ -143,16 +143,16 @@ def test_every_step_has_its_own_rate_and_batch_mean(monkeypatch):
 def test_feature_dropout_suppresses_one_feature_of_a_flow_on_average(monkeypatch):
     shares, wanted = [], training.summed_loss
 
-    def loss(*arguments):
-        assert arguments[-1].shape == (len(arguments[1].rows), 15)
-        shares.append(arguments[-1].float())
-        return wanted(*arguments)
+    def loss(model, batch, precision, suppressed):
+        assert suppressed.shape == (len(batch.rows), 15)
+        shares.append(suppressed.float())
+        return wanted(model, batch, precision, suppressed=suppressed)
 
     monkeypatch.setattr(training, "summed_loss", loss)
     model = new_model(feature_dropout=True)
     optimiser = torch.optim.Adam(model.parameters())
     for epoch in range(3):
-        training.train_epoch(model, optimiser, detectors.flows(400), SETTINGS, epoch, CPU)
+        training.train_epoch(model, optimiser, detectors.flows(400), settings=SETTINGS, epoch=epoch)
     drawn = torch.cat(shares)
     assert len(drawn) == 1200
     assert float(drawn.sum(dim=1).mean()) == pytest.approx(1, abs=0.15)  # 15 features, each with 1/15
@@ -160,12 +160,24 @@ def test_feature_dropout_suppresses_one_feature_of_a_flow_on_average(monkeypatch
     assert not torch.equal(drawn[:400], drawn[400:800])
 
 
+def test_the_curve_counts_epochs_from_1(tmp_path):
+    curve = fit(tmp_path / "checkpoint", replace(SETTINGS, epochs=2))[2]
+    assert [row["epoch"] for row in curve] == [1, 2]
+    assert tuple(curve[0]) == training.CURVE
+
+
+def test_a_cpu_computes_in_float32_whatever_the_precision():
+    model, data = new_model(), detectors.flows(20)
+    batch = training.load_batch(data, np.arange(20), CPU)
+    assert torch.equal(training.summed_loss(model, batch, "auto"), training.summed_loss(model, batch, "float32"))
+
+
 def test_best_weights_have_the_smallest_validation_loss(tmp_path):
     model = new_model()
     _, best, curve = fit(tmp_path / "checkpoint", replace(SETTINGS, learning_rate=0.3, epochs=6), model)
-    _, validation = training.hold_out(detectors.flows(), SETTINGS.validation_fraction, SETTINGS.seed)
+    _, validation = training.hold_out(detectors.flows(), SETTINGS.validation_fraction, 0)
     model.load_state_dict(best)
-    loss, _ = training.validate(model, validation, SETTINGS, CPU)
+    loss, _ = training.validate(model, validation, SETTINGS.batch_packets)
     assert loss == pytest.approx(min(row["validation_loss"] for row in curve), rel=1e-5)
 
 
@@ -183,7 +195,7 @@ def test_hold_out_divides():
 
 def test_learns_what_can_be_learnt():
     model, data = detectors.trained()
-    _, accuracy = training.validate(model, data, SETTINGS, CPU)
+    _, accuracy = training.validate(model, data, SETTINGS.batch_packets)
     assert accuracy > 0.85
 
 
@@ -191,7 +203,7 @@ def test_one_class_is_an_error(tmp_path):
     data = detectors.flows()
     for chosen, kind in ((data.is_attack, "attack"), (~data.is_attack, "benign")):
         with pytest.raises(InputError, match=f"all .* flows are {kind}"):
-            training.fit(new_model(), data.take(chosen), SETTINGS, tmp_path / "checkpoint")
+            training.fit(new_model(), data.take(chosen), SETTINGS, checkpoint=tmp_path / "checkpoint")
 
 
 def test_threads_change_the_loss_by_rounding_only(tmp_path):
