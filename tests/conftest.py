@@ -102,7 +102,7 @@ def study(tmp_path_factory, tiny_captures):
 
 
 @pytest.fixture
-def draw_files(tmp_path, monkeypatch):
+def draw_files(tmp_path):
     """Runs a figure's script on data frames: draw_files(module, scores=frame) -> the bytes of its three files."""
 
     def call(module, **tables):
@@ -114,8 +114,7 @@ def draw_files(tmp_path, monkeypatch):
                 frame.to_csv(words[-1], index=False)
         files = {option: tmp_path / f"figure.{option}" for option in ("pdf", "svg", "png")}
         words += ["--output", files["pdf"], "--svg", files["svg"], "--png", files["png"]]
-        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
-        module.main()
+        module.main([str(word) for word in words])
         return {option: file.read_bytes() for option, file in files.items()}
 
     return call

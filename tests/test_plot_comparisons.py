@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import numpy as np
 import pandas as pd
@@ -39,17 +38,16 @@ def write_attacked(path, method, rows=None):
     return path
 
 
-def run(monkeypatch, module, *words):
-    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
-    module.main()
+def run(module, *words):
+    module.main([str(word) for word in words])
 
 
 @pytest.fixture
-def comparison(tmp_path, monkeypatch):
+def comparison(tmp_path):
     """comparison.csv of the three attacks."""
     files = [write_attacked(tmp_path / f"{method}.h5", method) for method in EVADED]
     path = tmp_path / "comparison.csv"
-    run(monkeypatch, compare_attacks, "--attacks", *files, "--model-name", "baseline", "--output", path)
+    run(compare_attacks, "--attacks", *files, "--model-name", "baseline", "--output", path)
     return path
 
 
@@ -71,11 +69,11 @@ def test_comparison_counts_the_flows_that_are_still_detected(comparison):
     assert math.isnan(table.loc[("Flood", "fgsm"), "mean_l1"])
 
 
-def test_attacks_on_other_flows_are_not_compared(tmp_path, monkeypatch):
+def test_attacks_on_other_flows_are_not_compared(tmp_path):
     one = write_attacked(tmp_path / "cw.h5", "cw")
     other = write_attacked(tmp_path / "pgd.h5", "pgd", np.arange(1, 41))
     with pytest.raises(InputError, match=r"pgd\.h5: attacks other flows than .*cw\.h5"):
-        run(monkeypatch, compare_attacks, "--attacks", one, other, "--model-name", "m", "--output", tmp_path / "c.csv")
+        run(compare_attacks, "--attacks", one, other, "--model-name", "m", "--output", tmp_path / "c.csv")
     assert not (tmp_path / "c.csv").exists()
 
 
@@ -100,8 +98,8 @@ def test_fig1_flags_types_with_few_flows(comparison):
     assert "fewer than 20" in figure.get_supxlabel()
 
 
-def test_fig5_prints_what_its_distributions_have(tmp_path, monkeypatch):
-    run(monkeypatch, compare_distributions, "--output", tmp_path / "fig5.csv")
+def test_fig5_prints_what_its_distributions_have(tmp_path):
+    run(compare_distributions, "--output", tmp_path / "fig5.csv")
     table = read_csv(tmp_path / "fig5.csv", ("distribution",), plot_fig5.NUMBERS)
     figure = plot_fig5.draw(table)
     assert not faults(figure)

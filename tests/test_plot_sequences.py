@@ -13,8 +13,7 @@ import plot_fig7
 import plot_fig8
 import plot_fig9
 import plot_fig10
-from rnnids.reporting import panels as step_panels
-from rnnids.reporting import plotting
+from rnnids.reporting import panels, plotting
 from rnnids.reporting.panels import INTERARRIVAL, LENGTH
 
 RULES = pd.read_csv(REPOSITORY / "config/labels/lab.csv").drop_duplicates("attack")
@@ -123,15 +122,15 @@ def test_fig7_shows_the_median_around_each_step_and_the_flows_that_reach_it():
 def test_fig8_shades_each_value_at_each_step():
     shades, means = sequential(ATTACKS[:2])
     figure = plot_fig8.draw(shades, means)
-    panels = [axes for axes in figure.axes if axes.get_ylabel() in step_panels.LABELS.values()]
-    for panel, (_, rows) in zip(panels, shades.groupby(["attack", "feature"], sort=False), strict=True):
+    drawn = [axes for axes in figure.axes if axes.get_ylabel() in panels.LABELS.values()]
+    for panel, (_, rows) in zip(drawn, shades.groupby(["attack", "feature"], sort=False), strict=True):
         shade = panel.collections[0].get_array()
         assert shade.shape == (rows["value"].nunique(), 12)
         np.testing.assert_allclose(shade[-1], 100 * np.arange(1, 13) / 12)
-    assert panels[0].get_title(loc="left") == f"{ATTACKS[0]} (39 evaded)"
-    assert panels[2].get_title(loc="left") == f"{ATTACKS[1]} (39 flows, none evaded)"
-    assert np.isnan(line(panels[2], "adversarial").get_ydata().astype(float)).all()
-    np.testing.assert_allclose(line(panels[1], "adversarial").get_ydata(), means["adversarial"][12])
+    assert drawn[0].get_title(loc="left") == f"{ATTACKS[0]} (39 evaded)"
+    assert drawn[2].get_title(loc="left") == f"{ATTACKS[1]} (39 flows, none evaded)"
+    assert np.isnan(line(drawn[2], "adversarial").get_ydata().astype(float)).all()
+    np.testing.assert_allclose(line(drawn[1], "adversarial").get_ydata(), means["adversarial"][12])
 
 
 def test_cells_lie_around_their_values():
@@ -187,7 +186,7 @@ def test_fig10_survives_scores_that_are_all_infinite_or_undefined():
     ("milliseconds", "text"), [(0, "0"), (0.002, "2 µs"), (1, "1 ms"), (500, "500 ms"), (2e4, "20 s")]
 )
 def test_times_have_the_unit_that_suits_them(milliseconds, text):
-    assert step_panels.duration_text(milliseconds) == text
+    assert panels.duration_text(milliseconds) == text
 
 
 @pytest.mark.parametrize(
@@ -195,5 +194,5 @@ def test_times_have_the_unit_that_suits_them(milliseconds, text):
 )
 def test_steps_start_at_1_and_go_on_in_round_numbers(last, ticks):
     panel = plotting.new_figure(3, 2).subplots()
-    step_panels.step_axis(panel, last)
+    panels.step_axis(panel, last)
     assert panel.get_xticks().tolist() == ticks

@@ -112,6 +112,18 @@ def test_fig3_shows_types_that_only_one_table_has():
     assert not faults(plot_fig3.draw(types))
 
 
+def test_svg_and_png_lie_beside_the_pdf_unless_told_otherwise(tmp_path):
+    figure = plotting.new_figure(1, 1)
+    plotting.save(figure, tmp_path / "a.v1.pdf", png=tmp_path / "b.png")
+    assert {file.name for file in tmp_path.iterdir()} == {"a.v1.pdf", "a.v1.svg", "b.png"}
+
+
+def test_three_files_need_three_names(tmp_path):
+    with pytest.raises(InputError, match=r"a\.svg: PDF, SVG and PNG need a name each"):
+        plotting.save(plotting.new_figure(1, 1), tmp_path / "a.svg")
+    assert not list(tmp_path.iterdir())
+
+
 def test_whiskers_are_lengths_and_0_where_a_bound_is_infinite_or_unknown():
     below, above = plotting.whiskers(
         [1.0, 2.0, math.inf, math.nan], [0.5, 2.5, 1.0, math.nan], [math.inf, 3.0, math.inf, 1.0]

@@ -1,11 +1,10 @@
 """The table of defences: what they cost and what they buy."""
 
 import math
-import sys
 
 import pandas as pd
 import pytest
-from test_tabulate import Cells
+from pages import Cells
 
 import tabulate_defences
 from rnnids.reporting.plotting import INFINITY
@@ -41,7 +40,7 @@ def scores(model, attacks):
 
 
 @pytest.fixture
-def tabulate(tmp_path, monkeypatch):
+def tabulate(tmp_path):
     """Runs the script on lists of data frames; tabulate(metrics=, ars=) -> (table, rows of the page, bytes of both)."""
 
     def call(**tables):
@@ -51,8 +50,7 @@ def tabulate(tmp_path, monkeypatch):
             for place, frame in enumerate(frames):
                 words.append(tmp_path / f"{option}{place}.csv")
                 frame.to_csv(words[-1], index=False)
-        monkeypatch.setattr(sys, "argv", ["tabulate_defences.py", *map(str, words)])
-        tabulate_defences.main()
+        tabulate_defences.main([str(word) for word in words])
         both = (tmp_path / "table.csv").read_bytes(), (tmp_path / "table.html").read_bytes()
         return pd.read_csv(tmp_path / "table.csv"), Cells(both[1].decode()).rows, both
 
@@ -92,6 +90,17 @@ def test_the_table_is_tidy_and_keeps_infinity_and_nothing_apart(tabulate):
 def test_models_stand_in_the_order_given(tabulate):
     _, rows, _ = tabulate(metrics=STUDY["metrics"][::-1], ars=STUDY["ars"])
     assert [row[0] for row in rows] == ["Model", "flow statistics", "reduced both", "baseline"]
+
+
+def test_the_name_is_that_of_the_folder_above_the_first_model(tmp_path):
+    files = {"metrics": tmp_path / "lab/baseline/metrics.csv", "ars": tmp_path / "lab/baseline/ars.csv"}
+    files["metrics"].parent.mkdir(parents=True)
+    for option, file in files.items():
+        STUDY[option][0].to_csv(file, index=False)
+    words = [word for option, file in files.items() for word in (f"--{option}", str(file))]
+    tabulate_defences.main([*words, "--output", str(tmp_path / "table.csv")])
+    assert set(pd.read_csv(tmp_path / "table.csv")["dataset"]) == {"lab"}
+    assert "Test split of lab" in (tmp_path / "table.html").read_text()
 
 
 def test_two_runs_are_byte_identical(tabulate):

@@ -48,3 +48,13 @@ def test_page_has_a_row_per_model_and_level(table):
     assert "99.5" in rows[1]
     assert "CIC-IDS-2017 (paper)" in rows[3]
     assert ">99.1<" in rows[3]
+
+
+def test_the_name_is_that_of_the_folder_above_the_first_model(tmp_path, table):
+    metrics = tmp_path / "lab/baseline/metrics.csv"
+    metrics.parent.mkdir(parents=True)
+    ours = table[table["source"] == "ours"].drop(columns=["source", "dataset"])
+    ours.assign(**{name: ours[name] / 100 for name in ("value", "low", "high")}).to_csv(metrics, index=False)
+    words = ["--metrics", metrics, "--paper", PAPER, "--output", tmp_path / "table2.csv"]
+    tabulate_table2.main([str(word) for word in words])
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table2.csv"), table.reset_index(drop=True))

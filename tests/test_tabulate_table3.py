@@ -1,12 +1,11 @@
 """Table III beside the paper's."""
 
 import re
-import sys
 
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
-from test_tabulate import Cells
+from pages import Cells
 
 import tabulate_table3
 from rnnids.datasets.features import FEATURE_LABELS, FEATURES
@@ -32,7 +31,7 @@ DROPPED = drops("feature_dropout", {"destination_port": 0.04})
 
 
 @pytest.fixture
-def tabulate(tmp_path, monkeypatch):
+def tabulate(tmp_path):
     """Runs the script; tabulate(perturbed, dropped) -> (table, rows of the page, bytes of both)."""
 
     def call(perturbed=PERTURBED, dropped=DROPPED):
@@ -41,8 +40,7 @@ def tabulate(tmp_path, monkeypatch):
             frame.to_csv(tmp_path / f"{name}.csv", index=False)
             words += [f"--{name}", tmp_path / f"{name}.csv"]
         words += ["--output", tmp_path / "table3.csv", "--html", tmp_path / "table3.html"]
-        monkeypatch.setattr(sys, "argv", ["tabulate_table3.py", *map(str, words)])
-        tabulate_table3.main()
+        tabulate_table3.main([str(word) for word in words])
         both = (tmp_path / "table3.csv").read_bytes(), (tmp_path / "table3.html").read_bytes()
         return pd.read_csv(tmp_path / "table3.csv"), Cells(both[1].decode()).rows, both
 
@@ -75,6 +73,16 @@ def test_equal_features_keep_their_order(tabulate):
     table, _, _ = tabulate()
     last = table[(table["method"] == "feature_dropout") & (table["level"] == "flow")]["feature"].tolist()[1:]
     assert last == [feature for feature in FEATURES if feature != "destination_port"]
+
+
+def test_the_name_is_that_of_the_data_set_s_folder(tmp_path):
+    files = [tmp_path / "lab" / model / "explanations/drops.csv" for model in ("baseline", "feature_dropout")]
+    for file, frame in zip(files, (PERTURBED, DROPPED), strict=True):
+        file.parent.mkdir(parents=True)
+        frame.to_csv(file, index=False)
+    words = ["--input-perturbation", files[0], "--feature-dropout", files[1], "--paper", PRINTED]
+    tabulate_table3.main([str(word) for word in (*words, "--output", tmp_path / "table3.csv")])
+    assert set(pd.read_csv(tmp_path / "table3.csv")["dataset"]) == {"lab"}
 
 
 def test_two_runs_are_byte_identical(tabulate):

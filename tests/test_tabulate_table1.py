@@ -1,12 +1,11 @@
 """Table I beside the paper's."""
 
 import re
-import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from pages import Cells
 
 import tabulate_table1
 from rnnids.labels.rules import read_rules
@@ -23,39 +22,15 @@ Heartbleed,DoS,0,0,0,0
 """
 
 
-class Cells(HTMLParser):
-    """The rows of the tables of a page."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.rows, self.inside = [], False
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-        self.inside = tag in ("td", "th")
-
-    def handle_endtag(self, tag):
-        self.inside = False
-
-    def handle_data(self, data):
-        if self.inside:
-            self.rows[-1][-1] += data
-
-
 @pytest.fixture
-def tabulate(tmp_path, monkeypatch):
+def tabulate(tmp_path):
     """Runs the script on counts; tabulate(text) -> (table, page, bytes of both)."""
 
     def call(counts, dataset="lab"):
         (tmp_path / "counts.csv").write_text(counts)
         words = ["--counts", tmp_path / "counts.csv", "--paper", PRINTED, "--dataset", dataset]
         words += ["--output", tmp_path / "table1.csv", "--html", tmp_path / "table1.html"]
-        monkeypatch.setattr(sys, "argv", ["tabulate_table1.py", *map(str, words)])
-        tabulate_table1.main()
+        tabulate_table1.main([str(word) for word in words])
         both = (tmp_path / "table1.csv").read_bytes(), (tmp_path / "table1.html").read_bytes()
         return pd.read_csv(tmp_path / "table1.csv").set_index("attack"), both[1].decode(), both
 
@@ -89,6 +64,15 @@ def test_the_paper_data_set_is_the_one_with_the_same_attacks(tabulate):
     assert set(table["paper_dataset"].dropna()) == {"unsw_nb15"} and "UNSW-NB15" in page
     table, page, _ = tabulate("attack,category,flows\nBenign,Benign,7\nMine,Mine,2\n", "mine")
     assert table["paper_attack"].isna().all() and "paper's proportions" not in page
+
+
+def test_name_and_page_come_from_the_files_where_they_are_not_given(tmp_path):
+    counts = tmp_path / "mine" / "counts.csv"
+    counts.parent.mkdir()
+    counts.write_text(COUNTS)
+    tabulate_table1.main(["--counts", str(counts), "--paper", str(PRINTED), "--output", str(tmp_path / "a.csv")])
+    assert set(pd.read_csv(tmp_path / "a.csv")["dataset"]) == {"mine"}
+    assert "each attack type in mine" in (tmp_path / "a.html").read_text()
 
 
 def test_two_runs_are_byte_identical(tabulate):
