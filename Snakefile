@@ -40,8 +40,11 @@ wildcard_constraints:
     capture="[^/]+",
     attack="cw|cw_published",
     method="pgd|fgsm",
-    result=r"cw(_published)?/kappa_[0-9.]+|pgd|fgsm",
+    result=r"cw(_published)?/kappa_[0-9.]+|pgd|fgsm|search/(last|all)/[a-z0-9_]+",
+    goal="last|all",
+    threat_model="[a-z0-9_]+",
     chunk="[1-9][0-9]*",
+    chunks="[1-9][0-9]*",
     kappa=r"[0-9]+(\.[0-9]+)?",
 
 

@@ -32,6 +32,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bootstrap-samples", default=1000, type=cli.positive(int), help="behind the intervals")
     parser.add_argument("--seed", default=0, type=int, help="of the resampling")
     parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --output)")
+    parser.add_argument("--ars", help="output: the rows of the first search alone (CSV)")
     parser.add_argument("--output", required=True, help="output: score per threat model, goal and attack type (CSV)")
     args = parser.parse_args(argv)
     args.model_name = args.model_name or Path(args.output).absolute().parent.name
@@ -67,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         verdicts = pd.concat([read_csv(path, (*KEYS, "verdict"), ()) for path in args.indicators])
         table = table.merge(verdicts[[*KEYS, "verdict"]], how="left", on=list(KEYS))
     write_csv(args.output, table, model=args.model_name)
+    if args.ars:
+        first = (table["threat_model"] == rows[0]["threat_model"]) & (table["goal"] == rows[0]["goal"])
+        write_csv(args.ars, table[first].drop(columns=["threat_model", "goal"]), model=args.model_name)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 #
 # In: results/{dataset}/dataset.h5 and results/{dataset}/{model}/weights.safetensors
 # Out: results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}.h5 with their summary.csv, attacks/{method}.h5 of the
-# bounded attacks with comparison.csv, and ars.csv. Each attack is made in chunks of flows, files in a folder of its name.
+# bounded attacks with comparison.csv, attacks/search/{goal}/{threat_model}.h5 with the nearest evasions, robustness.csv
+# and, for the first threat model, ars.csv. Each attack is made in chunks of flows, files in a folder of its name.
 
 
 rule attack_cw:
@@ -11,11 +12,11 @@ rule attack_cw:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
     output:
-        attacks="results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}/chunk_{chunk}.h5",
+        attacks="results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}/chunk_{chunk}_of_{chunks}.h5",
     log:
-        "results/{dataset}/logs/{model}/attack_{attack}/kappa_{kappa}/chunk_{chunk}.log",
+        "results/{dataset}/logs/{model}/attack_{attack}/kappa_{kappa}/chunk_{chunk}_of_{chunks}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/attack_{attack}/kappa_{kappa}/chunk_{chunk}.tsv"
+        "results/{dataset}/benchmarks/{model}/attack_{attack}/kappa_{kappa}/chunk_{chunk}_of_{chunks}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -27,15 +28,17 @@ rule attack_cw:
         script=script("attack_cw.py"),
         code=code("attack_cw.py"),
         options=lambda wildcards: attack_options("cw", wildcards.attack),
+        unwatched=unwatched(config["attacks"]["selection"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --kappa {wildcards.kappa}"
-        " --chunk {wildcards.chunk} --output {output.attacks:q} {params.options} 2> {log:q}"
+        " --chunk {wildcards.chunk} --chunks {wildcards.chunks} --output {output.attacks:q} {params.options}"
+        " {params.unwatched} 2> {log:q}"
 
 
 rule gather_attack:
     """All flows of one attack, from the chunks in which they were attacked."""
     input:
-        chunks=chunks("results/{dataset}/{model}/attacks/{result}/chunk_{chunk}.h5"),
+        chunks=chunks,
     output:
         attacks="results/{dataset}/{model}/attacks/{result}.h5",
     log:
@@ -87,11 +90,11 @@ rule attack_bounded:
         weights="results/{dataset}/{model}/weights.safetensors",
         reference=reference_attack(),
     output:
-        attacks="results/{dataset}/{model}/attacks/{method}/chunk_{chunk}.h5",
+        attacks="results/{dataset}/{model}/attacks/{method}/chunk_{chunk}_of_{chunks}.h5",
     log:
-        "results/{dataset}/logs/{model}/attack_bounded/{method}/chunk_{chunk}.log",
+        "results/{dataset}/logs/{model}/attack_bounded/{method}/chunk_{chunk}_of_{chunks}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/attack_bounded/{method}/chunk_{chunk}.tsv"
+        "results/{dataset}/benchmarks/{model}/attack_bounded/{method}/chunk_{chunk}_of_{chunks}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -102,10 +105,12 @@ rule attack_bounded:
     params:
         script=script("attack_bounded.py"),
         code=code("attack_bounded.py"),
-        options=attack_options("cw", "bounded"),
+        options=bounded_options(),
+        unwatched=unwatched(config["attacks"]["selection"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --method {wildcards.method}"
-        " --chunk {wildcards.chunk} --reference {input.reference:q} --output {output.attacks:q} {params.options} 2> {log:q}"
+        " --chunk {wildcards.chunk} --chunks {wildcards.chunks} --reference {input.reference:q} --output {output.attacks:q} {params.options}"
+        " {params.unwatched} 2> {log:q}"
 
 
 rule compare_attacks:
@@ -135,17 +140,18 @@ rule compare_attacks:
         " --output {output.comparison:q} 2> {log:q}"
 
 
-rule minimise_distances:
-    """How near to each flow an adversarial one lies, by attacks of rising kappa (Sec. IV)."""
+rule search_evasions:
+    """The nearest evasion of each attack flow under a threat model, by a portfolio of attacks (Sec. IV)."""
     input:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
+        known=known_attacks,
     output:
-        distances="results/{dataset}/{model}/ars/chunk_{chunk}.h5",
+        attacks="results/{dataset}/{model}/attacks/search/{goal}/{threat_model}/chunk_{chunk}_of_{chunks}.h5",
     log:
-        "results/{dataset}/logs/{model}/minimise_distances/chunk_{chunk}.log",
+        "results/{dataset}/logs/{model}/search_evasions/{goal}/{threat_model}/chunk_{chunk}_of_{chunks}.log",
     benchmark:
-        "results/{dataset}/benchmarks/{model}/minimise_distances/chunk_{chunk}.tsv"
+        "results/{dataset}/benchmarks/{model}/search_evasions/{goal}/{threat_model}/chunk_{chunk}_of_{chunks}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -153,20 +159,22 @@ rule minimise_distances:
         runtime=growing(1440),
         mem_mb=growing(16000),
     params:
-        script=script("minimise_distances.py"),
-        code=code("minimise_distances.py"),
-        checkpoint="results/{dataset}/{model}/ars/.chunk_{chunk}.checkpoint",
-        options=ars_options(),
+        script=script("search_evasions.py"),
+        code=code("search_evasions.py"),
+        options=lambda wildcards: search_options(wildcards.threat_model),
+        unwatched=unwatched(config["attacks"]["selection"]),
     shell:
-        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --chunk {wildcards.chunk}"
-        " --output {output.distances:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --goal {wildcards.goal}"
+        " --chunk {wildcards.chunk} --chunks {wildcards.chunks} --output {output.attacks:q} {params.options}"
+        " {params.unwatched} --known {input.known:q} 2> {log:q}"
 
 
 rule ars:
-    """Adversarial Robustness Score per attack type (Sec. IV, Eq. 3)."""
+    """Adversarial Robustness Score per threat model and attack type (Sec. IV, Eq. 3)."""
     input:
-        distances=chunks("results/{dataset}/{model}/ars/chunk_{chunk}.h5"),
+        searches=search_files("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5"),
     output:
+        robustness="results/{dataset}/{model}/robustness.csv",
         ars="results/{dataset}/{model}/ars.csv",
     log:
         "results/{dataset}/logs/{model}/ars.log",
@@ -180,7 +188,7 @@ rule ars:
     params:
         script=script("score_robustness.py"),
         code=code("score_robustness.py"),
-        options=flags(bootstrap_samples=config["ars"]["bootstrap_samples"], seed=config["seed"]),
+        options=flags(config["ars"], seed=config["seed"]),
     shell:
-        "python {params.script:q} --distances {input.distances:q} --model-name {wildcards.model}"
-        " --output {output.ars:q} {params.options} 2> {log:q}"
+        "python {params.script:q} --searches {input.searches:q} --model-name {wildcards.model}"
+        " --output {output.robustness:q} --ars {output.ars:q} {params.options} 2> {log:q}"

@@ -23,18 +23,30 @@ def script(name):
 
 
 def flags(*sections, **more):
-    """Configuration as options: {"max_flows": 40, "resume": True} -> "--max-flows 40 --resume".
+    """Configuration as options, sorted: {"max_flows": None, "resume": True} -> "--max-flows none --resume".
 
-    A list becomes several words; null, false and empty lists are left out. Of equal keys the last one counts.
+    False becomes "--no-resume", a list several words, an empty one none. Of equal keys the last one counts.
     """
+    merged = {key: value for section in (*sections, more) for key, value in section.items()}
     words = []
-    for key, value in {key: value for section in (*sections, more) for key, value in section.items()}.items():
-        if value is None or value is False or value == []:
+    for key, value in sorted(merged.items()):
+        name = key.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
             continue
-        words.append(f"--{key}".replace("_", "-"))
-        if value is not True:
-            words.extend(shlex.quote(str(item)) for item in (value if isinstance(value, list) else [value]))
+        items = value if isinstance(value, list) else ["none" if value is None else value]
+        words.extend([f"--{name}", *(shlex.quote(str(item)) for item in items)])
     return " ".join(words)
+
+
+class Unwatched:
+    """Options that cannot change a result, such as the device: Snakemake compares texts, and not this."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def __str__(self):
+        return self.options
 
 
 def growing(first):

@@ -47,9 +47,10 @@ rule perturb_inputs:
         script=script("perturb_inputs.py"),
         code=code("perturb_inputs.py"),
         options=explanation_options("input_perturbation", "bootstrap_samples"),
+        unwatched=unwatched(config["evaluation"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q}"
-        " --output {output.importance:q} {params.options} 2> {log:q}"
+        " --output {output.importance:q} {params.options} {params.unwatched} 2> {log:q}"
 
 
 rule drop_features:
@@ -74,9 +75,10 @@ rule drop_features:
         script=script("drop_features.py"),
         code=code("drop_features.py"),
         options=explanation_options("feature_dropout", "bootstrap_samples"),
+        unwatched=unwatched(config["evaluation"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q}"
-        " --drops {output.importance:q} --pair-scores {output.pair_scores:q} {params.options} 2> {log:q}"
+        " --drops {output.importance:q} --pair-scores {output.pair_scores:q} {params.options} {params.unwatched} 2> {log:q}"
 
 
 rule measure_mutual_information:
@@ -100,9 +102,10 @@ rule measure_mutual_information:
         script=script("measure_mutual_information.py"),
         code=code("measure_mutual_information.py"),
         options=explanation_options("mutual_information", "bootstrap_samples"),
+        unwatched=unwatched(config["evaluation"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q}"
-        " --output {output.importance:q} {params.options} 2> {log:q}"
+        " --output {output.importance:q} {params.options} {params.unwatched} 2> {log:q}"
 
 
 rule compare_distributions:
@@ -147,9 +150,10 @@ rule partial_dependence:
         script=script("partial_dependence.py"),
         code=code("partial_dependence.py"),
         options=explanation_options("partial_dependence"),
+        unwatched=unwatched(config["evaluation"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q}"
-        " --output {output.dependence:q} --values {output.values:q} {params.options} 2> {log:q}"
+        " --output {output.dependence:q} --values {output.values:q} {params.options} {params.unwatched} 2> {log:q}"
 
 
 rule confidence_per_step:
@@ -198,10 +202,11 @@ rule sequential_dependence:
         script=script("sequential_dependence.py"),
         code=code("sequential_dependence.py"),
         options=explanation_options("sequential_dependence"),
+        unwatched=unwatched(config["evaluation"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q}"
         " --attacks {input.attacks:q} --output {output.dependence:q} --means {output.means:q} {params.options}"
-        " 2> {log:q}"
+        " {params.unwatched} 2> {log:q}"
 
 
 rule feature_trajectories:

@@ -31,9 +31,11 @@ rule train:
         checkpoint="results/{dataset}/{model}/.train.checkpoint",
         launcher=training_launcher(),
         options=lambda wildcards: model_options(wildcards.model),
+        unwatched=Unwatched(flags(device=config["device"])),
     shell:
         "{params.launcher} {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} --last {output.last:q}"
-        " --curve {output.curve:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
+        " --curve {output.curve:q} --checkpoint {params.checkpoint:q} {params.options} {params.unwatched}"
+        " 2> {log:q}"
 
 
 rule train_adversarially:
@@ -62,10 +64,12 @@ rule train_adversarially:
         code=code("train_adversarially.py"),
         checkpoint="results/{dataset}/adversarial_training/.train.checkpoint",
         options=adversarial_training_options(),
+        unwatched=unwatched(config["attacks"]["selection"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --baseline {input.baseline:q}"
         " --weights {output.weights:q} --curve {output.curve:q} --scores {output.scores:q}"
-        " --adversarial-flows {output.flows:q} --checkpoint {params.checkpoint:q} {params.options} 2> {log:q}"
+        " --adversarial-flows {output.flows:q} --checkpoint {params.checkpoint:q} {params.options}"
+        " {params.unwatched} 2> {log:q}"
 
 
 rule classify_flow_statistics:
@@ -118,8 +122,10 @@ rule evaluate:
     params:
         script=script("evaluate.py"),
         code=code("evaluate.py"),
-        options=flags(config["evaluation"], seed=config["seed"], device=config["device"]),
+        options=flags(bootstrap_samples=config["evaluation"]["bootstrap_samples"], seed=config["seed"]),
+        unwatched=unwatched(config["evaluation"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q}"
         " --predictions {output.predictions:q} --metrics {output.metrics:q} --recall {output.recall:q}"
-        " --confusion {output.confusion:q} --model-name {wildcards.model} {params.options} 2> {log:q}"
+        " --confusion {output.confusion:q} --model-name {wildcards.model} {params.options}"
+        " {params.unwatched} 2> {log:q}"

@@ -1,10 +1,13 @@
 # Which sections of the configuration become the options of which script.
 
+from pathlib import Path
+
 
 def extraction_options(dataset, capture):
     """Options of extract_flows.py: the section `extraction`, with what the data set's own says instead."""
     _, member = split_member(captures(dataset)[capture])
-    return flags(config["extraction"], config["datasets"][dataset].get("extraction", {}), member=member)
+    own = {} if member is None else {"member": member}
+    return flags(config["extraction"], config["datasets"][dataset].get("extraction", {}), own)
 
 
 def dataset_options(dataset):
@@ -27,14 +30,14 @@ def check_options(dataset):
     description = config["datasets"][dataset]
     expected = description.get("expected", {})
     sizes = [f"{name}={size}" for name, size in expected.get("bytes", {}).items()]
-    return flags(
-        label_options(dataset),
-        source=description["source"],
-        expected_files=expected.get("files"),
-        expected_bytes=sizes,
-        expected_smallest=expected.get("smallest"),
-        expected_truncated=expected.get("truncated"),
-    )
+    given = {
+        "expected_files": expected.get("files"),
+        "expected_bytes": sizes or None,
+        "expected_smallest": expected.get("smallest"),
+        "expected_truncated": expected.get("truncated"),
+    }
+    known = {key: value for key, value in given.items() if value is not None}
+    return flags(label_options(dataset), known, source=description["source"])
 
 
 def audit_options(dataset):
@@ -45,19 +48,64 @@ def audit_options(dataset):
 
 def model_options(model):
     """Options of train.py: the section `training`, with what the model says instead."""
-    return flags(config["training"], config["models"][model], seed=config["seed"], device=config["device"])
+    return flags(config["training"], config["models"][model], seed=config["seed"])
 
 
-def attack_options(*sections):
-    """Options of an attack: its own sections, the constraints and the selection of flows."""
+def unwatched(batches):
+    """Device and size of batches, of a section that has `batch_packets`, which no result depends on."""
+    return Unwatched(flags(batch_packets=batches["batch_packets"], device=config["device"]))
+
+
+def attack_options(*sections, constraints=None):
+    """Options of an attack: its own sections, what the attacker can do, and the selection of flows."""
     attacks = config["attacks"]
     return flags(
         *(attacks[section] for section in sections),
-        attacks["constraints"],
-        attacks["selection"],
+        constraints or attacks["constraints"],
+        max_flows=attacks["selection"]["max_flows"],
         seed=config["seed"],
-        device=config["device"],
     )
+
+
+def threat_model(name):
+    """What an attacker can do under a threat model: the constraints of all, with what it says instead."""
+    return config["attacks"]["constraints"] | config["threat_models"][name]
+
+
+def bounded_options():
+    """Options of attack_bounded.py: its section, and what it has in common with CW."""
+    common = {key: config["attacks"]["cw"][key] for key in ("delta", "objective")}
+    return f"{attack_options('bounded')} {flags(common)}"
+
+
+def search_options(name):
+    """Options of search_evasions.py under a threat model."""
+    return f"{attack_options(constraints=threat_model(name))} {flags(config['search'], threat_model=name)}"
+
+
+def searches():
+    """(goal, threat model) of all searches of a model, the main one first."""
+    names = config["selected_threat_models"]
+    return [("last", name) for name in names] + [
+        ("all", name) for name in names[:1] if config["all_packets_goal"]
+    ]
+
+
+def search_files(pattern):
+    """Files of all searches of a model; `pattern` with the wildcards {goal} and {threat_model}."""
+    return [pattern.replace("{goal}", goal).replace("{threat_model}", name) for goal, name in searches()]
+
+
+def known_attacks(wildcards):
+    """What a search takes up: the attacks on the baseline, and what was found under the threat models after its own."""
+    folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
+    names = config["selected_threat_models"]
+    later = names[names.index(wildcards.threat_model) + 1 :] if wildcards.goal == "last" else []
+    files = [f"{folder}/search/last/{name}.h5" for name in later]
+    if wildcards.model == "baseline":
+        kappas = [f"{folder}/cw/kappa_{kappa:g}.h5" for kappa in config["attacks"]["kappas"]]
+        files += [*kappas, f"{folder}/pgd.h5", f"{folder}/fgsm.h5"]
+    return files
 
 
 def reference_attack():
@@ -66,28 +114,32 @@ def reference_attack():
     return f"results/{{dataset}}/{{model}}/attacks/cw/kappa_{kappa:g}.h5"
 
 
-def chunks(pattern):
-    """The files of all chunks that attacks are divided into; `pattern` with the wildcard {chunk}."""
-    return expand(pattern, chunk=range(1, config["attacks"]["selection"]["chunks"] + 1), allow_missing=True)
+def chunks(wildcards):
+    """The files of all chunks that an attack is divided into.
+
+    A result that is there keeps the division with which it was made: another number of chunks makes nothing anew.
+    """
+    attack = Path(f"results/{wildcards.dataset}/{wildcards.model}/attacks/{wildcards.result}")
+    count = config["attacks"]["selection"]["chunks"]
+    if attack.with_name(attack.name + ".h5").exists():
+        made = sorted(attack.glob("chunk_1_of_*.h5"), key=lambda path: path.stat().st_mtime)
+        count = int(made[-1].stem.rpartition("_")[2]) if made else count
+    return [f"{attack}/chunk_{chunk}_of_{count}.h5" for chunk in range(1, count + 1)]
 
 
 def training_launcher():
     """What starts a training: Python, or torchrun with a process for each GPU."""
     gpus = config["training_gpus"]
-    return "python" if gpus == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {gpus}"
-
-
-def ars_options():
-    """Options of minimise_distances.py: the attack and how its kappa rises."""
-    search = {key: value for key, value in config["ars"].items() if key != "bootstrap_samples"}
-    return f"{attack_options('cw')} {flags(search)}"
+    launch = f"python -m torch.distributed.run --standalone --nproc-per-node {gpus}"
+    return Unwatched("python" if gpus == 1 else launch)
 
 
 def adversarial_training_options():
     """Options of train_adversarially.py: its section, how to train, and the attack of its scores."""
     attacks, training = config["attacks"], config["training"]
-    attack = {key: attacks["cw"][key] for key in ("delta", "learning_rate", "objective")}
-    search = {key: value for key, value in config["ars"].items() if key.startswith("search_")}
+    left_out = ("iterations", "keep")  # which the visits have of their own
+    attack = {key: value for key, value in attacks["cw"].items() if key not in left_out}
+    search = {f"search_{key}": config["search"][key] for key in ("iterations", "step", "gamma")}
     return flags(
         attack,
         attacks["constraints"],
@@ -95,17 +147,14 @@ def adversarial_training_options():
         config["adversarial_training"],
         training_batch_packets=training["batch_packets"],
         precision=training["precision"],
-        batch_packets=attacks["selection"]["batch_packets"],
         seed=config["seed"],
-        device=config["device"],
     )
 
 
 def explanation_options(name, *shared):
-    """Options of an explanation: its own section, its batch size and `shared` as in the evaluation, seed, device."""
+    """Options of an explanation: its own section and `shared` as in the evaluation, seed."""
     return flags(
         config["explanations"][name],
-        {key: config["evaluation"][key] for key in ("batch_packets", *shared)},
+        {key: config["evaluation"][key] for key in shared},
         seed=config["seed"],
-        device=config["device"],
     )

@@ -44,7 +44,7 @@ def explain(error):
 
 def unknown_selections(config):
     """Selected data sets and models that nothing describes."""
-    for kind in ("datasets", "models"):
+    for kind in ("datasets", "models", "threat_models"):
         for name in config[f"selected_{kind}"]:
             if name not in config[kind]:
                 yield f"selected_{kind}: {name!r} is not described under {kind}; {nearest(name, list(config[kind]))}"
