@@ -40,6 +40,7 @@ SOUGHT = {
     "captures.compression": "gzip, zstd and zip",
     "captures.repair": "duplicates and late packets",
     "datasets.audit": "target label_audit",
+    "detectors.contract": "tries a detector of one's own",
     "detectors.flow_statistics": "the detector to compare with",
     "detectors.kept_states": "states before each packet",
     "flows.external_sort": "flows beyond memory",

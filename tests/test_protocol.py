@@ -1,0 +1,177 @@
+"""The protocol of detectors: ours and others keep it, and whatever breaks it is told where."""
+
+import inspect
+import warnings
+
+import explained
+import gru
+import pytest
+import torch
+from torch import nn
+
+from rnnids.detectors.contract import ContractError, check_contract
+from rnnids.detectors.lstm import SUPPRESS, LSTMDetector
+from rnnids.detectors.protocol import has_gradient, is_stateful
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+class Wrong(gru.StatefulGRUDetector):
+    """A detector that keeps the protocol; each of the following breaks it in one place."""
+
+
+class Bidirectional(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs) + super().forward(inputs.flip(1)).flip(1)
+
+
+class Unpacked(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs) + inputs.mean()
+
+
+class NeedsLengths(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs) + (1.0 if lengths is None else 0.0)
+
+
+class Ordered(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs) + torch.arange(len(inputs))[:, None]
+
+
+class Random(Wrong):
+    def forward(self, inputs, lengths=None):
+        return nn.functional.dropout(super().forward(inputs), 0.5, training=True)
+
+
+class Deep(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs)[..., None]
+
+
+class Nan(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs).sqrt()
+
+
+class InPlace(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs.detach().mul_(0.5))
+
+
+class OtherStates(Wrong):
+    def states(self, inputs, lengths):
+        return super().states(inputs.flip(0), lengths)
+
+
+class TooManyStates(Wrong):
+    def states(self, inputs, lengths):
+        return super().states(inputs, lengths.clip(2))
+
+
+class MixedAlternatives(Wrong):
+    def next_logits(self, states, inputs):
+        return super().next_logits(states, inputs).cumsum(dim=1)
+
+
+class Sizeless(Wrong):
+    bytes_per_packet = None
+
+
+class Detached(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs).detach()
+
+
+class Flat(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs.detach()) + 0 * inputs.sum(dim=-1)
+
+
+class Leaking(Wrong):
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs) + (inputs.sum() - inputs.sum().detach())
+
+
+class Elsewhere(Wrong):
+    def __init__(self):
+        super().__init__()
+        self.device = "cpu"
+
+
+class Seeing(Wrong):
+    feature_dropout = True
+
+    def forward(self, inputs, lengths=None, *, suppressed=None):
+        return super().forward(inputs)
+
+
+BROKEN = {
+    Bidirectional: "padding is not inert|not causal",
+    Unpacked: "padding is not inert",
+    NeedsLengths: "without lengths",
+    Ordered: "order of flows",
+    Random: "not deterministic",
+    Deep: r"shape \(B, T\)",
+    Nan: "finite",
+    InPlace: "in place",
+    OtherStates: "going on from states",
+    TooManyStates: "states for 30 packets",
+    MixedAlternatives: "going on from states",
+    Sizeless: "bytes_per_packet",
+    Detached: "differentiable = False",
+    Flat: "differentiable = False",
+    Leaking: "gradient at a packet reaches",
+    Elsewhere: "torch.device",
+    Seeing: "suppressed feature",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
+def test_what_breaks_the_protocol_is_named(broken):
+    with pytest.raises(ContractError, match=BROKEN[broken]):
+        check_contract(broken())
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("feature_dropout", [True, False])
+@pytest.mark.parametrize("suppress", SUPPRESS)
+@pytest.mark.filterwarnings("ignore:all logits lie in")  # those of an untrained one may
+def test_ours_keeps_it(suppress, feature_dropout, frozen):
+    detector = LSTMDetector(8, 2, suppress, feature_dropout=feature_dropout)
+    check_contract(detector.requires_grad_(not frozen))
+    assert is_stateful(detector)
+    assert has_gradient(detector)
+
+
+@pytest.mark.parametrize("kind", [gru.GRUDetector, gru.StatefulGRUDetector])
+@pytest.mark.filterwarnings("error")
+def test_a_gru_keeps_it_with_and_without_state(kind):
+    check_contract(kind(), seed=1)
+    assert is_stateful(kind()) == (kind is not gru.GRUDetector)
+
+
+def test_a_detector_of_ones_own_takes_few_lines():
+    assert len(inspect.getsource(gru).splitlines()) < 40
+
+
+def test_a_detector_without_memory_state_or_gradient_keeps_it():
+    trees = explained.StandIn(lambda inputs: (inputs[..., 3] > 0).float() * 4 - 2)
+    with pytest.raises(ContractError, match="differentiable = False"):
+        check_contract(trees)
+    trees.differentiable = False
+    assert not has_gradient(trees)
+    assert not is_stateful(trees)
+    check_contract(trees)
+
+
+def test_probabilities_are_only_suspected():
+    with pytest.warns(UserWarning, match="probabilities"):
+        check_contract(explained.StandIn(lambda inputs: inputs[..., 3].sigmoid()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_contract(explained.StandIn(lambda inputs: inputs[..., 3]))
