@@ -77,8 +77,7 @@ def fit(
     """Train `model` in place and keep a checkpoint after every epoch.
 
     Args:
-        model: Detector with its initial weights.
-        data: FlowData of the training split.
+        model: with its initial weights. data: FlowData of the training split.
         checkpoint: path; an interrupted run of the same settings resumes from it.
         group: the processes that train together.
 
