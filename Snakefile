@@ -55,6 +55,7 @@ include: "workflow/rules/explanations.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/explanation_figures.smk"
 include: "workflow/rules/defence_figures.smk"
+include: "workflow/rules/robustness.smk"
 
 
 rule all:
@@ -77,4 +78,6 @@ rule all:
         rules.fig9.input,
         rules.fig10.input,
         rules.table_defences.input,
+        rules.table_ars.input,
+        rules.table_attacks.input,
         rules.paper_comparison.input,

@@ -10,7 +10,8 @@ from rnnids import cli
 from rnnids.errors import InputError
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance, read_hdf5
 
-SHARED = ("method", "delta", "kappa", "goal", "threat_model", "attacks", "categories", "members")  # attributes that all chunks have in common
+# Attributes that all chunks have in common.
+SHARED = ("method", "delta", "kappa", "goal", "threat_model", "attacks", "categories", "members")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,0 +1,81 @@
+# Robustness beyond the paper: scores under every threat model, and what the search for evasions found and cost.
+#
+# In: robustness.csv and attacks/search/{goal}/{threat_model}.h5 of each selected model.
+# Out: results/{dataset}/tables/ars.{csv,html} and results/{dataset}/tables/attacks.{csv,html}.
+
+
+rule table_ars:
+    """ARS per model, threat model, goal and attack type, with what it rests on."""
+    input:
+        expand("results/{dataset}/tables/ars.html", dataset=config["selected_datasets"]),
+
+
+rule table_attacks:
+    """What each member of the search for evasions found, and what it cost."""
+    input:
+        expand("results/{dataset}/tables/attacks.html", dataset=config["selected_datasets"]),
+
+
+rule tabulate_ars:
+    """Robustness scores of all models of one data set."""
+    input:
+        robustness=expand("results/{{dataset}}/{model}/robustness.csv", model=config["selected_models"]),
+    output:
+        csv="results/{dataset}/tables/ars.csv",
+        html=report(
+            "results/{dataset}/tables/ars.html",
+            caption="../report/table_ars.rst",
+            category="Attacks",
+            labels={"data set": "{dataset}", "shows": "Robustness scores"},
+        ),
+    log:
+        "results/{dataset}/logs/tabulate_ars.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_ars.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
+    params:
+        script=script("tabulate_ars.py"),
+        code=code("tabulate_ars.py"),
+    shell:
+        "python {params.script:q} --robustness {input.robustness:q} --dataset {wildcards.dataset}"
+        " --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+
+
+rule tabulate_attacks:
+    """What found the nearest evasions of one data set."""
+    input:
+        searches=[
+            path
+            for model in config["selected_models"]
+            for path in search_files(
+                f"results/{{dataset}}/{model}/attacks/search/{{goal}}/{{threat_model}}.h5"
+            )
+        ],
+    output:
+        csv="results/{dataset}/tables/attacks.csv",
+        html=report(
+            "results/{dataset}/tables/attacks.html",
+            caption="../report/table_attacks.rst",
+            category="Attacks",
+            labels={"data set": "{dataset}", "shows": "What finds evasions"},
+        ),
+    log:
+        "results/{dataset}/logs/tabulate_attacks.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_attacks.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(4000),
+    params:
+        script=script("tabulate_attacks.py"),
+        code=code("tabulate_attacks.py"),
+        models=[model for model in config["selected_models"] for _ in searches()],
+    shell:
+        "python {params.script:q} --searches {input.searches:q} --models {params.models}"
+        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
