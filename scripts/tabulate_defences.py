@@ -36,7 +36,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--metrics", required=True, nargs="+", help="metrics of each model, in the table's order (CSV)")
     parser.add_argument("--ars", required=True, nargs="+", help="ARS per attack type of each attacked model (CSV)")
-    parser.add_argument("--dataset", default="", help="its name; empty: that of the folder above the first model's")
+    parser.add_argument("--dataset", default="", help="name of the data set; empty: the folder above the first model's")
     tables.add_output_arguments(parser)
     return parser.parse_args(argv)
 

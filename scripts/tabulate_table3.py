@@ -33,7 +33,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--input-perturbation", required=True, help="accuracy drops by random values (CSV)")
     parser.add_argument("--feature-dropout", required=True, help="accuracy drops without features (CSV)")
     parser.add_argument("--paper", required=True, help="the paper's Table III (CSV)")
-    parser.add_argument("--dataset", default="", help="its name; empty: of the folder two above --input-perturbation")
+    parser.add_argument(
+        "--dataset", default="", help="name of the data set; empty: two folders above --input-perturbation's"
+    )
     tables.add_output_arguments(parser)
     return parser.parse_args(argv)
 
