@@ -22,31 +22,39 @@ def script(name):
     return SCRIPTS / name
 
 
-def flags(*sections, **more):
-    """Configuration as options, sorted: {"max_flows": None, "resume": True} -> "--max-flows none --resume".
+def as_word(value):
+    """A value of the configuration as one word of a command line; 1.0 is the same word as 1."""
+    if value is None:
+        return "none"
+    return shlex.quote(str(int(value) if isinstance(value, float) and value.is_integer() else value))
 
-    False becomes "--no-resume", a list several words, an empty one none. Of equal keys the last one counts.
+
+def flags(*sections, **more):
+    """Configuration as options, by name: {"repair": False, "max_flows": 40} -> "--max-flows 40 --no-repair".
+
+    True is --key and false --no-key, null the word none; a list becomes as many words, perhaps none. Of equal keys the
+    last one counts. The same values give the same text, whatever file they stand in.
     """
-    merged = {key: value for section in (*sections, more) for key, value in section.items()}
     words = []
+    merged = {key: value for section in (*sections, more) for key, value in section.items()}
     for key, value in sorted(merged.items()):
-        name = key.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
-            continue
-        items = value if isinstance(value, list) else ["none" if value is None else value]
-        words.extend([f"--{name}", *(shlex.quote(str(item)) for item in items)])
+        words.append(f"--{'no-' if value is False else ''}{key}".replace("_", "-"))
+        if not isinstance(value, bool):
+            words.extend(as_word(item) for item in (value if isinstance(value, list) else [value]))
     return " ".join(words)
 
 
 class Unwatched:
-    """Options that cannot change a result, such as the device: Snakemake compares texts, and not this."""
+    """Words of a command that cannot change its result: as a parameter they rerun nothing.
 
-    def __init__(self, options):
-        self.options = options
+    Snakemake compares parameters of Python's own types alone, and leaves those of any other class out.
+    """
+
+    def __init__(self, words):
+        self.words = words
 
     def __str__(self):
-        return self.options
+        return self.words
 
 
 def growing(first):
