@@ -19,7 +19,7 @@ from measure import in_turn, text, write_page
 
 from rnnids import cli
 from rnnids.attacks import gradient as attacks
-from rnnids.detectors.lstm import Detector
+from rnnids.detectors.lstm import LSTMDetector
 from rnnids.errors import InputError
 from rnnids.storage import write_csv
 
@@ -51,7 +51,7 @@ def attack(sizes):
     data = make_flows(sizes.flows, sizes.packets)
     data.flows.update(duration_ns=np.zeros(sizes.flows, dtype=np.int64), manipulable=np.full(sizes.flows, 1))
     torch.manual_seed(0)
-    model = Detector(sizes.hidden_size, 2).requires_grad_(False)
+    model = LSTMDetector(sizes.hidden_size, 2).requires_grad_(False)
     model.readout.bias.fill_(10.0)
     settings = attacks.Settings(-0.2, 0.01, sizes.iterations, "all_packets", "best", 1500)
     kappas = np.linspace(1, 0.99, sizes.kappas)  # so near that the iterations, rounded up, are as many

@@ -33,7 +33,7 @@ from rnnids.attacks.targets import select_flows
 from rnnids.datasets.features import MANIPULABLE_FEATURES
 from rnnids.datasets.flow_data import TEST, batches_by_length, load_dataset
 from rnnids.detectors.inference import last_of_flow, packet_logits
-from rnnids.detectors.lstm import Detector, load_model
+from rnnids.detectors.lstm import LSTMDetector, load_detector
 from rnnids.storage import write_csv
 
 DELTA, MTU, STEPS, FLOWS, ITERATIONS = -0.2, 1500, 12, 64, 20
@@ -43,22 +43,19 @@ KAPPAS = [0.5, 2.5, 4.5, 6.5, 8.5]  # of the embedded default
 NORM = {"step": 5.0, "gamma": 0.2, "delta": DELTA, "mtu": MTU}
 
 
-def last_logits(model, inputs, packing, logits_of):
+def last_logits(model, batch, logits_of):
     """(B,) logits of the flows' last packets."""
-    steps = packing.index % packing.shape[1]
-    flow = packing.index // packing.shape[1]
-    logits = logits_of(model, inputs, packing)
-    last = torch.zeros_like(steps[: packing.shape[0]]).scatter_reduce(0, flow, steps, "amax")
-    return logits[steps == last[flow]]
+    flow, step = batch.packing.index // batch.inputs.shape[1], batch.packing.index % batch.inputs.shape[1]
+    return logits_of(model, batch)[step == torch.from_numpy(batch.lengths).to(step.device)[flow] - 1]
 
 
 def gradient(model, batches, logits_of):
     """Gradients of the last logits over length and interarrival time of each packet, batch after batch."""
     found = []
-    for values, packing, _ in batches:
-        inputs = values.clone().requires_grad_()
+    for batch in batches:
+        inputs = batch.inputs.clone().requires_grad_()
         wanted = [inputs, *(weight for weight in model.parameters() if weight.requires_grad)]
-        summed = last_logits(model, inputs, packing, logits_of).sum()
+        summed = last_logits(model, batch._replace(inputs=inputs), logits_of).sum()
         found.append(torch.autograd.grad(summed, wanted)[0][..., list(MANIPULABLE_FEATURES)].flatten())
     return torch.cat(found)
 
@@ -72,11 +69,10 @@ def measure_gradients(args):
     ]
     by_length = [make_batch(count[rows], rng, args.device) for rows in batches_by_length(count, BATCH_PACKETS)]
     torch.manual_seed(0)
-    usual = Detector(args.hidden_size, args.num_layers).to(args.device)
-    frozen = Detector(args.hidden_size, args.num_layers).to(args.device).requires_grad_(False)
+    usual = LSTMDetector(args.hidden_size, args.num_layers).to(args.device)
+    frozen = LSTMDetector(args.hidden_size, args.num_layers).to(args.device).requires_grad_(False)
     ways = {
-        "ours, float32": lambda: gradient(frozen, by_length, ours(None)),
-        "ours, bfloat16 products": lambda: gradient(frozen, by_length, ours(torch.bfloat16)),
+        "ours": lambda: gradient(frozen, by_length, ours),
         "nn.LSTM, packed, frozen, our batches": lambda: gradient(frozen, by_length, by_packing),
         "nn.LSTM, packed, frozen": lambda: gradient(frozen, random, by_packing),
         "nn.LSTM, packed": lambda: gradient(usual, random, by_packing),
@@ -88,7 +84,7 @@ def measure_gradients(args):
     reference = gradient(frozen, by_length, by_packing)
     rows = []
     for name, taken in seconds.items():
-        row = {"way": name, "flows_per_second": len(count) / taken, "ours_is_faster": taken / seconds["ours, float32"]}
+        row = {"way": name, "flows_per_second": len(count) / taken, "ours_is_faster": taken / seconds["ours"]}
         row["share_of_peak"] = needed / taken / limit
         same = torch.cosine_similarity(ways[name](), reference, dim=0).item() if name.startswith("ours") else ""
         rows.append(row | {"gradient_cosine": same})
@@ -123,7 +119,7 @@ def flows_to_attack(data, model, device):
     """The attacks.Batch of detected flows, cut at 12 packets."""
     data = data.take(data.is_attack & (data.packet_count >= STEPS) & (data.flows["manipulable"] > 0))
     data.flows["packet_count"] = np.full(len(data), STEPS, dtype=np.int32)
-    detected = packet_logits(model, data.take(np.arange(len(data))), BATCH_PACKETS, device)
+    detected = packet_logits(model, data.take(np.arange(len(data))), batch_packets=BATCH_PACKETS)
     detected = last_of_flow(detected, data.packet_count) > 0
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(detected))[:FLOWS]
     return attacks.make_batch(data, chosen, MTU, device)
@@ -207,7 +203,7 @@ def measure_libraries(batch, model, repeats, lengths):
 def measure_speed(batch, args):
     """Rows of the second table without what is found: by an untrained detector of the given size."""
     torch.manual_seed(0)
-    large = Detector(args.hidden_size, args.num_layers).to(args.device).requires_grad_(False)
+    large = LSTMDetector(args.hidden_size, args.num_layers).to(args.device).requires_grad_(False)
     kept = ("attack", "seconds", "flow_iterations_per_second", "ours_is_faster")
     return [{name: row[name] for name in kept} for row in measure_libraries(batch, large, args.repeats, LENGTHS[:1])]
 
@@ -270,7 +266,7 @@ def main():
     warnings.filterwarnings("ignore")  # the libraries' own
     torch.set_num_threads(args.threads)
     data = load_dataset(args.dataset, TEST)
-    model = load_model(args.weights, data, args.device)
+    model = load_detector(args.weights, data, args.device)
     batch = flows_to_attack(data, model, args.device)
     tables = {
         "attack_gradient": ("Gradients of attacks", measure_gradients(args)),

@@ -42,7 +42,7 @@ class Training:
     learning_rate: float = setting(0.01, "of Adam, before its decay to 0", above=0)
     batch_packets: int = setting(512, "padded packets in a batch, at most", minimum=1)
     validation_fraction: float = setting(0.1, "of the training flows, held out", above=0, below=1)
-    precision: str = setting("auto", "auto: bf16 on a GPU that has it; float32", choices=("auto", "float32"))
+    precision: str = setting("auto", "auto: bfloat16 on a GPU that has it; float32", choices=("auto", "float32"))
 
     def __post_init__(self) -> None:
         check(self)
@@ -93,13 +93,7 @@ def fit(
     model.to(device)
     optimiser = adam(model, settings.learning_rate)
     run = _digest(model, data, settings, seed=seed)
-    curve: list[dict[str, float]] = []
-    best: dict[str, Tensor] = {}
-    if found := load_checkpoint(checkpoint, run):
-        groups, curve = found
-        best = groups["best"]
-        model.load_state_dict(groups["model"])
-        restore_optimiser(optimiser, groups["adam"])
+    best, curve = _resume(checkpoint, run, model, optimiser=optimiser)
     for epoch in range(len(curve), settings.epochs):
         loss = train_epoch(model, optimiser, fitted, settings=settings, epoch=epoch, seed=seed, group=group)
         validation_loss, accuracy = validate(model, validation, settings.batch_packets)
@@ -114,6 +108,19 @@ def fit(
             groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
             save_checkpoint(checkpoint, run, groups, state=curve)
     return best, curve
+
+
+def _resume(
+    checkpoint: str | Path, run: str, model: LSTMDetector, *, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """(best weights, curve) so far, model and optimiser set to where the run stopped; both empty at its start."""
+    found = load_checkpoint(checkpoint, run)
+    if not found:
+        return {}, []
+    groups, curve = found
+    model.load_state_dict(groups["model"])
+    restore_optimiser(optimiser, groups["adam"])
+    return groups["best"], curve
 
 
 def adam(model: LSTMDetector, learning_rate: float) -> torch.optim.Adam:
