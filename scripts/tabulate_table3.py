@@ -33,9 +33,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--input-perturbation", required=True, help="accuracy drops by random values (CSV)")
     parser.add_argument("--feature-dropout", required=True, help="accuracy drops without features (CSV)")
     parser.add_argument("--paper", required=True, help="the paper's Table III (CSV)")
-    parser.add_argument(
-        "--dataset", default="", help="name of the data set; empty: two folders above --input-perturbation's"
-    )
+    parser.add_argument("--dataset", default="", help="name of the data set; empty: the folder above the first model's")
     tables.add_output_arguments(parser)
     return parser.parse_args(argv)
 
