@@ -20,6 +20,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/validation.smk"
 include: "workflow/rules/captures.smk"
 include: "workflow/rules/options.smk"
+include: "workflow/rules/drawing.smk"
 include: "workflow/rules/containers.smk"
 
 
@@ -52,9 +53,8 @@ include: "workflow/rules/flows.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/attacks.smk"
 include: "workflow/rules/explanations.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/explanation_figures.smk"
-include: "workflow/rules/defence_figures.smk"
 include: "workflow/rules/robustness.smk"
 
 

@@ -1,26 +1,8 @@
-# The paper's tables and figures.
+# The paper's figures, and one of the pair scores (Eq. 4).
 #
-# In: the CSV files of the stages before, and the paper's printed numbers (resources/paper).
-# Out: results/{dataset}/tables/table*.{csv,html} and results/{dataset}/figures/fig*.{pdf,svg,png}.
-# A target of each name makes it for every selected data set; tabulate_* and plot_* make it for one.
-
-
-rule table1:
-    """Table I: how often each attack type occurs."""
-    input:
-        expand("results/{dataset}/tables/table1.html", dataset=config["selected_datasets"]),
-
-
-rule table2:
-    """Table II: accuracy, precision, recall, F1 and Youden's J per packet and per flow."""
-    input:
-        expand("results/{dataset}/tables/table2.html", dataset=config["selected_datasets"]),
-
-
-rule paper_comparison:
-    """Every number that the paper prints, beside ours."""
-    input:
-        expand("results/{dataset}/tables/paper_comparison.html", dataset=config["selected_datasets"]),
+# In: the CSV files of the stages before.
+# Out: results/{dataset}/figures/*.{pdf,svg,png}.
+# A target of each name makes it for every selected data set; plot_* makes it for one.
 
 
 rule fig1:
@@ -47,122 +29,60 @@ rule fig3:
         expand("results/{dataset}/figures/fig3.pdf", dataset=config["selected_datasets"]),
 
 
-rule tabulate_table1:
-    """Table I of one data set, beside the paper's."""
+rule fig4:
+    """Fig. 4: importance of the features by all metrics."""
     input:
-        counts="results/{dataset}/attack_counts.csv",
-        paper=locate("resources/paper/table1.csv"),
-    output:
-        csv="results/{dataset}/tables/table1.csv",
-        html=report(
-            "results/{dataset}/tables/table1.html",
-            caption="../report/table1.rst",
-            category="Data and detection",
-            labels={"data set": "{dataset}", "shows": "Table I: attack types"},
-        ),
-    log:
-        "results/{dataset}/logs/tabulate_table1.log",
-    benchmark:
-        "results/{dataset}/benchmarks/tabulate_table1.tsv"
-    conda:
-        "../../envs/plot.yaml"
-    resources:
-        runtime=growing(30),
-        mem_mb=growing(2000),
-    params:
-        script=script("tabulate_table1.py"),
-        code=code("tabulate_table1.py"),
-    shell:
-        "python {params.script:q} --counts {input.counts:q} --paper {input.paper:q} --dataset {wildcards.dataset}"
-        " --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+        expand("results/{dataset}/figures/fig4.pdf", dataset=config["selected_datasets"]),
 
 
-rule tabulate_table2:
-    """Table II of one data set, of each selected model and the flow statistics, beside the paper's."""
+rule pair_scores:
+    """Pair scores (Eq. 4): how much of what one feature knows another knows as well."""
     input:
-        metrics=expand(
-            "results/{{dataset}}/{model}/metrics.csv", model=[*config["selected_models"], "flow_statistics"]
-        ),
-        paper=locate("resources/paper/table2.csv"),
-    output:
-        csv="results/{dataset}/tables/table2.csv",
-        html=report(
-            "results/{dataset}/tables/table2.html",
-            caption="../report/table2.rst",
-            category="Data and detection",
-            labels={"data set": "{dataset}", "shows": "Table II: metrics"},
-        ),
-    log:
-        "results/{dataset}/logs/tabulate_table2.log",
-    benchmark:
-        "results/{dataset}/benchmarks/tabulate_table2.tsv"
-    conda:
-        "../../envs/plot.yaml"
-    resources:
-        runtime=growing(30),
-        mem_mb=growing(2000),
-    params:
-        script=script("tabulate_table2.py"),
-        code=code("tabulate_table2.py"),
-    shell:
-        "python {params.script:q} --metrics {input.metrics:q} --paper {input.paper:q} --dataset {wildcards.dataset}"
-        " --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+        expand("results/{dataset}/figures/pair_scores.pdf", dataset=config["selected_datasets"]),
 
 
-rule tabulate_comparison:
-    """Every number that the paper prints, beside that of one data set."""
+rule fig5:
+    """Fig. 5: two distributions of equal accuracy and different mutual information."""
     input:
-        paper=[locate(f"resources/paper/{name}.csv") for name in ("table1", "table2", "table3", "text")],
-        counts="results/{dataset}/attack_counts.csv",
-        metrics=expand(
-            "results/{{dataset}}/{model}/metrics.csv", model=[*config["selected_models"], "flow_statistics"]
-        ),
-        importance=[
-            "results/{dataset}/baseline/explanations/input_perturbation.csv",
-            "results/{dataset}/feature_dropout/explanations/feature_dropout.csv",
-        ],
-        pair_scores="results/{dataset}/feature_dropout/explanations/pair_scores.csv",
-        comparison="results/{dataset}/baseline/attacks/comparison.csv",
-    output:
-        csv="results/{dataset}/paper_comparison.csv",
-        html=report(
-            "results/{dataset}/tables/paper_comparison.html",
-            caption="../report/paper_comparison.rst",
-            category="Data and detection",
-            labels={"data set": "{dataset}", "shows": "The paper's numbers and ours"},
-        ),
-    log:
-        "results/{dataset}/logs/tabulate_comparison.log",
-    benchmark:
-        "results/{dataset}/benchmarks/tabulate_comparison.tsv"
-    conda:
-        "../../envs/plot.yaml"
-    resources:
-        runtime=growing(30),
-        mem_mb=growing(2000),
-    params:
-        script=script("tabulate_comparison.py"),
-        code=code("tabulate_comparison.py"),
-    shell:
-        "python {params.script:q} --table1 {input.paper[0]:q} --table2 {input.paper[1]:q} --table3 {input.paper[2]:q}"
-        " --text {input.paper[3]:q} --counts {input.counts:q} --metrics {input.metrics:q}"
-        " --importance {input.importance:q} --pair-scores {input.pair_scores:q} --comparison {input.comparison:q}"
-        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+        expand("results/{dataset}/figures/fig5.pdf", dataset=config["selected_datasets"]),
+
+
+rule fig6:
+    """Fig. 6: partial dependence on the ports, per attack type."""
+    input:
+        expand("results/{dataset}/figures/fig6.pdf", dataset=config["selected_datasets"]),
+
+
+rule fig7:
+    """Fig. 7: confidence after each packet, per attack type."""
+    input:
+        expand("results/{dataset}/figures/fig7.pdf", dataset=config["selected_datasets"]),
+
+
+rule fig8:
+    """Fig. 8: sequential partial dependence, with original and adversarial flows."""
+    input:
+        expand("results/{dataset}/figures/fig8.pdf", dataset=config["selected_datasets"]),
+
+
+rule fig9:
+    """Fig. 9: lengths and interarrival times over the packets of a flow."""
+    input:
+        expand("results/{dataset}/figures/fig9.pdf", dataset=config["selected_datasets"]),
+
+
+rule fig10:
+    """Fig. 10: robustness over the epochs of adversarial training."""
+    input:
+        expand("results/{dataset}/figures/fig10.pdf", dataset=config["selected_datasets"]),
 
 
 rule plot_fig1:
-    """Fig. 1 of one data set."""
+    """A figure of one data set; those below differ in what they read and draw."""
     input:
         comparison="results/{dataset}/baseline/attacks/comparison.csv",
     output:
-        pdf="results/{dataset}/figures/fig1.pdf",
-        svg=report(
-            "results/{dataset}/figures/fig1.svg",
-            caption="../report/fig1.rst",
-            category="Attacks and robustness",
-            labels={"data set": "{dataset}", "shows": "Fig. 1: detection under attack"},
-        ),
-        png="results/{dataset}/figures/fig1.png",
+        **figure("fig1", "Attacks and robustness", "Fig. 1: detection under attack"),
     log:
         "results/{dataset}/logs/plot_fig1.log",
     benchmark:
@@ -175,69 +95,157 @@ rule plot_fig1:
     params:
         script=script("plot_fig1.py"),
         code=code("plot_fig1.py"),
+        inputs=inputs_by_name,
     shell:
-        "python {params.script:q} --comparison {input.comparison:q} --output {output.pdf:q} --svg {output.svg:q}"
+        "python {params.script:q} {params.inputs} --output {output.pdf:q} --svg {output.svg:q}"
         " --png {output.png:q} 2> {log:q}"
 
 
-rule plot_fig2:
-    """Fig. 2 of one data set, with our settings of the attack or the published ones."""
+use rule plot_fig1 as plot_fig2 with:
     input:
         summary="results/{dataset}/baseline/attacks/cw{variant}/summary.csv",
     output:
-        pdf="results/{dataset}/figures/fig2{variant}.pdf",
-        svg=report(
-            "results/{dataset}/figures/fig2{variant}.svg",
-            caption="../report/fig2.rst",
-            category="Attacks and robustness",
-            labels={"data set": "{dataset}", "shows": "Fig. 2{variant}: CW over kappa"},
-        ),
-        png="results/{dataset}/figures/fig2{variant}.png",
+        **figure("fig2{variant}", "Attacks and robustness", "Fig. 2{variant}: CW over kappa", caption="fig2"),
     log:
         "results/{dataset}/logs/plot_fig2{variant}.log",
     benchmark:
         "results/{dataset}/benchmarks/plot_fig2{variant}.tsv"
     wildcard_constraints:
         variant="|_published",
-    conda:
-        "../../envs/plot.yaml"
-    resources:
-        runtime=growing(30),
-        mem_mb=growing(2000),
     params:
         script=script("plot_fig2.py"),
         code=code("plot_fig2.py"),
-    shell:
-        "python {params.script:q} --summary {input.summary:q} --output {output.pdf:q} --svg {output.svg:q}"
-        " --png {output.png:q} 2> {log:q}"
 
 
-rule plot_fig3:
-    """Fig. 3 of one data set."""
+use rule plot_fig1 as plot_fig3 with:
     input:
         recall="results/{dataset}/baseline/recall.csv",
         ars="results/{dataset}/baseline/ars.csv",
     output:
-        pdf="results/{dataset}/figures/fig3.pdf",
-        svg=report(
-            "results/{dataset}/figures/fig3.svg",
-            caption="../report/fig3.rst",
-            category="Attacks and robustness",
-            labels={"data set": "{dataset}", "shows": "Fig. 3: recall and ARS"},
-        ),
-        png="results/{dataset}/figures/fig3.png",
+        **figure("fig3", "Attacks and robustness", "Fig. 3: recall and ARS"),
     log:
         "results/{dataset}/logs/plot_fig3.log",
     benchmark:
         "results/{dataset}/benchmarks/plot_fig3.tsv"
-    conda:
-        "../../envs/plot.yaml"
-    resources:
-        runtime=growing(30),
-        mem_mb=growing(2000),
     params:
         script=script("plot_fig3.py"),
         code=code("plot_fig3.py"),
-    shell:
-        "python {params.script:q} --recall {input.recall:q} --ars {input.ars:q} --output {output.pdf:q}"
-        " --svg {output.svg:q} --png {output.png:q} 2> {log:q}"
+
+
+use rule plot_fig1 as plot_fig4 with:
+    input:
+        importance=[
+            "results/{dataset}/baseline/explanations/weights.csv",
+            "results/{dataset}/baseline/explanations/input_perturbation.csv",
+            "results/{dataset}/feature_dropout/explanations/feature_dropout.csv",
+            "results/{dataset}/baseline/explanations/mutual_information.csv",
+        ],
+    output:
+        **figure("fig4", "Explanations", "Fig. 4: importance of features"),
+    log:
+        "results/{dataset}/logs/plot_fig4.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig4.tsv"
+    params:
+        script=script("plot_fig4.py"),
+        code=code("plot_fig4.py"),
+
+
+use rule plot_fig1 as plot_pair_scores with:
+    input:
+        pair_scores="results/{dataset}/feature_dropout/explanations/pair_scores.csv",
+    output:
+        **figure("pair_scores", "Explanations", "Eq. 4: pair scores"),
+    log:
+        "results/{dataset}/logs/plot_pair_scores.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_pair_scores.tsv"
+    params:
+        script=script("plot_pair_scores.py"),
+        code=code("plot_pair_scores.py"),
+
+
+use rule plot_fig1 as plot_fig5 with:
+    input:
+        distributions="results/fig5.csv",
+    output:
+        **figure("fig5", "Explanations", "Fig. 5: equal accuracy"),
+    log:
+        "results/{dataset}/logs/plot_fig5.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig5.tsv"
+    params:
+        script=script("plot_fig5.py"),
+        code=code("plot_fig5.py"),
+
+
+use rule plot_fig1 as plot_fig6 with:
+    input:
+        dependence="results/{dataset}/baseline/explanations/pdp.csv",
+        values="results/{dataset}/baseline/explanations/pdp_values.csv",
+    output:
+        **figure("fig6", "Explanations", "Fig. 6: partial dependence"),
+    log:
+        "results/{dataset}/logs/plot_fig6.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig6.tsv"
+    params:
+        script=script("plot_fig6.py"),
+        code=code("plot_fig6.py"),
+
+
+use rule plot_fig1 as plot_fig7 with:
+    input:
+        confidence="results/{dataset}/baseline/explanations/confidence.csv",
+    output:
+        **figure("fig7", "Explanations", "Fig. 7: confidence per packet"),
+    log:
+        "results/{dataset}/logs/plot_fig7.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig7.tsv"
+    params:
+        script=script("plot_fig7.py"),
+        code=code("plot_fig7.py"),
+
+
+use rule plot_fig1 as plot_fig8 with:
+    input:
+        dependence="results/{dataset}/baseline/explanations/sequential_pdp.csv",
+        means="results/{dataset}/baseline/explanations/sequential_means.csv",
+    output:
+        **figure("fig8", "Explanations", "Fig. 8: sequential dependence"),
+    log:
+        "results/{dataset}/logs/plot_fig8.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig8.tsv"
+    params:
+        script=script("plot_fig8.py"),
+        code=code("plot_fig8.py"),
+
+
+use rule plot_fig1 as plot_fig9 with:
+    input:
+        trajectories="results/{dataset}/trajectories.csv",
+    output:
+        **figure("fig9", "Explanations", "Fig. 9: flows over time"),
+    log:
+        "results/{dataset}/logs/plot_fig9.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig9.tsv"
+    params:
+        script=script("plot_fig9.py"),
+        code=code("plot_fig9.py"),
+
+
+use rule plot_fig1 as plot_fig10 with:
+    input:
+        scores="results/{dataset}/adversarial_training/ars_by_epoch.csv",
+    output:
+        **figure("fig10", "Defences", "Fig. 10: adversarial training"),
+    log:
+        "results/{dataset}/logs/plot_fig10.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_fig10.tsv"
+    params:
+        script=script("plot_fig10.py"),
+        code=code("plot_fig10.py"),

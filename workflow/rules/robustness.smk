@@ -16,33 +16,18 @@ rule table_attacks:
         expand("results/{dataset}/tables/attacks.html", dataset=config["selected_datasets"]),
 
 
-rule tabulate_ars:
-    """Robustness scores of all models of one data set."""
+use rule tabulate_table1 as tabulate_ars with:
     input:
         robustness=expand("results/{{dataset}}/{model}/robustness.csv", model=config["selected_models"]),
     output:
-        csv="results/{dataset}/tables/ars.csv",
-        html=report(
-            "results/{dataset}/tables/ars.html",
-            caption="../report/table_ars.rst",
-            category="Attacks",
-            labels={"data set": "{dataset}", "shows": "Robustness scores"},
-        ),
+        **table("ars", "Attacks and robustness", "Robustness scores", caption="table_ars"),
     log:
         "results/{dataset}/logs/tabulate_ars.log",
     benchmark:
         "results/{dataset}/benchmarks/tabulate_ars.tsv"
-    conda:
-        "../../envs/plot.yaml"
-    resources:
-        runtime=growing(30),
-        mem_mb=growing(2000),
     params:
         script=script("tabulate_ars.py"),
         code=code("tabulate_ars.py"),
-    shell:
-        "python {params.script:q} --robustness {input.robustness:q} --dataset {wildcards.dataset}"
-        " --output {output.csv:q} --html {output.html:q} 2> {log:q}"
 
 
 rule tabulate_attacks:
@@ -56,13 +41,7 @@ rule tabulate_attacks:
             )
         ],
     output:
-        csv="results/{dataset}/tables/attacks.csv",
-        html=report(
-            "results/{dataset}/tables/attacks.html",
-            caption="../report/table_attacks.rst",
-            category="Attacks",
-            labels={"data set": "{dataset}", "shows": "What finds evasions"},
-        ),
+        **table("attacks", "Attacks and robustness", "What finds evasions", caption="table_attacks"),
     log:
         "results/{dataset}/logs/tabulate_attacks.log",
     benchmark:
