@@ -64,13 +64,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             }
         rows += [{name: attributes[name] for name in KEYS[:2]} | row for row in found]
     table = pd.DataFrame(rows)
-    if args.indicators:
+    if args.indicators and rows:
         verdicts = pd.concat([read_csv(path, (*KEYS, "verdict"), ()) for path in args.indicators])
         table = table.merge(verdicts[[*KEYS, "verdict"]], how="left", on=list(KEYS))
     write_csv(args.output, table, model=args.model_name)
     if args.ars:
-        first = (table["threat_model"] == rows[0]["threat_model"]) & (table["goal"] == rows[0]["goal"])
-        write_csv(args.ars, table[first].drop(columns=["threat_model", "goal"]), model=args.model_name)
+        if rows:  # none where there was nothing to attack
+            first = (table["threat_model"] == rows[0]["threat_model"]) & (table["goal"] == rows[0]["goal"])
+            table = table[first].drop(columns=["threat_model", "goal"])
+        write_csv(args.ars, table, model=args.model_name)
 
 
 if __name__ == "__main__":

@@ -8,28 +8,26 @@ import pytest
 import torch
 
 from rnnids.attacks import adversarial_training as adversarial
-from rnnids.attacks import gradient as attacks
-from rnnids.attacks import minimum_norm
-from rnnids.detectors.lstm import Detector
+from rnnids.attacks import gradient
+from rnnids.attacks.adversarial_training import AdversarialTraining, Schedule
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.gradient import CarliniWagner
+from rnnids.attacks.minimum_norm import MinimumNorm
 
-ATTACK = attacks.Settings(delta=-0.2, learning_rate=0.1, iterations=10, objective="all_packets", keep="last", mtu=1500)
-SCHEDULE = adversarial.Schedule(
-    training=replace(detectors.SETTINGS, epochs=3),
-    attack=ATTACK,
-    kappa=1.0,
+SETTINGS = AdversarialTraining(epochs=3, score_every=2, score_flows=10, bootstrap_samples=20)
+SCHEDULE = Schedule(
+    settings=SETTINGS,
+    training=replace(detectors.TRAINING, epochs=3),
+    attack=CarliniWagner(iterations=10, keep="last"),
+    search=MinimumNorm(iterations=20),
+    threat_model=ThreatModel(),
     batch_packets=64,
-    score_every=2,
-    search=minimum_norm.Settings(delta=-0.2, iterations=20, step=5, gamma=0.2, mtu=1500),
-    score_flows=10,
-    samples=20,
 )
 
 
 def fit(checkpoint, schedule=SCHEDULE):
-    trained, data = detectors.trained()
-    model = Detector(**trained.architecture)
-    model.load_state_dict(trained.state_dict())
-    curve, scores, flows = adversarial.fit(model, data, data, schedule, checkpoint)
+    model, data = detectors.trained()
+    curve, scores, flows = adversarial.fit(model, data, data, schedule=schedule, checkpoint=checkpoint)
     return model.state_dict(), curve, scores, flows
 
 
@@ -37,19 +35,19 @@ def test_both_sides_cost_the_same(tmp_path, monkeypatch):
     """Counted where the gradients are taken, not where they are reported."""
     detectors.trained()  # before anything is counted
     counted = {"training": 0, "attack": 0}
-    loss, gradient = adversarial.training.summed_loss, attacks.logits_and_gradient
+    loss, slope = adversarial.training.summed_loss, gradient.logits_and_gradient
 
-    def counting_loss(model, batch, *rest):
+    def counting_loss(model, batch, *rest, **options):
         counted["training"] += len(batch.rows)
-        return loss(model, batch, *rest)
+        return loss(model, batch, *rest, **options)
 
-    def counting_gradient(model, batch, values, function):
+    def counting_gradient(model, batch, *rest, **options):
         counted["attack"] += len(batch.last)
-        return gradient(model, batch, values, function)
+        return slope(model, batch, *rest, **options)
 
     monkeypatch.setattr(adversarial.training, "summed_loss", counting_loss)
-    monkeypatch.setattr(attacks, "logits_and_gradient", counting_gradient)
-    monkeypatch.setattr(adversarial, "score", lambda *_: [{"epoch": 0}])  # scoring is not training
+    monkeypatch.setattr(gradient, "logits_and_gradient", counting_gradient)
+    monkeypatch.setattr(adversarial, "score", lambda *_, **options: [{"epoch": 0}])  # scoring is not training
     _, curve, _, _ = fit(tmp_path / "checkpoint")
     assert counted["training"] == sum(row["training_passes"] for row in curve)
     assert counted["attack"] == sum(row["attack_passes"] for row in curve)
@@ -70,17 +68,20 @@ def test_adversarial_flows_only_grow_and_stay_feasible(tmp_path):
 def test_visits_go_on_where_they_left():
     model, data = detectors.trained()
     flows = adversarial.AdversarialFlows(data)
-    device = torch.device("cpu")
-    flows.improve(model, 5, 1.0, ATTACK, 64, device)
+    flows.improve(model, 5, SCHEDULE)
     first = flows.flows.packets["length"].copy()
     changed = np.flatnonzero(np.add.reduceat(first != flows.source.packets["length"], flows.source.start))
     assert set(changed) <= set(range(5))
-    flows.improve(model, len(flows.source), 1.0, ATTACK, 64, device)
+    flows.improve(model, len(flows.source), SCHEDULE)
     assert flows.visited == 5 + len(flows.source)
 
 
 def test_it_makes_the_model_harder_to_fool(tmp_path):
-    long = replace(SCHEDULE, training=replace(SCHEDULE.training, epochs=30), score_every=30)
+    long = replace(
+        SCHEDULE,
+        settings=replace(SETTINGS, epochs=30, score_every=30),
+        training=replace(SCHEDULE.training, epochs=30),
+    )
     _, _, scores, _ = fit(tmp_path / "checkpoint", long)
     assert sorted({row["epoch"] for row in scores}) == [0, 30]
     of_flood = {row["epoch"]: row["ars"] for row in scores if row["attack"] == "Flood"}
@@ -91,11 +92,11 @@ def test_interrupted_run_ends_the_same(tmp_path, monkeypatch):
     whole, curve, scores, flows = fit(tmp_path / "whole")
     once, calls = adversarial._epoch, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return once(*arguments)
+        return once(*arguments, **options)
 
     monkeypatch.setattr(adversarial, "_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):

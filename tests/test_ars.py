@@ -58,7 +58,7 @@ def test_rows_of_the_table():
     rng = np.random.default_rng(0)
     attack = rng.integers(1, 4, 60)
     category, distances = attack % 2, rng.choice([0.0, 0.5, 2.0, math.inf], 60)
-    rows = ars_rows(attack, category, distances, 50, rng)
+    rows = ars_rows(attack, category, distances, samples=50, rng=rng)
     assert [row["attack"] for row in rows] == [1, 2, 3]
     for row in rows:
         own = distances[attack == row["attack"]]

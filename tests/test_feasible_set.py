@@ -1,6 +1,7 @@
 """The feasible set: what project() gives is feasible, stays put, and is the nearest there is."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import detectors
@@ -10,9 +11,11 @@ import torch
 from scipy.optimize import minimize
 
 from rnnids.attacks import feasible_set as constraints
-from rnnids.attacks.feasible_set import IAT, LENGTH
+from rnnids.attacks.feasible_set import IAT, LENGTH, ThreatModel
+from rnnids.errors import InputError
 
-MTU = 1500
+THREAT_MODEL = ThreatModel()
+MTU = THREAT_MODEL.mtu
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def data():
 
 @pytest.fixture
 def feasible(data):
-    return constraints.feasible_set(data, np.arange(len(data)), MTU)
+    return constraints.feasible_set(data, np.arange(len(data)), THREAT_MODEL)
 
 
 def wild(feasible, seed):
@@ -90,7 +93,7 @@ def test_a_flow_too_long_gives_up_the_same_time_everywhere(data, feasible, seed)
     original = feasible.original[..., IAT]
     given_up, tick, cut = wanted - got, data.clock_resolution_ns, 0
     for flow in range(len(data)):
-        if (wanted - original)[flow].sum() <= feasible.slack[flow]:
+        if (wanted - original)[flow].sum() <= feasible.room[flow, IAT]:
             assert (given_up[flow].abs() < tick).all()
             continue
         shift, grows = given_up[flow].max(), got[flow] > original[flow]
@@ -107,7 +110,7 @@ def test_projection_is_idempotent(feasible, seed):
 
 def test_only_the_attackers_packets_change(data):
     data.packets["length"][:] = 100  # so that all may grow
-    feasible = constraints.feasible_set(data, np.arange(len(data)), MTU)
+    feasible = constraints.feasible_set(data, np.arange(len(data)), THREAT_MODEL)
     values = constraints.project(feasible.original + 1e12, feasible)
     changed = (values > feasible.original).any(dim=-1).numpy()
     for flow, (start, count) in enumerate(zip(data.start, data.packet_count, strict=True)):
@@ -117,6 +120,62 @@ def test_only_the_attackers_packets_change(data):
         ]
         assert (changed[flow, :count] == movable).all()
         assert not changed[flow, count:].any()
+
+
+LIMITS = {
+    "bytes of a packet": ThreatModel(bytes_per_packet=7),
+    "bytes of a flow": ThreatModel(bytes_per_flow=100),
+    "delay of a packet": ThreatModel(delay_per_packet=0.25),
+    "delay of a flow": ThreatModel(delay_per_flow=0.5),
+    "all of them": ThreatModel(mtu=1000, bytes_per_packet=7, bytes_per_flow=20, delay_per_packet=2, delay_per_flow=5),
+    "delay alone": ThreatModel(bytes_per_packet=0),
+}
+
+
+@pytest.mark.parametrize("threat_model", LIMITS.values(), ids=LIMITS)
+def test_a_threat_model_is_kept_to_and_used_up(data, threat_model):
+    data.packets["length"] = data.packets["length"] % 900 + 40
+    feasible = constraints.feasible_set(data, np.arange(len(data)), threat_model)
+    values = constraints.project(feasible.original + 1e12, feasible)
+    growth = (values - feasible.original).numpy()
+    caps = {
+        LENGTH: (threat_model.bytes_per_packet, threat_model.bytes_per_flow, 1),
+        IAT: (threat_model.delay_per_packet, threat_model.delay_per_flow, 1e9),
+    }
+    for column, (of_packet, of_flow, unit) in caps.items():
+        for cap, grown in ((of_packet, growth[..., column]), (of_flow, growth[..., column].sum(axis=1))):
+            if cap is not None:
+                assert grown.max() <= cap * unit
+                assert grown.max() > 0.9 * cap * unit or not cap
+    assert feasible.contains(values).all()
+    assert feasible.contains(feasible.original).all()
+    for beyond in (feasible.upper + 1, feasible.original - 1):
+        assert not feasible.contains(beyond).any()
+    over = feasible.original + torch.tensor([200.0, 2e9])  # of each packet, so beyond the room of a flow
+    bounded = feasible.room.isfinite().any(dim=1)
+    assert not feasible.contains(over)[bounded & torch.from_numpy(data.packet_count > 10)].any()
+
+
+def test_padding_of_payload_alone_leaves_empty_packets(data):
+    data.packets["length"][:] = 100
+    payload = ThreatModel(padding="payload")
+    with pytest.raises(InputError, match="payload length"):
+        constraints.feasible_set(data, np.arange(len(data)), payload)
+    empty = np.random.default_rng(0).random(len(data.packets["length"])) < 0.5
+    data.packets["payload_length"] = np.where(empty, 0, 60)
+    mask = constraints.is_packet(data.packet_count)
+    grows = {}
+    for name, threat_model in (("any", THREAT_MODEL), ("payload", payload)):
+        feasible = constraints.feasible_set(data, np.arange(len(data)), threat_model)
+        grows[name] = (feasible.upper > feasible.original).numpy()[mask]
+    assert (grows["payload"][:, LENGTH] == grows["any"][:, LENGTH] & ~empty).all()
+    assert (grows["payload"][:, IAT] == grows["any"][:, IAT]).all()
+    assert (grows["any"][:, LENGTH] & empty).any()
+
+
+def test_an_attacker_who_can_do_nothing_is_refused():
+    with pytest.raises(InputError, match="neither bytes nor delay"):
+        ThreatModel(bytes_per_packet=0, delay_per_flow=0)
 
 
 def test_reverse_bit_moves_reverse_packets(data):
@@ -129,7 +188,7 @@ def test_nearest_on_a_small_grid():
     """Without the limit on the duration: brute force over all feasible points."""
     low, high = np.array([40.0, 3000.0]), np.array([44.0, 9000.0])
     feasible = constraints.FeasibleSet(
-        *(torch.from_numpy(np.array(value)) for value in ([[low]], [[high]], [1e9], [1.0, 1000.0]))
+        *(torch.from_numpy(np.array(value)) for value in ([[low]], [[high]], [[math.inf, 1e9]], [1.0, 1000.0]))
     )
     points = np.array(list(itertools.product(np.arange(40, 45), np.arange(3000, 9001, 1000))), dtype=float)
     for value in np.random.default_rng(0).uniform([36, 0], [48, 12000], (200, 2)):
@@ -144,7 +203,8 @@ def test_nearest_below_a_duration(seed):
     """With it: a quadratic programme solved by scipy, to within a tick per packet."""
     rng = np.random.default_rng(seed)
     growth, cap, total = rng.uniform(0, 10, 6), rng.uniform(1, 8, 6), 12.0
-    shortened = constraints.shorten(*(torch.tensor(value) for value in (growth[None], cap[None], [total])), 1e-6)[0]
+    problem = (torch.tensor(value) for value in (growth[None], cap[None], [total]))
+    shortened = constraints.shorten(*problem, tick=1e-6)[0]
     solution = minimize(
         lambda x: ((x - growth) ** 2).sum(),
         np.zeros(6),
@@ -160,7 +220,7 @@ def test_nearest_below_a_duration(seed):
 def test_normalise_is_that_of_the_data(data):
     rows = np.arange(len(data))
     statistics = constraints.manipulable_statistics(data)
-    normalised = constraints.normalise(constraints.feasible_set(data, rows, MTU).original, *statistics)
+    normalised = constraints.normalise(constraints.feasible_set(data, rows, THREAT_MODEL).original, *statistics)
     expected = data.padded(rows)[..., [3, 4]]
     mask = constraints.is_packet(data.packet_count)
     assert np.array_equal(normalised.numpy()[mask], expected[mask])

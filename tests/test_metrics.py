@@ -28,7 +28,7 @@ def test_values_against_scikit_learn(scored):
         "roc_auc": sklearn_metrics.roc_auc_score(true, logits),
         "average_precision": sklearn_metrics.average_precision_score(true, logits),
     }
-    rows = metrics.metric_rows("packet", label, logits, count, 10, np.random.default_rng(0))
+    rows = metrics.metric_rows("packet", label, logits, packet_count=count, samples=10, rng=np.random.default_rng(0))
     assert {row["metric"]: row["value"] for row in rows} == pytest.approx(expected)
     tn, fp, fn, tp = sklearn_metrics.confusion_matrix(true, predicted).ravel().tolist()
     assert metrics.confusion(true, logits) == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
@@ -43,7 +43,7 @@ def test_interval_is_that_of_resampled_flows(scored):
     right = np.array([((logits[flow] > 0) == label[index]).sum() for index, flow in enumerate(flows)])
     drawn = [rng.integers(0, len(label), len(label)) for _ in range(4000)]
     expected = np.quantile([right[rows].sum() / count[rows].sum() for rows in drawn], metrics.INTERVAL)
-    rows = metrics.metric_rows("packet", label, logits, count, 4000, rng)
+    rows = metrics.metric_rows("packet", label, logits, packet_count=count, samples=4000, rng=rng)
     assert [rows[0]["low"], rows[0]["high"]] == pytest.approx(expected, abs=0.006)
 
 
@@ -57,13 +57,15 @@ def test_proportion_interval_is_wilsons(successes, total):
 @pytest.mark.filterwarnings("error")
 def test_one_class_leaves_areas_undefined(attacks):
     label, logits = np.full(9, attacks), np.linspace(-1, 2, 9)
-    rows = metrics.metric_rows("flow", label, logits, np.ones(9, int), 20, np.random.default_rng(0))
+    rows = metrics.metric_rows(
+        "flow", label, logits, packet_count=np.ones(9, int), samples=20, rng=np.random.default_rng(0)
+    )
     value = {row["metric"]: row["value"] for row in rows}
     assert value["accuracy"] == ((logits > 0) == attacks).mean()
     assert np.isnan([value["youden_j"], value["roc_auc"], value["average_precision"]]).all()
 
 
 def test_undefined():
-    assert np.isnan(metrics.scores(0, 0, 5, 0)["precision"])
-    assert np.isnan(metrics.scores(0, 0, 5, 0)["recall"])
+    assert np.isnan(metrics.metrics_of([0, 0, 5, 0])["precision"])
+    assert np.isnan(metrics.metrics_of([0, 0, 5, 0])["recall"])
     assert np.isnan(metrics.proportion_interval(0, 0)).all()

@@ -1,6 +1,7 @@
 """The fast minimum-norm attack: its projection against brute force, its results recomputed and beside CW's."""
 
 import math
+from dataclasses import replace
 
 import detectors
 import numpy as np
@@ -8,14 +9,15 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from rnnids.attacks import gradient as attacks
 from rnnids.attacks.ars import adversarial_robustness_score
-from rnnids.attacks.minimum_norm import Settings, fast_minimum_norm, nearest_distances, project_onto_ball
+from rnnids.attacks.feasible_set import ThreatModel, raw_scale
+from rnnids.attacks.gradient import CarliniWagner, changed_inputs, make_batch
+from rnnids.attacks.minimum_norm import MinimumNorm, project_onto_ball
 from rnnids.attacks.rising_kappa import search
 from rnnids.attacks.targets import select_flows
 from rnnids.detectors.inference import last_of_flow, packet_logits
 
-SETTINGS = Settings(delta=-0.2, iterations=40, step=5, gamma=0.2, mtu=1500)
+ATTACK = MinimumNorm(iterations=40)
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.3, 2.0, math.inf])
@@ -41,40 +43,74 @@ def test_projection_is_the_nearest_feasible_point(radius):
 
 def targets():
     model, data = detectors.trained()
-    return model, data, select_flows(data, None, 0)
+    return model, data.take(select_flows(data, None, 0))
+
+
+def distances(model, flows, attack=ATTACK):
+    """(N,) of the nearest flow found, infinite where there is none."""
+    result = attack(model, flows, batch_packets=64)
+    return np.where(result.success, result.l1, math.inf)
 
 
 def test_distances_hold_when_recomputed():
-    model, data, rows = targets()
-    attack = lambda *batch: fast_minimum_norm(*batch, SETTINGS)  # noqa: E731
-    result = attacks.attack_flows(model, data, rows, attack, SETTINGS, 64, "")
-    flows = data.take(rows)
-    changed = detectors.replace(
-        flows, packets=flows.packets | {name: np.concatenate(result[name]) for name in ("length", "iat_ns")}
-    )
-    logit = last_of_flow(packet_logits(model, changed, 64), flows.packet_count)
-    np.testing.assert_allclose(logit, result["logit"], rtol=1e-4, atol=1e-4)
-    growth = np.concatenate(result["length"]) - flows.packets["length"].astype(int)
-    assert (growth >= 0).all()
-    distances = nearest_distances(model, data, rows, SETTINGS, 64, "")
-    assert np.array_equal(np.isfinite(distances), result["logit"] <= 0)
-    assert ((distances == 0) == (result["original_logit"] <= 0)).all()
+    model, flows = targets()
+    result = ATTACK(model, flows, batch_packets=64)
+    changed = result.adversarial
+    logit = last_of_flow(packet_logits(model, changed, batch_packets=64), flows.packet_count)
+    np.testing.assert_allclose(logit, result.logit, rtol=1e-4, atol=1e-4)
+    growth = {name: changed.packets[name].astype(float) - flows.packets[name] for name in ("length", "iat_ns")}
+    assert (growth["length"] >= 0).all() and (growth["iat_ns"] >= 0).all()
+    moved = growth["length"] / flows.std[3] + growth["iat_ns"] / 1e6 / flows.std[4]
+    np.testing.assert_allclose(np.add.reduceat(moved, flows.start), result.l1, rtol=1e-9, atol=1e-12)
+    assert ((result.l1 == 0) & result.success == (result.original_logit <= 0)).all()
 
 
 def test_it_comes_nearer_than_the_search_of_rising_kappa_with_a_tenth_of_the_gradients():
-    model, data, rows = targets()
-    cw = attacks.Settings(delta=-0.2, learning_rate=0.1, iterations=40, objective="last", keep="best", mtu=1500)
-    rising = search(model, data, rows, cw, [0.5, 2.5, 4.5, 6.5], 64).distances  # 560 gradients a flow
-    nearest = nearest_distances(model, data, rows, SETTINGS, 64, "")
+    model, flows = targets()
+    kappas = [0.5, 2.5, 4.5, 6.5]  # 560 gradients a flow
+    attack = CarliniWagner(objective="last")
+    rising = search(model, flows, attack, kappas=kappas, threat_model=ThreatModel(), batch_packets=64).distances
+    nearest = distances(model, flows)
     for kind in (1, 2):
-        own = data.flows["attack"][rows] == kind
+        own = flows.flows["attack"] == kind
         assert adversarial_robustness_score(nearest[own]) <= adversarial_robustness_score(rising[own])
 
 
 def test_more_iterations_come_nearer():
-    model, data, rows = targets()
-    few, many = (
-        nearest_distances(model, data, rows, Settings(-0.2, iterations, 5, 0.2, 1500), 64, "") for iterations in (8, 80)
-    )
+    model, flows = targets()
+    few, many = (distances(model, flows, MinimumNorm(iterations=iterations)) for iterations in (8, 80))
     assert np.isfinite(many).sum() >= np.isfinite(few).sum()
     assert adversarial_robustness_score(many) < adversarial_robustness_score(few)
+
+
+def test_it_tells_of_every_iterate_and_can_begin_elsewhere():
+    model, flows = targets()
+    batch = make_batch(flows, np.arange(6), ThreatModel())
+    seen = []
+    plain = ATTACK.run(model, batch, observe=lambda values, logit: seen.append((values, logit)))
+    assert len(seen) == ATTACK.iterations + 1
+    assert torch.equal(seen[0][0], batch.feasible.original)
+    assert all(batch.feasible.contains(values).all() for values, _ in seen)
+    nearest = torch.stack([torch.where(logit <= -0.2, distances_of(batch, values), math.inf) for values, logit in seen])
+    reached = plain.rank == 2
+    assert reached.any()
+    torch.testing.assert_close(nearest.amin(dim=0)[reached], plain.l1[reached])
+    again = replace(ATTACK, iterations=1).run(model, batch, start=plain.values)
+    torch.testing.assert_close(again.l1[reached], torch.minimum(again.l1, plain.l1)[reached])
+
+
+def distances_of(batch, values):
+    """(B,) L1 in z-scores."""
+    return ((values - batch.feasible.original) / raw_scale(batch.std)).sum(dim=(1, 2))
+
+
+def test_the_goal_all_lowers_every_packet():
+    model, flows = targets()
+    batch = make_batch(flows, np.flatnonzero(flows.packet_count > 2)[:12], ThreatModel())
+    kept = ATTACK.run(model, batch, goal="all")
+    found = (kept.logit <= 0).numpy()
+    assert found.any()
+    logits = model(changed_inputs(batch, kept.values), batch.lengths)
+    for flow in np.flatnonzero(found):
+        assert (logits[flow, : batch.lengths[flow]] <= 1e-5).all()
+    assert (kept.l1 >= ATTACK.run(model, batch).l1 - 1e-9)[kept.rank == 2].float().mean() > 0.8  # one packet is easier
