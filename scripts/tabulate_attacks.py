@@ -18,7 +18,7 @@ from rnnids.storage import write_csv
 CAPTION = (
     "Test split of {dataset}. Of each search, the flows whose nearest evasion a member found. Members: enumeration of"
     " all values of flows with one free number; known, taken up from CW, PGD, FGSM and narrower threat models; descent"
-    " from the original by the minimum-norm attack; random points; segment, drawn in on the straight way to the original;"
+    " from the original by the minimum-norm attack; random points; segment, drawn in straight towards the original;"
     " descents from far points; evolution of the point of least logit; coordinates, single numbers value by value;"
     " polish, single changes lowered or dropped. Evaluations and gradients are means over all flows."
 )

@@ -169,10 +169,41 @@ rule search_evasions:
         " {params.unwatched} --known {input.known:q} 2> {log:q}"
 
 
+rule check_robustness:
+    """What an independent check says of a search: the verdict on each attack type, and nearer flows if there are."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+        search="results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5",
+    output:
+        indicators="results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.csv",
+        better="results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.h5",
+    log:
+        "results/{dataset}/logs/{model}/check_robustness/{goal}/{threat_model}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/check_robustness/{goal}/{threat_model}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        runtime=growing(240),
+        mem_mb=growing(16000),
+    params:
+        script=script("check_robustness.py"),
+        code=code("check_robustness.py"),
+        options=lambda wildcards: flags(threat_model(wildcards.threat_model), config["gate"]),
+        unwatched=Unwatched(flags(device=config["device"])),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --search {input.search:q}"
+        " --output {output.indicators:q} --better {output.better:q} {params.options} {params.unwatched} 2> {log:q}"
+
+
 rule ars:
     """Adversarial Robustness Score per threat model and attack type (Sec. IV, Eq. 3)."""
     input:
         searches=search_files("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5"),
+        indicators=search_files("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.csv"),
+        better=search_files("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.h5"),
     output:
         robustness="results/{dataset}/{model}/robustness.csv",
         ars="results/{dataset}/{model}/ars.csv",
@@ -190,5 +221,6 @@ rule ars:
         code=code("score_robustness.py"),
         options=flags(config["ars"], seed=config["seed"]),
     shell:
-        "python {params.script:q} --searches {input.searches:q} --model-name {wildcards.model}"
+        "python {params.script:q} --searches {input.searches:q} --indicators {input.indicators:q} --better {input.better:q}"
+        " --model-name {wildcards.model}"
         " --output {output.robustness:q} --ars {output.ars:q} {params.options} 2> {log:q}"

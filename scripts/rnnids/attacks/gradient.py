@@ -119,7 +119,7 @@ class CarliniWagner:
     """
 
     kappa: float = setting(1.0, "weight of the hinge in Eq. 1", above=0)
-    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin", maximum=0)
     learning_rate: float = setting(1.0, "first step on the hinge, z-scores; on the distance divided by kappa", above=0)
     final_rate: float = setting(
         0.01, "share of it that is left at the end, along half a cosine; 1: no decay", above=0, maximum=1
@@ -176,7 +176,7 @@ class ProjectedGradientDescent:
     """L-infinity-bounded PGD on the network's loss (Sec. III-B), with signed steps."""
 
     epsilon: float = setting(1.0, "bound of each value's change, z-scores", above=0)
-    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin", maximum=0)
     iterations: int = setting(40, "steps", minimum=1)
     objective: str = setting("all_packets", "packets whose logits count", choices=OBJECTIVES)
 
@@ -207,7 +207,7 @@ class FastGradientSign:
     """FGSM (Eq. 2): one signed step up the network's loss, then projected."""
 
     epsilon: float = setting(1.0, "the step, z-scores", above=0)
-    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin", maximum=0)
     objective: str = setting("all_packets", "packets whose logits count", choices=OBJECTIVES)
 
     def __post_init__(self) -> None:

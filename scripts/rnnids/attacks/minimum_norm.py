@@ -32,7 +32,7 @@ from rnnids.settings import check, setting
 class MinimumNorm:
     """The fast minimum-norm attack: the nearest flow whose last packet is below `delta`."""
 
-    delta: float = setting(-0.2, "logit to reach; below 0 is a margin")
+    delta: float = setting(-0.2, "logit to reach; below 0 is a margin", maximum=0)
     iterations: int = setting(60, "gradients a flow", minimum=1)
     step: float = setting(5.0, "first step, z-scores in L2; falls to a hundredth along half a cosine", above=0)
     gamma: float = setting(0.2, "first relative change of the bound on the distance; falls to a fiftieth", above=0)
