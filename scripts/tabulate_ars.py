@@ -24,8 +24,8 @@ CAPTION = (
     " flows that are benign under attack. ARS with margin: of the nearest flows whose logit is at most delta. Proven:"
     " share of the flows behind the score whose distance is known to be the least, all values having been tried."
     " Immovable: flows in which the attacker sends nothing that may change. Earlier alarm: share of the evasions"
-    " of which an earlier packet raises the alarm. Goal all: no packet may raise it. Verdict: what an independent check with"
-    " random flows and its own reading of the constraints says of the search; ok where it found nothing against it."
+    " of which an earlier packet raises the alarm. Goal all: no packet may raise it. Verdict: what an independent"
+    " check, with random flows and its own reading of the constraints, says of the search; ok: nothing against it."
 )
 
 
