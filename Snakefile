@@ -5,12 +5,17 @@
 #   snakemake --list-target-rules             all tables and figures
 #   snakemake -n --configfile my.yaml         what one's own configuration would run
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: f"{workflow.basedir}/config/config.yaml"
+BASE = Path(workflow.current_basedir)  # also where this is a module of another workflow
+
+
+configfile: BASE / "config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"
@@ -25,6 +30,7 @@ include: "workflow/rules/containers.smk"
 
 
 check_directory()
+config = with_defaults(config, BASE / "config/config.yaml")
 check_config(config, BASE / "workflow/schemas/config.schema.yaml", workflow.configfiles)
 
 
@@ -46,7 +52,7 @@ wildcard_constraints:
     threat_model="[a-z0-9_]+",
     chunk="[1-9][0-9]*",
     chunks="[1-9][0-9]*",
-    kappa=r"[0-9]+(\.[0-9]+)?",
+    kappa=KAPPA,
 
 
 include: "workflow/rules/flows.smk"

@@ -1,5 +1,6 @@
 """workflow/rules: options from configuration, digests of code, captures and their names."""
 
+import os
 import runpy
 import shlex
 import zipfile
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import REPOSITORY
 from snakemake.exceptions import WorkflowError
+from snakemake.persistence import UNREPRESENTABLE, PersistenceBase
 
 SCRIPTS = {
     "scripts/draw.py": '"""Draw."""\nfrom rnnids import shapes\nimport json\n',
@@ -29,7 +31,7 @@ def common(tmp_path, monkeypatch):
 
     def load(**config):
         workflow = SimpleNamespace(basedir=str(tmp_path), executor_plugin=None, dryrun=True)
-        names = {"workflow": workflow, "config": config}
+        names = {"workflow": workflow, "config": config, "BASE": tmp_path}
         for file in ("common.smk", "captures.smk", "options.smk"):
             names |= runpy.run_path(str(REPOSITORY / "workflow/rules" / file), names)
         return SimpleNamespace(**names)
@@ -45,7 +47,20 @@ def edit(tmp_path, name, old, new):
 
 def test_flags_turn_each_type_into_words(common):
     section = {"max_flows": 40, "delta": -0.2, "resume": True, "quiet": False, "test_captures": [], "limit": None}
-    assert common().flags(section) == "--max-flows 40 --delta -0.2 --resume"
+    assert common().flags(section) == "--delta -0.2 --limit none --max-flows 40 --no-quiet --resume --test-captures"
+
+
+def test_flags_are_the_same_text_for_the_same_values(common):
+    flags = common().flags
+    assert flags({"kappa": 1, "bins": [2.0, 0.5]}) == flags({"bins": [2, 0.5]}, kappa=1.0)
+    assert flags({"kappa": 1.0e-5}) == "--kappa 1e-05"
+
+
+def test_what_cannot_change_a_result_is_nothing_that_snakemake_compares(common, tmp_path):
+    tools = common(device="cpu", training_gpus=4)
+    hidden = [tools.unwatched({"batch_packets": 9}), tools.training_launcher(), tools.script("draw.py")]
+    assert {PersistenceBase._serialize_param_builtin(None, value) for value in hidden} == {UNREPRESENTABLE}
+    assert f"{hidden[0]}" == "--batch-packets 9 --device cpu"
 
 
 def test_flags_quote_values_and_spread_lists(common):
@@ -167,8 +182,8 @@ def test_an_archive_is_missed_once_and_its_members_are_options(common, tmp_path)
     config |= {"extraction": {"repair": False, "reorder_window": 1}}
     config["datasets"]["lab"]["extraction"] = {"repair": True}
     options = common(**config).extraction_options
-    assert options("lab", "3") == "--repair --reorder-window 1 --member 3.pcap"
-    assert options("lab", "plain") == "--repair --reorder-window 1"
+    assert options("lab", "3") == "--member 3.pcap --reorder-window 1 --repair"
+    assert options("lab", "plain") == "--reorder-window 1 --repair"
 
 
 def test_a_glob_without_files_is_refused(common):
@@ -193,3 +208,36 @@ def test_missing_files_are_named_with_their_source(common, tmp_path):
     assert "gone_1.pcap" in message
     assert "here.pcap" not in message
     assert "https://example.org" in message
+
+
+WILDCARDS = SimpleNamespace(dataset="lab", model="baseline", result="cw/kappa_1")
+
+
+def chunk_files(tmp_path, *names):
+    """Make files of an attack's folder, each a second newer than the one before; "" is the attack's own file."""
+    folder = tmp_path / "results/lab/baseline/attacks/cw"
+    (folder / "kappa_1").mkdir(parents=True)
+    for second, name in enumerate(names):
+        path = folder / "kappa_1" / f"chunk_{name}.h5" if name else folder / "kappa_1.h5"
+        path.touch()
+        os.utime(path, (second, second))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([], 3),
+        (["1_of_2", "2_of_2"], 3),  # never gathered, so begun anew
+        (["1_of_2", "2_of_2", ""], 2),
+        (["1_of_4", "1_of_2", "2_of_2", ""], 2),  # a division that was given up
+        (["1_of_2", "2_of_2", "", "1_of_4"], 2),
+        (["1_of_4", "2_of_4", "3_of_4", "4_of_4", "1_of_2", "2_of_2", ""], 2),
+        (["1_of_2", ""], 3),
+        ([""], 3),
+    ],
+)
+def test_an_attack_keeps_its_division_into_chunks(common, tmp_path, files, expected):
+    chunk_files(tmp_path, *files)
+    found = common(attacks={"selection": {"chunks": 3}}).chunks(WILDCARDS)
+    folder = "results/lab/baseline/attacks/cw/kappa_1"
+    assert found == [f"{folder}/chunk_{chunk}_of_{expected}.h5" for chunk in range(1, expected + 1)]

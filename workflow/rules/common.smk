@@ -8,7 +8,6 @@ import shlex
 import sys
 from pathlib import Path
 
-BASE = Path(workflow.basedir)
 SCRIPTS = BASE / "scripts"
 
 # "python" in a rule is the one that runs Snakemake, activated or not; conda and containers put theirs before it.

@@ -1,5 +1,6 @@
 # Which sections of the configuration become the options of which script.
 
+import os
 from pathlib import Path
 
 
@@ -114,17 +115,24 @@ def reference_attack():
     return f"results/{{dataset}}/{{model}}/attacks/cw/kappa_{kappa:g}.h5"
 
 
+def division(folder, count):
+    """The files of all chunks, where an attack is divided into `count` of them."""
+    return [f"{folder}/chunk_{chunk}_of_{count}.h5" for chunk in range(1, count + 1)]
+
+
 def chunks(wildcards):
     """The files of all chunks that an attack is divided into.
 
-    A result that is there keeps the division with which it was made: another number of chunks makes nothing anew.
+    A result that is there keeps the division with which it was made, the newest that is whole: another number of chunks
+    makes nothing anew, and chunks of different divisions never come together.
     """
-    attack = Path(f"results/{wildcards.dataset}/{wildcards.model}/attacks/{wildcards.result}")
-    count = config["attacks"]["selection"]["chunks"]
-    if attack.with_name(attack.name + ".h5").exists():
-        made = sorted(attack.glob("chunk_1_of_*.h5"), key=lambda path: path.stat().st_mtime)
-        count = int(made[-1].stem.rpartition("_")[2]) if made else count
-    return [f"{attack}/chunk_{chunk}_of_{count}.h5" for chunk in range(1, count + 1)]
+    folder = Path(f"results/{wildcards.dataset}/{wildcards.model}/attacks/{wildcards.result}")
+    made = []
+    if folder.with_name(f"{folder.name}.h5").exists():
+        first = sorted(folder.glob("chunk_1_of_*.h5"), key=lambda path: path.stat().st_mtime)
+        made = [division(folder, int(path.stem.rpartition("_")[2])) for path in first]
+    whole = [files for files in made if all(map(os.path.exists, files))]
+    return whole[-1] if whole else division(folder, config["attacks"]["selection"]["chunks"])
 
 
 def training_launcher():

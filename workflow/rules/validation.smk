@@ -10,6 +10,11 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
+
+KAPPA = r"[0-9]+(\.[0-9]+)?"  # in the name of a file
+# Folders beside those of models.
+RESERVED = ("flow_statistics", "flows", "figures", "tables", "logs", "benchmarks")
 
 
 def nearest(word, allowed):
@@ -50,6 +55,27 @@ def unknown_selections(config):
                 yield f"selected_{kind}: {name!r} is not described under {kind}; {nearest(name, list(config[kind]))}"
 
 
+def names_in_use(config):
+    """Models that would share their files with something else, and what is set for one that takes no settings."""
+    for name in config["models"]:
+        if name in RESERVED:
+            yield f"models.{name}: the results have a folder of this name already; choose another"
+    if config["models"].get("adversarial_training"):
+        yield (
+            "models.adversarial_training: nothing can be set here; the section adversarial_training says how it is"
+            " trained, and the rest is as in baseline"
+        )
+
+
+def awkward_kappas(config):
+    """Trade-offs that cannot be told apart, or not written, in the name of a file."""
+    attacks = config["attacks"]
+    places = {f"kappas.{place}": kappa for place, kappa in enumerate(attacks["kappas"])}
+    for key, kappa in {**places, "reference_kappa": attacks["reference_kappa"]}.items():
+        if not re.fullmatch(KAPPA, f"{kappa:g}") or float(f"{kappa:g}") != kappa:
+            yield f"attacks.{key}: {kappa!r} is not allowed; expected at most 6 digits, and from 0.0001 to 999999"
+
+
 def check_executor(plugin):
     """Raise WorkflowError if jobs are to go to a SLURM that is not there."""
     if plugin is not None and plugin.name == "slurm" and not shutil.which("sbatch"):
@@ -71,11 +97,19 @@ def check_directory():
             )
 
 
+def with_defaults(config, path):
+    """The configuration with all defaults; a module of another workflow has only what that one gives it."""
+    defaults = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    update_config(defaults, config)
+    return defaults
+
+
 def check_config(config, schema, files):
     """Raise WorkflowError with one line per fault of the configuration, and the names of its files."""
     validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
-    lines = [line for error in errors for line in explain(error)] or list(unknown_selections(config))
+    lines = [line for error in errors for line in explain(error)]
+    lines = lines or [*unknown_selections(config), *names_in_use(config), *awkward_kappas(config)]
     if lines:
         lines = [*lines, f"Read from: {', '.join(map(str, files))}", f"All keys: {schema}"]
         raise WorkflowError("The configuration cannot be used.\n" + "\n".join(f"  {line}" for line in lines))
