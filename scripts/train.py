@@ -1,7 +1,7 @@
 """Train one variant of the recurrent detector (Sec. II; variants: Sec. V-A3 and VI-A).
 
-Writes the weights of the epoch with the smallest validation loss and those of the last epoch, with
-their description, as safetensors, and the learning curve as CSV. A run that was interrupted resumes
+Writes the weights after the last epoch, when the rate has fallen to 0, and if asked those of the smallest validation
+loss, with their description, as safetensors, and the learning curve as CSV. A run that was interrupted resumes
 from the checkpoint. Started by torchrun, it trains on several GPUs of a node.
 """
 
@@ -25,8 +25,8 @@ from rnnids.storage import write_csv
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
-    parser.add_argument("--weights", required=True, help="output: best weights (safetensors)")
-    parser.add_argument("--last", help="output: weights of the last epoch (safetensors); not written if not given")
+    parser.add_argument("--weights", required=True, help="output: weights after the last epoch (safetensors)")
+    parser.add_argument("--best", help="output: weights of the smallest validation loss; not written if not given")
     parser.add_argument("--curve", help="output: learning curve (CSV); not written if not given")
     parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end (default: beside --weights)")
     add_options(parser, Training)
@@ -62,11 +62,11 @@ def write(
 ) -> None:
     """Write both sets of weights and the curve; the checkpoint has served."""
     description = asdict(from_args(Training, args)) | {"seed": args.seed}
-    if args.last:
-        save_detector(args.last, detector, data.mean, std=data.std, training=description | {"epoch": len(curve)})
-    detector.load_state_dict(best)
-    epoch = min(curve, key=lambda row: row["validation_loss"])["epoch"]
-    save_detector(args.weights, detector, data.mean, std=data.std, training=description | {"epoch": epoch})
+    save_detector(args.weights, detector, data.mean, std=data.std, training=description | {"epoch": len(curve)})
+    if args.best:
+        detector.load_state_dict(best)
+        epoch = min(curve, key=lambda row: row["validation_loss"])["epoch"]
+        save_detector(args.best, detector, data.mean, std=data.std, training=description | {"epoch": epoch})
     if args.curve:
         write_csv(args.curve, curve)
     os.unlink(args.checkpoint)

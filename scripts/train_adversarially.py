@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnids import cli
 from rnnids.attacks import adversarial_training
-from rnnids.attacks.adversarial_training import AdversarialTraining, Schedule
+from rnnids.attacks.adversarial_training import AdversarialFlows, AdversarialTraining, Schedule
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm
@@ -33,8 +33,16 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(f"--{name}", required=True, help=f"input: {name}")
     parser.add_argument("--weights", required=True, help="output: weights after the last epoch (safetensors)")
     parser.add_argument("--curve", required=True, help="output: losses and backward passes per epoch (CSV)")
-    parser.add_argument("--scores", required=True, help="output: ARS per epoch and attack type (CSV)")
-    parser.add_argument("--adversarial-flows", required=True, help="output: adversarial training flows (HDF5)")
+    parser.add_argument("--scores", help="output: ARS per epoch and attack type (CSV); not scored if not given")
+    parser.add_argument(
+        "--adversarial-flows", help="output: adversarial training flows (HDF5); not written if not given"
+    )
+    parser.add_argument(
+        "--adversarial",
+        default=True,
+        action=argparse.BooleanOptionalAction,
+        help="no: the control, plain training of equal length",
+    )
     parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end (default: beside --weights)")
     add_options(parser, AdversarialTraining)
     add_options(parser, Training, prefix="training_", only=["batch_packets"])
@@ -74,6 +82,7 @@ def schedule_of(args: argparse.Namespace) -> Schedule:
         search=from_args(MinimumNorm, args, prefix="search_", delta=args.delta),
         threat_model=from_args(ThreatModel, args),
         batch_packets=args.batch_packets,
+        adversarial=args.adversarial,
     )
 
 
@@ -83,12 +92,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = load_detector(args.baseline, data, pick_device(args.device))
     schedule = schedule_of(args)
     curve, scores, flows = adversarial_training.fit(
-        detector, data, test, schedule=schedule, checkpoint=args.checkpoint, seed=args.seed
+        detector, data, test if args.scores else None, schedule=schedule, checkpoint=args.checkpoint, seed=args.seed
     )
     description = {"adversarial_training": asdict(schedule), "seed": args.seed}
     save_detector(args.weights, detector, data.mean, std=data.std, training=description)
     write_csv(args.curve, curve)
-    write_csv(args.scores, scores)
+    if args.scores:
+        write_csv(args.scores, scores)
+    if args.adversarial_flows:
+        write_flows(args, flows)
+    os.unlink(args.checkpoint)
+
+
+def write_flows(args: argparse.Namespace, flows: AdversarialFlows) -> None:
+    """Write the adversarial flows as training left them."""
     made_by = provenance("train_adversarially.py", vars(args), [args.dataset, args.baseline])
     with create_hdf5(args.adversarial_flows, made_by) as file:
         columns = {"row": flows.source.row, "offset": flows.flows.start, "packet_count": flows.flows.packet_count}
@@ -96,7 +113,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             file.create_dataset(f"flows/{name}", data=np.asarray(column), **COLUMN_OPTIONS)
         for name in ("length", "iat_ns"):
             file.create_dataset(f"packets/{name}", data=flows.flows.packets[name], **COLUMN_OPTIONS)
-    os.unlink(args.checkpoint)
 
 
 if __name__ == "__main__":

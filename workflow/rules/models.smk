@@ -10,14 +10,14 @@ rule train:
         dataset="results/{dataset}/dataset.h5",
     output:
         weights="results/{dataset}/{model}/weights.safetensors",
-        last="results/{dataset}/{model}/last.safetensors",
+        best="results/{dataset}/{model}/best.safetensors",
         curve="results/{dataset}/{model}/learning_curve.csv",
     log:
         "results/{dataset}/logs/{model}/train.log",
     benchmark:
         "results/{dataset}/benchmarks/{model}/train.tsv"
     wildcard_constraints:
-        model="(?!adversarial_training/)[a-z0-9_]+",
+        model="(?!(adversarial|continued)_training/)[a-z0-9_]+",
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -33,7 +33,7 @@ rule train:
         options=lambda wildcards: model_options(wildcards.model),
         unwatched=Unwatched(flags(device=config["device"])),
     shell:
-        "{params.launcher} {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} --last {output.last:q}"
+        "{params.launcher} {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} --best {output.best:q}"
         " --curve {output.curve:q} --checkpoint {params.checkpoint:q} {params.options} {params.unwatched}"
         " 2> {log:q}"
 
@@ -69,6 +69,37 @@ rule train_adversarially:
         "python {params.script:q} --dataset {input.dataset:q} --baseline {input.baseline:q}"
         " --weights {output.weights:q} --curve {output.curve:q} --scores {output.scores:q}"
         " --adversarial-flows {output.flows:q} --checkpoint {params.checkpoint:q} {params.options}"
+        " {params.unwatched} 2> {log:q}"
+
+
+rule continue_training:
+    """The control of adversarial training: the baseline, trained on as long without adversarial flows."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        baseline="results/{dataset}/baseline/weights.safetensors",
+    output:
+        weights="results/{dataset}/continued_training/weights.safetensors",
+        curve="results/{dataset}/continued_training/learning_curve.csv",
+    log:
+        "results/{dataset}/logs/continued_training/continue_training.log",
+    benchmark:
+        "results/{dataset}/benchmarks/continued_training/continue_training.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: config["training_threads"]
+    resources:
+        gpu=1,
+        runtime=growing(1440),
+        mem_mb=growing(16000),
+    params:
+        script=script("train_adversarially.py"),
+        code=code("train_adversarially.py"),
+        checkpoint="results/{dataset}/continued_training/.train.checkpoint",
+        options=adversarial_training_options(),
+        unwatched=unwatched(config["attacks"]["selection"]),
+    shell:
+        "python {params.script:q} --no-adversarial --dataset {input.dataset:q} --baseline {input.baseline:q}"
+        " --weights {output.weights:q} --curve {output.curve:q} --checkpoint {params.checkpoint:q} {params.options}"
         " {params.unwatched} 2> {log:q}"
 
 

@@ -60,9 +60,11 @@ def names_in_use(config):
     for name in config["models"]:
         if name in RESERVED:
             yield f"models.{name}: the results have a folder of this name already; choose another"
-    if config["models"].get("adversarial_training"):
+    for name in ("adversarial_training", "continued_training"):
+        if not config["models"].get(name):
+            continue
         yield (
-            "models.adversarial_training: nothing can be set here; the section adversarial_training says how it is"
+            f"models.{name}: nothing can be set here; the section adversarial_training says how it is"
             " trained, and the rest is as in baseline"
         )
 

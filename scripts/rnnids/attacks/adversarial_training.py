@@ -53,6 +53,7 @@ class Schedule:
         settings: how training and scoring alternate. training: batches and precision of training.
         attack: on the training flows; what it does at a visit. search: the attack behind the ARS.
         threat_model: of both. batch_packets: of both, padded packets at most.
+        adversarial: whether there are adversarial flows at all; without, it is the control of equal length.
     """
 
     settings: AdversarialTraining
@@ -61,6 +62,7 @@ class Schedule:
     search: MinimumNorm
     threat_model: ThreatModel
     batch_packets: int
+    adversarial: bool = True
 
 
 class AdversarialFlows:
@@ -109,7 +111,7 @@ class AdversarialFlows:
 def fit(
     detector: LSTMDetector,
     data: FlowData,
-    test: FlowData,
+    test: FlowData | None,
     *,
     schedule: Schedule,
     checkpoint: str | Path,
@@ -118,7 +120,7 @@ def fit(
     """Train `detector` adversarially in place, with a checkpoint after every epoch.
 
     Args:
-        detector: trained already. data, test: FlowData of the two splits.
+        detector: trained already. data, test: FlowData of the two splits; without `test` nothing is scored.
 
     Returns:
         (rows of ``CURVE``, rows of ars_by_epoch.csv, AdversarialFlows).
@@ -134,11 +136,11 @@ def fit(
         for name, column in groups["adversarial"].items():
             adversarial.flows.packets[name][:] = column.numpy()
     else:
-        curve, scores = [], score(detector, test, schedule, epoch=0, seed=seed)
+        curve, scores = [], score(detector, test, schedule, epoch=0, seed=seed) if test is not None else []
     for epoch in range(len(curve), schedule.settings.epochs):
         done = _epoch(detector, optimiser, data, adversarial=adversarial, schedule=schedule, epoch=epoch, seed=seed)
         curve.append(done)
-        if (epoch + 1) % schedule.settings.score_every == 0:
+        if test is not None and (epoch + 1) % schedule.settings.score_every == 0:
             scores += score(detector, test, schedule, epoch=epoch + 1, seed=seed)
         changed = {name: torch.from_numpy(adversarial.flows.packets[name]) for name in ("length", "iat_ns")}
         groups = {"model": detector.state_dict(), "adam": optimiser_tensors(optimiser), "adversarial": changed}
@@ -157,8 +159,11 @@ def _epoch(
     seed: int,
 ) -> dict[str, Any]:
     """Train on all flows once, then spend as many backward passes on the adversarial flows."""
-    augmented = concatenate(data, adversarial.flows)
+    augmented = concatenate(data, adversarial.flows) if schedule.adversarial else data
     loss = training.train_epoch(detector, optimiser, augmented, settings=schedule.training, epoch=epoch, seed=seed)
+    if not schedule.adversarial:
+        log.info("epoch %d: loss %.5f", epoch + 1, loss)
+        return dict(zip(CURVE, (epoch + 1, loss, len(augmented), 0, 0.0), strict=True))
     visits = round(len(augmented) / schedule.attack.passes)
     passes, fooled = adversarial.improve(detector, visits, schedule)
     log.info("epoch %d: loss %.5f, %.1f %% of the visited flows fool the model", epoch + 1, loss, 100 * fooled)
