@@ -18,7 +18,7 @@ from explain import make_flows
 from measure import in_turn, text, write_page
 
 from rnnids import cli
-from rnnids.attacks import gradient as attacks
+from rnnids.attacks.gradient import CarliniWagner
 from rnnids.detectors.lstm import LSTMDetector
 from rnnids.errors import InputError
 from rnnids.storage import write_csv
@@ -53,13 +53,12 @@ def attack(sizes):
     torch.manual_seed(0)
     model = LSTMDetector(sizes.hidden_size, 2).requires_grad_(False)
     model.readout.bias.fill_(10.0)
-    settings = attacks.Settings(-0.2, 0.01, sizes.iterations, "all_packets", "best", 1500)
     kappas = np.linspace(1, 0.99, sizes.kappas)  # so near that the iterations, rounded up, are as many
 
     def run():
         for kappa in kappas:
-            way = lambda model, batch, kappa=kappa: attacks.carlini_wagner(model, batch, kappa, settings)  # noqa: E731
-            attacks.attack_flows(model, data, np.arange(len(data)), way, settings, BATCH_PACKETS, "")
+            way = CarliniWagner(kappa=kappa, learning_rate=0.01, iterations=sizes.iterations)
+            way(model, data, batch_packets=BATCH_PACKETS)
 
     return run
 

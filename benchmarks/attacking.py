@@ -8,6 +8,7 @@
 3. ARS by the minimum-norm attack and by rising kappa, for three choices of flows.
 """
 
+import functools
 import importlib.util
 import math
 import sys
@@ -25,9 +26,11 @@ from measure import in_turn, write_page
 from training import PEAK, by_packing, make_batch, ours, product, products, random_lengths
 
 from rnnids import cli
-from rnnids.attacks import gradient as attacks
-from rnnids.attacks import minimum_norm
 from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.gradient import OBJECTIVES, CarliniWagner, Kept, largest_change
+from rnnids.attacks.gradient import make_batch as batch_to_attack
+from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.attacks.rising_kappa import search
 from rnnids.attacks.targets import select_flows
 from rnnids.datasets.features import MANIPULABLE_FEATURES
@@ -36,11 +39,10 @@ from rnnids.detectors.inference import last_of_flow, packet_logits
 from rnnids.detectors.lstm import LSTMDetector, load_detector
 from rnnids.storage import write_csv
 
-DELTA, MTU, STEPS, FLOWS, ITERATIONS = -0.2, 1500, 12, 64, 20
+DELTA, STEPS, FLOWS, ITERATIONS = -0.2, 12, 64, 20
 LENGTHS = (ITERATIONS, 5 * ITERATIONS)
 BATCH_PACKETS = 8192  # of the embedded default
 KAPPAS = [0.5, 2.5, 4.5, 6.5, 8.5]  # of the embedded default
-NORM = {"step": 5.0, "gamma": 0.2, "delta": DELTA, "mtu": MTU}
 
 
 def last_logits(model, batch, logits_of):
@@ -96,7 +98,7 @@ class Limited(nn.Module):
 
     def __init__(self, model, batch):
         super().__init__()
-        self.model, self.batch, self.limit = model, batch, attacks.largest_change(batch).float()
+        self.model, self.batch, self.limit = model, batch, largest_change(batch).float()
 
     def forward(self, change):
         """(N, 1, T, 2) or a part of them -> (N, 2): benign from a logit of delta on."""
@@ -116,13 +118,13 @@ class Limited(nn.Module):
 
 
 def flows_to_attack(data, model, device):
-    """The attacks.Batch of detected flows, cut at 12 packets."""
+    """The batch of detected flows, cut at 12 packets."""
     data = data.take(data.is_attack & (data.packet_count >= STEPS) & (data.flows["manipulable"] > 0))
     data.flows["packet_count"] = np.full(len(data), STEPS, dtype=np.int32)
     detected = packet_logits(model, data.take(np.arange(len(data))), batch_packets=BATCH_PACKETS)
     detected = last_of_flow(detected, data.packet_count) > 0
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(detected))[:FLOWS]
-    return attacks.make_batch(data, chosen, MTU, device)
+    return batch_to_attack(data, chosen, ThreatModel(), device=device)
 
 
 def library_attacks(wrapped, zero, label, lengths):
@@ -170,10 +172,10 @@ def measure_libraries(batch, model, repeats, lengths):
     label = torch.ones_like(batch.last)
     results, ways, iterations = {}, {}, {}
     for steps in lengths:
-        settings = minimum_norm.Settings(iterations=steps, **NORM)
+        attack = MinimumNorm(delta=DELTA, iterations=steps)
         name = f"ours, minimum norm, {steps} iterations"
         iterations[name] = steps
-        ways[name] = lambda settings=settings: minimum_norm.fast_minimum_norm(model, batch, settings)
+        ways[name] = lambda attack=attack: attack.run(model, batch)
     for name, (steps, attack) in library_attacks(wrapped, zero, label, lengths).items():
         iterations[name], ways[name] = steps, attack
     kept = {name: lambda name=name, way=way: results.__setitem__(name, way()) for name, way in ways.items()}
@@ -182,7 +184,7 @@ def measure_libraries(batch, model, repeats, lengths):
     ours = seconds[next(iter(seconds))] / ITERATIONS
     for name, taken in seconds.items():
         found = results[name]
-        if isinstance(found, attacks.Kept):
+        if isinstance(found, Kept):
             distance = torch.where(found.logit <= DELTA, found.l1, math.inf).cpu().numpy()
         else:
             distance = wrapped.distances(found)
@@ -208,21 +210,23 @@ def measure_speed(batch, args):
     return [{name: row[name] for name in kept} for row in measure_libraries(batch, large, args.repeats, LENGTHS[:1])]
 
 
-def searches(data, model, chosen):
+def searches(flows, model):
     """{name: (gradients a flow, function that returns the distances)} of the searches for the ARS."""
     found = {}
-    for objective in attacks.OBJECTIVES:
-        settings = attacks.Settings(DELTA, 0.1, 40, objective, "best", MTU)
+    options = {"threat_model": ThreatModel(), "batch_packets": BATCH_PACKETS}
+
+    def nearest(steps):
+        result = MinimumNorm(delta=DELTA, iterations=steps)(model, flows, **options)
+        return np.where(result.success, result.l1, math.inf)
+
+    for objective in OBJECTIVES:
+        attack = CarliniWagner(delta=DELTA, learning_rate=0.1, iterations=40, objective=objective)
         found[f"rising kappa, {objective}"] = (
-            int(settings.iterations * sum(KAPPAS)),
-            lambda settings=settings: search(model, data, chosen, settings, KAPPAS, BATCH_PACKETS).distances,
+            int(attack.iterations * sum(KAPPAS)),
+            lambda attack=attack: search(model, flows, attack, kappas=KAPPAS, **options).distances,
         )
     for steps in (36, 60):
-        settings = minimum_norm.Settings(iterations=steps, **NORM)
-        found[f"minimum norm, {steps} iterations"] = (
-            steps,
-            lambda settings=settings: minimum_norm.nearest_distances(model, data, chosen, settings, BATCH_PACKETS, ""),
-        )
+        found[f"minimum norm, {steps} iterations"] = (steps, functools.partial(nearest, steps))
     return found
 
 
@@ -230,10 +234,10 @@ def measure_ars(data, model, flows):
     """Rows of the third table; the mean ARS is over the attack types where all searches found a finite one."""
     rows = []
     for seed in range(3):
-        chosen = select_flows(data, flows, seed)
-        kind = data.flows["attack"][chosen]
+        chosen = data.take(select_flows(data, flows, seed))
+        kind = chosen.flows["attack"]
         found, scores = [], []
-        for name, (gradients, way) in searches(data, model, chosen).items():
+        for name, (gradients, way) in searches(chosen, model).items():
             start = time.perf_counter()
             distances = way()
             row = {"choice": seed, "search": name, "gradients_a_flow": gradients}

@@ -148,8 +148,8 @@ def test_training_is_measured_in_all_ways(tmp_path):
     subprocess.run(command, check=True)
     with open(table, newline="") as file:
         rows = {row["way"]: row for row in csv.DictReader(file)}
-    assert float(rows["ours, float32"]["ours_is_faster"]) == 1
-    assert len(rows) == 5
+    assert float(rows["ours"]["ours_is_faster"]) == 1
+    assert len(rows) == 4
     assert all(float(row["packets_per_second"]) > 0 for row in rows.values())
     assert page.read_text().count("\n| ") == 2 + len(rows)
 
@@ -202,9 +202,9 @@ def attack_growth(monkeypatch):
 def test_an_attack_whose_growth_is_measured_does_all_its_work(attack_growth, name, monkeypatch):
     gradients, plain = [], attacks.logits_and_gradient
 
-    def counting(model, batch, *rest):
+    def counting(model, batch, *rest, **options):
         gradients.append(len(batch.last))
-        return plain(model, batch, *rest)
+        return plain(model, batch, *rest, **options)
 
     monkeypatch.setattr(attacks, "logits_and_gradient", counting)
     for factor in (1, 3):

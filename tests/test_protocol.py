@@ -3,15 +3,22 @@
 import inspect
 import warnings
 
+import detectors
 import explained
 import gru
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.gradient import CarliniWagner
+from rnnids.datasets.flow_data import is_packet
 from rnnids.detectors.contract import ContractError, check_contract
+from rnnids.detectors.inference import packet_logits
 from rnnids.detectors.lstm import SUPPRESS, LSTMDetector
 from rnnids.detectors.protocol import has_gradient, is_stateful
+from rnnids.explanations.partial_dependence import partial_dependence
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +182,40 @@ def test_probabilities_are_only_suspected():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_contract(explained.StandIn(lambda inputs: inputs[..., 3]))
+
+
+class WithoutGradient(gru.GRUDetector):
+    """The same GRU behind a wall: a tree or a rule would be like it."""
+
+    differentiable = False
+
+    @torch.no_grad()
+    def forward(self, inputs, lengths=None):
+        return super().forward(inputs)
+
+
+def test_a_gru_without_gradient_keeps_it():
+    check_contract(WithoutGradient(), seed=1)
+    assert not has_gradient(WithoutGradient())
+
+
+@pytest.mark.parametrize("kind", [gru.GRUDetector, gru.StatefulGRUDetector])
+def test_a_gru_is_attacked_scored_and_explained(kind):
+    detector, flows = kind(), detectors.flows(40)
+    optimiser = torch.optim.Adam(detector.parameters(), lr=0.03)
+    inputs, packet = torch.from_numpy(flows.padded(np.arange(40))), torch.from_numpy(is_packet(flows.packet_count))
+    labels = torch.from_numpy(np.repeat(flows.is_attack, flows.packet_count)).float()
+    for _ in range(60):
+        optimiser.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(detector(inputs)[packet], labels).backward()
+        optimiser.step()
+    attacked = flows.take(flows.is_attack)
+    result = CarliniWagner(kappa=4)(detector.requires_grad_(False), attacked)
+    assert (result.success & ~result.already_benign).any()
+    assert adversarial_robustness_score(np.where(result.success, result.l1, np.inf)) > 0
+    last = packet_logits(detector, result.adversarial)[np.cumsum(attacked.packet_count) - 1]
+    np.testing.assert_allclose(last, result.logit, rtol=1e-4, atol=1e-5)
+    found = partial_dependence(detector, attacked, feature="packet_length", grid_size=5)
+    assert found.prediction.shape == found.value.shape == (5,)
+    assert ((found.prediction > 0) & (found.prediction < 1)).all()
+    assert np.ptp(found.prediction) > 0.01
