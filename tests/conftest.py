@@ -23,7 +23,10 @@ TINY = {
     "training": {"hidden_size": 8, "num_layers": 1, "epochs": 3, "batch_packets": 2048},
     "evaluation": {"bootstrap_samples": 20},
     "attacks": {"kappas": [0.5, 2], "cw": {"iterations": 3}, "selection": {"max_flows": 5, "chunks": 2}},
-    "ars": {"max_rounds": 2, "bootstrap_samples": 20},
+    "selected_threat_models": ["paper", "payload"],
+    "search": {"iterations": 4, "far_iterations": 2, "draws": 8, "generations": 1, "polish_rounds": 1, "depth": 1},
+    "gate": {"flows": 1, "draws": 8},
+    "ars": {"bootstrap_samples": 20},
     "adversarial_training": {"epochs": 2, "score_flows": 5, "bootstrap_samples": 20},
     "flow_statistics": {"hidden_layers": [8], "epochs": 3, "bootstrap_samples": 20},
     "explanations": {

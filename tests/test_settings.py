@@ -1,4 +1,4 @@
-"""Settings classes, sections of the configuration and their schema say the same: names, defaults, types, bounds, choices."""
+"""Settings classes, sections of the configuration and schema say the same: names, defaults, types, bounds, choices."""
 
 import importlib
 

@@ -191,7 +191,9 @@ rule check_robustness:
     params:
         script=script("check_robustness.py"),
         code=code("check_robustness.py"),
-        options=lambda wildcards: flags(threat_model(wildcards.threat_model), config["gate"]),
+        options=lambda wildcards: flags(
+            threat_model(wildcards.threat_model), config["gate"], seed=config["seed"]
+        ),
         unwatched=Unwatched(flags(device=config["device"])),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --search {input.search:q}"
