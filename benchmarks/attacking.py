@@ -220,7 +220,7 @@ def searches(flows, model):
         return np.where(result.success, result.l1, math.inf)
 
     for objective in OBJECTIVES:
-        attack = CarliniWagner(delta=DELTA, learning_rate=0.1, iterations=40, objective=objective)
+        attack = CarliniWagner(delta=DELTA, iterations=40, objective=objective)
         found[f"rising kappa, {objective}"] = (
             int(attack.iterations * sum(KAPPAS)),
             lambda attack=attack: search(model, flows, attack, kappas=KAPPAS, **options).distances,
