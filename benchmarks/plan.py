@@ -74,7 +74,7 @@ def work(rule, wildcards, config):
         "train": lambda: config["training"]["epochs"] * packets * 2 / 3,
         "attack_cw": lambda: attacked * attacks["cw"]["iterations"] * float(wildcards["kappa"]) / chunks,
         "attack_bounded": lambda: attacked * steps[wildcards["method"]] / chunks,
-        "minimise_distances": lambda: attacked * config["ars"]["search_iterations"] / chunks,
+        "search_evasions": lambda: attacked * config["ars"]["search_iterations"] / chunks,
         "train_adversarially": lambda: visits + adversarial["epochs"] * (packets * 2 / 3 + 2 * attacked),
         "evaluate": lambda: packets / 9,
         "perturb_inputs": lambda: part("input_perturbation") * FEATURES * perturbed["repeats"],

@@ -143,7 +143,7 @@ class RobustSearch:
         exact |= (free == 0) | (nearest.l1[-1] == 0)
         gradients = torch.zeros_like(free)
         if len(flows := everything[~exact]):
-            rngs = {flow: np.random.default_rng([seed, int(rows[flow])]) for flow in flows.tolist()}
+            rngs = {flow: np.random.default_rng([seed, int(result.flows.row[rows[flow]])]) for flow in flows.tolist()}
             self._take_up(problem, nearest, known, flows)
             flows = self._draw(problem, nearest, flows, rngs)
             gradients[flows] = self._descend(problem, nearest, flows)
