@@ -15,8 +15,9 @@ import torch
 
 from rnnids import cli
 from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.files import add_target_options, load_targets, read_attack, write_attack
+from rnnids.attacks.files import read_attack, write_attack
 from rnnids.attacks.gradient import Batch, FastGradientSign, Kept, ProjectedGradientDescent, attack_flows
+from rnnids.attacks.targets import add_target_options, load_targets
 from rnnids.detectors.protocol import Detector
 from rnnids.settings import add_options, from_args
 from rnnids.storage import provenance

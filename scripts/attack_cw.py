@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from rnnids import cli
 from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.files import add_target_options, load_targets, write_attack
+from rnnids.attacks.files import write_attack
 from rnnids.attacks.gradient import CarliniWagner
+from rnnids.attacks.targets import add_target_options, load_targets
 from rnnids.settings import add_options, from_args
 from rnnids.storage import provenance
 

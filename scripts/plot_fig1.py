@@ -1,10 +1,12 @@
 """Draw Fig. 1: share of attack flows that are detected, unmodified and after each attack, per attack type.
 
 Input: comparison.csv (compare_attacks.py). Whiskers are 95 % intervals. All attack flows come first;
-they are not a mean over the types, since types have different numbers of flows.
+they are not a mean over the types, since types have different numbers of flows. The methods are those
+of the table, in the order of METHODS; under "search, no alarm at all" a flow is detected where any packet is.
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from matplotlib.figure import Figure
 from rnnids import cli
 from rnnids.errors import InputError
 from rnnids.reporting import plotting
-from rnnids.reporting.plotting import ALL, BLACK, GREEN, ORANGE, RED
+from rnnids.reporting.plotting import ALL, BLACK, BLUE, GREEN, ORANGE, PURPLE, RED
 from rnnids.storage import read_csv
 
 METHODS = {  # as they stand below each other; the attacks from the paper's weakest to its strongest
@@ -23,9 +25,12 @@ METHODS = {  # as they stand below each other; the attacks from the paper's weak
     "fgsm": {"color": GREEN, "marker": "^", "label": "FGSM"},
     "pgd": {"color": ORANGE, "marker": "D", "markersize": 3, "label": "PGD"},
     "cw": {"color": RED, "marker": "o", "label": "Carlini and Wagner"},
+    "search": {"color": BLUE, "marker": "s", "markersize": 3, "label": "search"},
+    "search, no alarm at all": {"color": PURPLE, "marker": "v", "label": "search, no alarm at all"},
 }
+LEGEND_COLUMNS = 4
 NUMBERS = ("flows", "accuracy", "low", "high")
-BAND, ROW_HEIGHT = "#f4f4f4", 0.3  # inches
+BAND, ROW_HEIGHT = "#f4f4f4", 0.06  # inches for each method
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -60,7 +65,8 @@ def draw(comparison: pd.DataFrame) -> Figure:
     attacks = sorted(dict.fromkeys(comparison["attack"]), key=lambda attack: attack != ALL)
     places = {attack: row + 0.4 * (row > 0 and attacks[0] == ALL) for row, attack in enumerate(attacks)}
     methods = [method for method in METHODS if method in set(comparison["method"])]
-    figure = plotting.new_figure(plotting.COLUMN_WIDTH, 0.75 + ROW_HEIGHT * (places[attacks[-1]] + 1))
+    row_height, lines = ROW_HEIGHT * max(5, len(methods)), math.ceil(len(methods) / LEGEND_COLUMNS)
+    figure = plotting.new_figure(plotting.COLUMN_WIDTH, 0.6 + 0.15 * lines + row_height * (places[attacks[-1]] + 1))
     panel = figure.subplots()
     for place in list(places.values())[::2]:
         panel.axhspan(place - 0.5, place + 0.5, color=BAND, zorder=0)
@@ -74,7 +80,8 @@ def draw(comparison: pd.DataFrame) -> Figure:
     panel.tick_params(axis="y", length=0, pad=5)  # away from markers at 0
     panel.set(xlim=(0, 100), ylim=(places[attacks[-1]] + 0.55, -0.55), xlabel="Detected flows in %")
     panel.grid(axis="x")
-    figure.legend(loc="outside upper right", ncols=len(methods), columnspacing=1, handletextpad=0.2)
+    columns = LEGEND_COLUMNS if lines == 1 else 3  # names of searches are long
+    figure.legend(loc="outside upper right", ncols=min(len(methods), columns), columnspacing=1, handletextpad=0.2)
     plotting.note_small_samples(figure, flows)
     return figure
 

@@ -2,7 +2,9 @@
 
 Input: recall.csv (evaluate.py) and ars.csv (score_robustness.py). Whiskers are 95 % intervals. An
 arrow to the end of the axis is an infinite ARS: fewer than half of the flows could be turned
-benign; "n/a" is an undefined one. Attack types of one category stand together.
+benign; "n/a" is an undefined one. Attack types of one category stand together. "!" marks a score
+against which the independent check found something, an outline one that is proven for most of
+the flows behind it; neither shows where ars.csv has no column `verdict` or `exact`.
 """
 
 import argparse
@@ -20,6 +22,10 @@ from rnnids.storage import read_csv
 
 RECALL = ("flows", "recall", "low", "high")
 ARS = ("flows", "ars", "low", "high")
+OK = "ok"  # the verdict of check_robustness.py that needs no mark
+MOSTLY = 0.5  # share of the flows behind a score above which it is shown as proven
+WARNING_NOTE = "! the check found nearer or other evasions, or a fault; see table_ars"
+PROVEN_NOTE = "outlined: proven for more than half of the flows behind the score"
 WHISKER = {"ecolor": BLACK, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
 
 
@@ -34,7 +40,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def combine(recall: pd.DataFrame, ars: pd.DataFrame) -> pd.DataFrame:
     """One row per attack type of either table, recall and ARS side by side, missing values NaN."""
     keys = ["attack", "category"]
-    both = recall[[*keys, *RECALL]].merge(ars[[*keys, *ARS]], "outer", keys, suffixes=("_recall", "_ars"))
+    doubted = ars["verdict"].notna() & (ars["verdict"] != OK) if "verdict" in ars else False
+    proven = ars["exact"] > MOSTLY if "exact" in ars else False
+    ars = ars[[*keys, *ARS]].assign(doubted=doubted, proven=proven)
+    both = recall[[*keys, *RECALL]].merge(ars, "outer", keys, suffixes=("_recall", "_ars"))
+    both = both.assign(**{name: both[name].eq(True) for name in ("doubted", "proven")})
     order = list(dict.fromkeys([*recall["attack"], *ars["attack"]]))
     both = both.fillna({"flows_recall": 0, "flows_ars": 0}).astype({"flows_recall": int, "flows_ars": int})
     return plotting.by_category(both.sort_values("attack", key=lambda column: column.map(order.index)))
@@ -63,12 +73,14 @@ def draw_ars(panel: Axes, types: pd.DataFrame, places: Sequence[float]) -> None:
     """Bars of the ARS, with the number of flows behind each."""
     plotting.distance_axis(panel.xaxis, [*types["ars"], *types["low_ars"], *types["high_ars"]], room=1.3)
     for place, row in zip(places, types.itertuples(), strict=True):
-        draw_score(panel, place, row.ars, low=row.low_ars, high=row.high_ars)
+        draw_score(panel, place, row.ars, low=row.low_ars, high=row.high_ars, proven=row.proven)
     panel.set(xlabel="ARS: L1 distance in z-scores,\nsummed over packets")
-    panel.set_yticks(places, [f"({plotting.flagged(flows)})" for flows in types["flows_ars"]])
+    marks = types["doubted"].map({True: "! ", False: ""})
+    names = [f"{mark}({plotting.flagged(flows)})" for mark, flows in zip(marks, types["flows_ars"], strict=True)]
+    panel.set_yticks(places, names)
 
 
-def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float) -> None:
+def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float, proven: bool) -> None:
     """One ARS with its interval; what is infinite goes to the end of the axis and has an arrow there."""
     if math.isnan(ars):
         panel.text(0, place, " n/a", va="center", fontsize=7)
@@ -76,6 +88,9 @@ def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float
     end = panel.get_xlim()[1]
     style = {"color": RED} if math.isfinite(ars) else {"color": PALE, "hatch": "/////", "edgecolor": "white"}
     panel.barh(place, min(ars, end), height=0.75, linewidth=0, **style)
+    if proven:
+        corners = [place - 0.375, place - 0.375, place + 0.375, place + 0.375]
+        panel.plot([0, min(ars, end), min(ars, end), 0], corners, color=BLACK, linewidth=1, clip_on=False)
     if ars == 0:
         panel.plot(0, place, "D", color=RED, markersize=4, clip_on=False)
     if low < high:
@@ -102,7 +117,17 @@ def draw(types: pd.DataFrame) -> Figure:
     left.set_title("Attack type (flows)", loc="left", x=0, ha="right", fontsize=7)
     right.set_title("(flows)", loc="left", x=0, ha="right", fontsize=7)
     plotting.note_small_samples(figure, [*types["flows_recall"], *types["flows_ars"]])
+    add_notes(figure, types)
     return figure
+
+
+def add_notes(figure: Figure, types: pd.DataFrame) -> None:
+    """Footnotes that explain the marks there are, below the one that may be there."""
+    marks = ((types["doubted"], WARNING_NOTE), (types["proven"], PROVEN_NOTE))
+    notes = [note for shown, note in marks if shown.any()]
+    if notes:
+        above = [text for text in [figure.get_supxlabel()] if text]
+        figure.supxlabel("\n".join([*above, *notes]), fontsize=7, x=0.99, ha="right")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from rnnids import cli
 from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.files import add_target_options, load_targets, read_versions, write_search
-from rnnids.attacks.search import RobustSearch
+from rnnids.attacks.files import read_versions, write_search
+from rnnids.attacks.search import MEMBERS, RobustSearch
+from rnnids.attacks.targets import add_target_options, load_targets
 from rnnids.cli import log
 from rnnids.detectors.inference import packet_logits
 from rnnids.settings import add_options, from_args
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         result,
         made_by=made_by,
         search=search,
+        members=MEMBERS,
         threat_model=args.threat_model,
         early_alarm=alarms & result.success,
     )

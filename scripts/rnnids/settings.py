@@ -142,10 +142,11 @@ def add_options(
         if field.name in leave_out or (only is not None and field.name not in only):
             continue
         name = f"--{prefix}{field.name}".replace("_", "-")
+        text = field.text.replace("%", "%%")  # argparse formats help
         if field.kind is bool:
-            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=field.text)
+            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
             continue
-        options: dict[str, Any] = {"type": _convert(field), "default": field.default, "help": field.text}
+        options: dict[str, Any] = {"type": _convert(field), "default": field.default, "help": text}
         if field.many:
             options |= {"nargs": "*"}
         options["metavar"] = "{" + ",".join(field.choices) + "}" if field.choices else field.kind.__name__.upper()

@@ -1,4 +1,4 @@
-"""What the attack scripts share: their options, their targets and the file of adversarial flows.
+"""Files of adversarial flows.
 
 Adversarial flows (HDF5, CSR like a data set): `/flows/*`, one row an attacked flow: `row` in the
 data set, `attack` (index into the attribute `attacks`), `original_logit`, `logit` (last packet),
@@ -13,59 +13,31 @@ attribute `members`; -1: none), `free` (numbers that can change), `exact` (all t
 at most `delta`. A distance is infinite where nothing was found; the flow is the original then.
 """
 
-import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.gradient import AttackResult
-from rnnids.attacks.search import MEMBERS, RobustSearch, SearchResult
-from rnnids.attacks.targets import Selection, chunk_of_rows, select_flows
-from rnnids.cli import log, positive
-from rnnids.datasets.flow_data import TEST, FlowData, load_dataset
-from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device
+from rnnids.cli import log
+from rnnids.datasets.flow_data import FlowData
 from rnnids.errors import InputError
 from rnnids.flows.ranges import ragged_arange
-from rnnids.settings import add_options
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, read_hdf5
+
+if TYPE_CHECKING:  # reading what attacks made takes no torch
+    from rnnids.attacks.gradient import AttackResult
+    from rnnids.attacks.search import RobustSearch, SearchResult
 
 ATTRIBUTES = ("method", "delta", "kappa", "goal", "threat_model")
 RESULT_COLUMNS = ("l1", "linf", "last_l1", "logit", "iteration", "original_logit")
 
 
-def add_target_options(parser: argparse.ArgumentParser) -> None:
-    """Options of every attack: data set, model, what the attacker can do, which flows, where to compute."""
-    parser.add_argument("--dataset", required=True, help="data set (HDF5)")
-    parser.add_argument("--weights", required=True, help="model (safetensors)")
-    add_options(parser, ThreatModel)
-    add_options(parser, Selection)
-    parser.add_argument("--chunk", default=1, type=positive(int), help="part of the flows to take, from 1")
-    parser.add_argument("--seed", default=0, type=int, help="of the choice of flows")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
-
-
-def load_targets(args: argparse.Namespace, *, whole_types: bool = False) -> tuple[LSTMDetector, FlowData]:
-    """The detector and the flows of this chunk to attack; warns when there is nothing to attack.
-
-    Args:
-        args: with the options of :func:`add_target_options`.
-        whole_types: whether all flows of an attack type have to be in one chunk.
-    """
-    data = load_dataset(args.dataset, TEST)
-    detector = load_detector(args.weights, data, pick_device(args.device))
-    rows = select_flows(data, args.max_flows, args.seed)
-    if not len(rows):
-        log.warning("%s: no attack flow in the test split, so there is nothing to attack", args.dataset)
-    return detector, data.take(rows[chunk_of_rows(data, rows, args.chunks, whole_types=whole_types) == args.chunk])
-
-
 def write_attack(
-    path: str | Path, method: str, result: AttackResult, *, made_by: str, delta: float, more: Mapping[str, np.ndarray]
+    path: str | Path, method: str, result: "AttackResult", *, made_by: str, delta: float, more: Mapping[str, np.ndarray]
 ) -> None:
     """Write what an attack made of flows.
 
@@ -104,17 +76,18 @@ def write_attack(
 
 def write_search(
     path: str | Path,
-    result: SearchResult,
+    result: "SearchResult",
     *,
     made_by: str,
-    search: RobustSearch,
+    search: "RobustSearch",
+    members: Sequence[str],
     threat_model: str,
     early_alarm: np.ndarray,
 ) -> None:
     """Write what a search found.
 
     Args:
-        made_by: of :func:`storage.provenance`. threat_model: its name.
+        made_by: of :func:`storage.provenance`. threat_model: its name. members: names of the search's members.
         early_alarm: (N,) bool.
     """
     flows = result.flows
@@ -127,7 +100,7 @@ def write_search(
         columns |= {f"{name}{suffix}": getattr(result, name)[place] for name in ("l1", "logit", "member")}
     with create_hdf5(path, made_by) as file:
         file.attrs["attacks"], file.attrs["categories"] = json.dumps(flows.attacks), json.dumps(flows.categories)
-        file.attrs["members"], file.attrs["method"] = json.dumps(MEMBERS), "search"
+        file.attrs["members"], file.attrs["method"] = json.dumps(list(members)), "search"
         file.attrs["delta"], file.attrs["goal"], file.attrs["threat_model"] = search.delta, search.goal, threat_model
         for name, column in columns.items():
             file.create_dataset(f"flows/{name}", data=column, **COLUMN_OPTIONS)

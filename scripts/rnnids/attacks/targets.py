@@ -1,11 +1,15 @@
 """Which flows are attacked, and by which of several jobs."""
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnids.datasets.flow_data import FlowData
-from rnnids.settings import check, setting
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.cli import log, positive
+from rnnids.datasets.flow_data import TEST, FlowData, load_dataset
+from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device
+from rnnids.settings import add_options, check, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +54,29 @@ def chunk_of_rows(data: FlowData, rows: np.ndarray, chunks: int, *, whole_types:
         _, first, kind = np.unique(data.flows["attack"][rows], return_index=True, return_inverse=True)
         chunk = chunk[first][kind]
     return chunk
+
+
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every attack: data set, model, what the attacker can do, which flows, where to compute."""
+    parser.add_argument("--dataset", required=True, help="data set (HDF5)")
+    parser.add_argument("--weights", required=True, help="model (safetensors)")
+    add_options(parser, ThreatModel)
+    add_options(parser, Selection)
+    parser.add_argument("--chunk", default=1, type=positive(int), help="part of the flows to take, from 1")
+    parser.add_argument("--seed", default=0, type=int, help="of the choice of flows")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+
+
+def load_targets(args: argparse.Namespace, *, whole_types: bool = False) -> tuple[LSTMDetector, FlowData]:
+    """The detector and the flows of this chunk to attack; warns when there is nothing to attack.
+
+    Args:
+        args: with the options of :func:`add_target_options`.
+        whole_types: whether all flows of an attack type have to be in one chunk.
+    """
+    data = load_dataset(args.dataset, TEST)
+    detector = load_detector(args.weights, data, pick_device(args.device))
+    rows = select_flows(data, args.max_flows, args.seed)
+    if not len(rows):
+        log.warning("%s: no attack flow in the test split, so there is nothing to attack", args.dataset)
+    return detector, data.take(rows[chunk_of_rows(data, rows, args.chunks, whole_types=whole_types) == args.chunk])
