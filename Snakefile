@@ -86,4 +86,5 @@ rule all:
         rules.table_defences.input,
         rules.table_ars.input,
         rules.table_attacks.input,
+        rules.budget.input,
         rules.paper_comparison.input,

@@ -1,7 +1,9 @@
-# Robustness beyond the paper: scores under every threat model, and what the search for evasions found and cost.
+# Robustness beyond the paper: scores under every threat model, what the search for evasions found and cost, and how
+# many flows evade within a budget of bytes or seconds.
 #
 # In: robustness.csv and attacks/search/{goal}/{threat_model}.h5 of each selected model.
-# Out: results/{dataset}/tables/ars.{csv,html} and results/{dataset}/tables/attacks.{csv,html}.
+# Out: results/{dataset}/tables/ars.{csv,html}, results/{dataset}/tables/attacks.{csv,html},
+# results/{dataset}/{model}/budget.csv and results/{dataset}/figures/budget.{pdf,svg,png}.
 
 
 rule table_ars:
@@ -14,6 +16,12 @@ rule table_attacks:
     """What each member of the search for evasions found, and what it cost."""
     input:
         expand("results/{dataset}/tables/attacks.html", dataset=config["selected_datasets"]),
+
+
+rule budget:
+    """Evading flows against the bytes and the seconds that are added, per model and attack type."""
+    input:
+        expand("results/{dataset}/figures/budget.pdf", dataset=config["selected_datasets"]),
 
 
 use rule tabulate_table1 as tabulate_ars with:
@@ -58,3 +66,42 @@ rule tabulate_attacks:
     shell:
         "python {params.script:q} --searches {input.searches:q} --models {params.models}"
         " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+
+
+rule measure_budget:
+    """Bytes and seconds that the nearest evasions add, and the share of flows within budgets of either."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        searches=search_files("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5"),
+        better=search_files("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.h5"),
+    output:
+        budget="results/{dataset}/{model}/budget.csv",
+    log:
+        "results/{dataset}/logs/{model}/measure_budget.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/measure_budget.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(4000),
+    params:
+        script=script("measure_budget.py"),
+        code=code("measure_budget.py"),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --searches {input.searches:q} --better {input.better:q}"
+        " --model-name {wildcards.model} --output {output.budget:q} 2> {log:q}"
+
+
+use rule plot_fig1 as plot_budget with:
+    input:
+        budget=expand("results/{{dataset}}/{model}/budget.csv", model=config["selected_models"]),
+    output:
+        **figure("budget", "Attacks and robustness", "Evasion within a budget"),
+    log:
+        "results/{dataset}/logs/plot_budget.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_budget.tsv"
+    params:
+        script=script("plot_budget.py"),
+        code=code("plot_budget.py"),
