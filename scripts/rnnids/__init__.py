@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from rnnids.attacks.ars import adversarial_robustness_score
     from rnnids.attacks.gradient import CarliniWagner, FastGradientSign, ProjectedGradientDescent
     from rnnids.attacks.minimum_norm import MinimumNorm
+    from rnnids.attacks.search import RobustSearch
     from rnnids.datasets.build import build_dataset
     from rnnids.datasets.flow_data import load_dataset
     from rnnids.detectors.evaluation import evaluate
@@ -33,6 +34,7 @@ __all__ = [
     "LSTMDetector",
     "MinimumNorm",
     "ProjectedGradientDescent",
+    "RobustSearch",
     "adversarial_robustness_score",
     "build_dataset",
     "evaluate",
@@ -55,6 +57,7 @@ HOMES = {
     "ProjectedGradientDescent": "attacks.gradient",
     "FastGradientSign": "attacks.gradient",
     "MinimumNorm": "attacks.minimum_norm",
+    "RobustSearch": "attacks.search",
     "adversarial_robustness_score": "attacks.ars",
     "permutation_importance": "explanations.importance",
     "mutual_information": "explanations.mutual_information",
