@@ -27,8 +27,9 @@ from training import PEAK, by_packing, make_batch, ours, product, products, rand
 
 from rnnids import cli
 from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.descent import Kept, largest_change
 from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.gradient import OBJECTIVES, CarliniWagner, Kept, largest_change
+from rnnids.attacks.gradient import OBJECTIVES, CarliniWagner
 from rnnids.attacks.gradient import make_batch as batch_to_attack
 from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.attacks.rising_kappa import search

@@ -14,9 +14,10 @@ import pandas as pd
 import torch
 
 from rnnids import cli
+from rnnids.attacks.descent import Batch, Kept, attack_flows
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.files import read_attack, write_attack
-from rnnids.attacks.gradient import Batch, FastGradientSign, Kept, ProjectedGradientDescent, attack_flows
+from rnnids.attacks.gradient import FastGradientSign, ProjectedGradientDescent
 from rnnids.attacks.targets import add_target_options, load_targets
 from rnnids.detectors.protocol import Detector
 from rnnids.settings import add_options, from_args

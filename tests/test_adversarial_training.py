@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnnids.attacks import adversarial_training as adversarial
-from rnnids.attacks import gradient
+from rnnids.attacks import descent, gradient
 from rnnids.attacks.adversarial_training import AdversarialTraining, Schedule
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import CarliniWagner
@@ -35,7 +35,7 @@ def test_both_sides_cost_the_same(tmp_path, monkeypatch):
     """Counted where the gradients are taken, not where they are reported."""
     detectors.trained()  # before anything is counted
     counted = {"training": 0, "attack": 0}
-    loss, slope = adversarial.training.summed_loss, gradient.logits_and_gradient
+    loss, slope = adversarial.training.summed_loss, descent.logits_and_gradient
 
     def counting_loss(model, batch, *rest, **options):
         counted["training"] += len(batch.rows)

@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 from test_flows import flows_of
 from test_pcap import read
 
-from rnnids.attacks import gradient as attacks
+from rnnids.attacks import descent
 from rnnids.errors import InputError
 
 SESSION = REPOSITORY / "resources" / "lab" / "session4_thu.pcap.gz"
@@ -200,13 +200,13 @@ def attack_growth(monkeypatch):
 
 @pytest.mark.parametrize("name", ["flows", "kappas", "iterations"])
 def test_an_attack_whose_growth_is_measured_does_all_its_work(attack_growth, name, monkeypatch):
-    gradients, plain = [], attacks.logits_and_gradient
+    gradients, plain = [], descent.logits_and_gradient
 
     def counting(model, batch, *rest, **options):
         gradients.append(len(batch.last))
         return plain(model, batch, *rest, **options)
 
-    monkeypatch.setattr(attacks, "logits_and_gradient", counting)
+    monkeypatch.setattr(descent, "logits_and_gradient", counting)
     for factor in (1, 3):
         sizes = {"flows": 4, "packets": 3, "kappas": 2, "iterations": 5, "hidden_size": 4}
         sizes[name] *= factor

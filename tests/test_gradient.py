@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from rnnids.attacks import descent, gradient
 from rnnids.attacks import feasible_set as constraints
-from rnnids.attacks import gradient
+from rnnids.attacks.descent import attack_flows, make_batch
 from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.gradient import CarliniWagner, FastGradientSign, ProjectedGradientDescent, attack_flows, make_batch
+from rnnids.attacks.gradient import CarliniWagner, FastGradientSign, ProjectedGradientDescent
 from rnnids.attacks.targets import select_flows
 from rnnids.detectors.inference import last_of_flow, packet_logits
 from rnnids.errors import InputError
@@ -99,7 +100,7 @@ def reference_cw(model, data, row, attack):
         return None, None
     rank, low, high = max(best), 0.0, 1.0
     far = best[rank][2] - feasible.original
-    for _ in range(gradient.HALVINGS):
+    for _ in range(descent.HALVINGS):
         middle = (low + high) / 2
         evades = look(constraints.project(feasible.original + middle * far, feasible))[1] >= rank
         low, high = (low, middle) if evades else (middle, high)
@@ -184,7 +185,7 @@ def kept_of(*iterates, keep="best"):
     """What is kept of one flow of one packet whose iterates have a length growth (bytes) and a last logit."""
     _, data = detectors.trained()
     batch = make_batch(data, np.flatnonzero(data.is_attack & (data.packet_count == 1))[:1], ThreatModel())
-    kept = gradient.Kept(batch, -0.2, keep)
+    kept = descent.Kept(batch, -0.2, keep)
     for iteration, (growth, logit) in enumerate(iterates):
         values = batch.feasible.original + torch.tensor([float(growth), 0.0])
         kept.update(values, torch.tensor([logit]), iteration)
@@ -221,7 +222,7 @@ def test_large_kappa_never_lowers_success():
 
 @pytest.mark.parametrize(("kappa", "passes"), [(0.1, 3), (1, 25), (2.5, 63)])
 def test_a_flow_costs_as_many_gradients_as_it_says(kappa, passes, monkeypatch):
-    counted, plain = [], gradient.logits_and_gradient
+    counted, plain = [], descent.logits_and_gradient
 
     def counting(detector, batch, *rest, **options):
         counted.append(len(batch.last))

@@ -10,8 +10,9 @@ import torch
 from scipy.optimize import minimize
 
 from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.descent import changed_inputs, make_batch
 from rnnids.attacks.feasible_set import ThreatModel, raw_scale
-from rnnids.attacks.gradient import CarliniWagner, changed_inputs, make_batch
+from rnnids.attacks.gradient import CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm, project_onto_ball
 from rnnids.attacks.rising_kappa import search
 from rnnids.attacks.targets import select_flows

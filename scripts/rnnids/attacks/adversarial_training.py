@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from rnnids.attacks.ars import ars_rows
+from rnnids.attacks.descent import make_batch
 from rnnids.attacks.feasible_set import IAT, LENGTH, ThreatModel, packet_values
-from rnnids.attacks.gradient import CarliniWagner, make_batch
+from rnnids.attacks.gradient import CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.attacks.targets import select_flows
 from rnnids.cli import Progress, log

@@ -8,12 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnids.attacks.descent import Batch, decision
 from rnnids.attacks.feasible_set import normalise, project, raw_scale
-from rnnids.attacks.gradient import Batch, decision
 from rnnids.datasets.features import MANIPULABLE_FEATURES
 from rnnids.detectors.protocol import Detector
 
 COLUMNS = list(MANIPULABLE_FEATURES)
+MEMBERS = (
+    "enumeration",
+    "known",
+    "descent",
+    "random",
+    "segment",
+    "far_descent",
+    "evolution",
+    "coordinates",
+    "polish",
+)
+NUMBER = {name: number for number, name in enumerate(MEMBERS)}
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from rnnids.flows.ranges import ragged_arange
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, read_hdf5
 
 if TYPE_CHECKING:  # reading what attacks made takes no torch
-    from rnnids.attacks.gradient import AttackResult
+    from rnnids.attacks.descent import AttackResult
     from rnnids.attacks.search import RobustSearch, SearchResult
 
 ATTRIBUTES = ("method", "delta", "kappa", "goal", "threat_model")

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnids.attacks.feasible_set import project, raw_scale
-from rnnids.attacks.gradient import (
+from rnnids.attacks.descent import (
     AttackResult,
     Batch,
     Kept,
@@ -23,6 +22,7 @@ from rnnids.attacks.gradient import (
     largest_change,
     logits_and_gradient,
 )
+from rnnids.attacks.feasible_set import project, raw_scale
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.protocol import Detector
 from rnnids.settings import check, setting

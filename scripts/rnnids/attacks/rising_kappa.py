@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnids.attacks.descent import attack_flows
 from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.gradient import CarliniWagner, attack_flows
+from rnnids.attacks.gradient import CarliniWagner
 from rnnids.cli import log
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.checkpoints import load_checkpoint, save_checkpoint
