@@ -20,7 +20,7 @@ rule attack_cw:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         turn=1,  # in a group of jobs one after the other, see workflow/profiles/slurm
         runtime=growing(720),
         mem_mb=growing(16000),
@@ -98,7 +98,7 @@ rule attack_bounded:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         turn=1,  # in a group of jobs one after the other, see workflow/profiles/slurm
         runtime=growing(240),
         mem_mb=growing(16000),
@@ -155,7 +155,7 @@ rule search_evasions:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(1440),
         mem_mb=growing(16000),
     params:
@@ -185,7 +185,7 @@ rule check_robustness:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(240),
         mem_mb=growing(16000),
     params:

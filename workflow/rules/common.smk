@@ -61,6 +61,17 @@ def growing(first):
     return lambda wildcards, attempt: first * attempt
 
 
+def on_gpu(count=1):
+    """What a job on GPUs asks for; the profile's default resources say how its cluster wants it (workflow/profiles/slurm).
+
+    `gpu_request: gres` turns --gpus=N into --gres=gpu:N, and `gpu_partition` names the partition of such jobs.
+    """
+    defaults = workflow.resource_settings.default_resources
+    said = dict(word.split("=", 1) for word in defaults.args) if defaults else {}
+    asked = {"gres": f"gpu:{count}"} if said.get("gpu_request") == "gres" else {"gpu": count}
+    return asked | ({"slurm_partition": said["gpu_partition"]} if "gpu_partition" in said else {})
+
+
 @functools.cache
 def syntax(path):
     """A file's syntax tree without docstrings: what the interpreter acts on."""

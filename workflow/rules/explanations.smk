@@ -40,7 +40,7 @@ rule perturb_inputs:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(240),
         mem_mb=growing(16000),
     params:
@@ -68,7 +68,7 @@ rule drop_features:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(240),
         mem_mb=growing(16000),
     params:
@@ -95,7 +95,7 @@ rule measure_mutual_information:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(240),
         mem_mb=growing(16000),
     params:
@@ -143,7 +143,7 @@ rule partial_dependence:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(240),
         mem_mb=growing(16000),
     params:
@@ -195,7 +195,7 @@ rule sequential_dependence:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(240),
         mem_mb=growing(16000),
     params:

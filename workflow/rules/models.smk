@@ -22,7 +22,7 @@ rule train:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
     resources:
-        gpu=config["training_gpus"],
+        **on_gpu(config["training_gpus"]),
         runtime=growing(1440),
         mem_mb=growing(16000),
     params:
@@ -56,7 +56,7 @@ rule train_adversarially:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(2880),
         mem_mb=growing(16000),
     params:
@@ -88,7 +88,7 @@ rule continue_training:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(1440),
         mem_mb=growing(16000),
     params:
@@ -147,7 +147,7 @@ rule evaluate:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
+        **on_gpu(),
         runtime=growing(120),
         mem_mb=growing(16000),
     params:
