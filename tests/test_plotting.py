@@ -104,6 +104,24 @@ def test_fig3_names_types_by_category_with_their_flows_and_flags_few():
     assert [label.get_text() for label in right.get_yticklabels()] == ["(7†)", "(40)", "(40)"]
 
 
+def test_fig3_marks_doubted_and_proven_scores():
+    recall, ars = tables(TYPES[:4])
+    plain = plot_fig3.draw(plot_fig3.combine(recall, ars))
+    assert "!" not in plain.get_supxlabel() and "proven" not in plain.get_supxlabel()
+    checked = ars.assign(verdict=["ok", "refuted", "", "ok"], exact=[0.2, 0.5, 0.51, 1.0]).replace(
+        {"verdict": {"": None}}
+    )
+    types = plot_fig3.combine(recall, checked).set_index("attack")
+    assert types.loc[ars["attack"], "doubted"].tolist() == [False, True, False, False]
+    assert types.loc[ars["attack"], "proven"].tolist() == [False, False, True, True]
+    figure = plot_fig3.draw(types.reset_index())
+    assert not faults(figure)
+    names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert [name.startswith("! ") for name in names] == types["doubted"].tolist()
+    assert plot_fig3.WARNING_NOTE in figure.get_supxlabel() and plot_fig3.PROVEN_NOTE in figure.get_supxlabel()
+    assert "fewer than" in figure.get_supxlabel()
+
+
 def test_fig3_shows_types_that_only_one_table_has():
     recall, ars = tables(TYPES[:3])
     types = plot_fig3.combine(recall.iloc[:2], ars.iloc[1:])
