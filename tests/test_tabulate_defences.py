@@ -2,14 +2,16 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from pages import Cells
 
 import tabulate_defences
 from rnnids.reporting.plotting import INFINITY
+from rnnids.storage import create_hdf5
 
-HEAD = ["Model", "Packet accuracy in %", "Flow accuracy in %", "Flow recall in %", "Flows benign under attack"]
+HEAD = ["Model", *tabulate_defences.MEASURES.values(), "Flows benign under attack"]
 
 
 def metrics(model, levels=("packet", "flow")):
@@ -69,11 +71,12 @@ STUDY = {
 def test_the_page_has_a_row_per_model_and_a_column_per_attack_type(tabulate):
     _, rows, _ = tabulate(**STUDY)
     accuracy, recall = "90.0 (89.0 to 91.0)", "90.0 (89.0 to 91.0)"
+    nothing = ["-"] * 6  # precision and false alarms, which these files do not have
     assert rows == [
         [*HEAD, "ARS: DoS", "ARS: Bots", "ARS: Scan"],
-        ["baseline", accuracy, accuracy, recall, "88 %", "1.23 (100 %)", "0.00 (50 %)", "-"],
-        ["reduced both", accuracy, accuracy, recall, "10 %", f"{INFINITY} (10 %)", "-", "-"],
-        ["flow statistics", "-", accuracy, recall, "-", "-", "-", "-"],
+        ["baseline", accuracy, accuracy, recall, *nothing, "88 %", "1.23 (100 %)", "0.00 (50 %)", "-"],
+        ["reduced both", accuracy, accuracy, recall, *nothing, "10 %", f"{INFINITY} (10 %)", "-", "-"],
+        ["flow statistics", "-", accuracy, recall, *nothing, "-", "-", "-", "-"],
     ]
 
 
@@ -85,6 +88,54 @@ def test_the_table_is_tidy_and_keeps_infinity_and_nothing_apart(tabulate):
     assert not table.duplicated(["model", "measure", "attack"]).any()
     assert table["model"].drop_duplicates().tolist() == ["baseline", "reduced_both", "flow_statistics"]
     assert table.loc[table["measure"] == "success ratio", ["low", "high"]].isna().all().all()
+
+
+def test_scores_that_the_check_refutes_are_marked(tabulate):
+    ars = scores("baseline", {"DoS": (30, 1.5, 1.0), "Bots": (10, 2.0, 0.5), "Scan": (10, 2.0, 0.5)})
+    table, rows, _ = tabulate(metrics=STUDY["metrics"][:1], ars=[ars.assign(verdict=["refuted", "ok", None])])
+    assert rows[1][-3:] == ["1.50 (100 %) !", "2.00 (50 %)", "2.00 (50 %)"]
+    verdicts = table[table["measure"] == "ARS"].set_index("attack")["verdict"]
+    assert verdicts["DoS"] == "refuted" and verdicts["Bots"] == "ok"
+
+
+def test_false_alarms_are_shares_of_what_is_benign(tabulate):
+    counts = {("attack", "attack"): 50, ("benign", "attack"): 3, ("benign", "benign"): 97, ("attack", "benign"): 5}
+    confusion = pd.DataFrame(
+        [
+            {"model": "baseline", "level": level, "true": true, "predicted": predicted, "count": times * count}
+            for level, times in (("packet", 10), ("flow", 1))
+            for (true, predicted), count in counts.items()
+        ]
+    )
+    table, rows, _ = tabulate(**STUDY, confusion=[confusion])
+    values = table.set_index(["model", "measure"])["value"]
+    assert values["baseline", "packet false alarms"] == values["baseline", "flow false alarms"] == 0.03
+    cells = dict(zip(*rows[:2], strict=True))
+    assert cells["False alarms in % of benign packets"] == "3.0"
+    assert cells["False alarms in % of benign flows"] == "3.0 (1.0 to 8.5)"
+
+
+def test_recall_at_a_rate_of_false_alarms_is_that_of_the_best_threshold():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        is_attack, logits = rng.random(80) < 0.4, rng.integers(-5, 6, 80).astype(float)
+        for rate in (0.0, 0.01, 0.1, 0.3):
+            allowed = [
+                (logits[is_attack] > threshold).sum()
+                for threshold in [*logits, -math.inf]
+                if (logits[~is_attack] > threshold).sum() <= rate * (~is_attack).sum()
+            ]
+            assert tabulate_defences.recall_at(is_attack, logits, rate) == (max(allowed), is_attack.sum())
+
+
+def test_recalls_read_predictions_of_the_model_of_their_folder(tmp_path):
+    (tmp_path / "baseline").mkdir()
+    with create_hdf5(tmp_path / "baseline/predictions.h5", "test") as file:
+        file["flows/attack"] = np.repeat([0, 2], [1000, 4])
+        file["flows/logit"] = np.r_[np.arange(1000.0), 988.0, 990.0, 999.0, 1001.0]
+    rows = tabulate_defences.recalls(str(tmp_path / "baseline/predictions.h5")).set_index("metric")
+    assert set(rows["model"]) == {"baseline"}
+    assert rows["value"].to_dict() == {"recall at 1 % false alarms": 0.75, "recall at 0.1 % false alarms": 0.5}
 
 
 def test_models_stand_in_the_order_given(tabulate):

@@ -100,6 +100,8 @@ use rule tabulate_table1 as tabulate_defences with:
             model=[*config["selected_models"], "flow_statistics"],
         ),
         ars=expand("results/{{dataset}}/{model}/ars.csv", model=config["selected_models"]),
+        confusion=expand("results/{{dataset}}/{model}/confusion.csv", model=config["selected_models"]),
+        predictions=expand("results/{{dataset}}/{model}/predictions.h5", model=config["selected_models"]),
     output:
         **table("table_defences", "Defences", "Cost and gain of defences"),
     log:
