@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnids import cli
+from rnnids.attacks.candidates import MEMBERS
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.files import read_versions, write_search
-from rnnids.attacks.search import MEMBERS, RobustSearch
+from rnnids.attacks.search import RobustSearch
 from rnnids.attacks.targets import add_target_options, load_targets
 from rnnids.cli import log
 from rnnids.detectors.inference import packet_logits

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnnids.attacks import adversarial_training as adversarial
-from rnnids.attacks import descent, gradient
+from rnnids.attacks import descent
 from rnnids.attacks.adversarial_training import AdversarialTraining, Schedule
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import CarliniWagner
@@ -46,7 +46,7 @@ def test_both_sides_cost_the_same(tmp_path, monkeypatch):
         return slope(model, batch, *rest, **options)
 
     monkeypatch.setattr(adversarial.training, "summed_loss", counting_loss)
-    monkeypatch.setattr(gradient, "logits_and_gradient", counting_gradient)
+    monkeypatch.setattr(descent, "logits_and_gradient", counting_gradient)
     monkeypatch.setattr(adversarial, "score", lambda *_, **options: [{"epoch": 0}])  # scoring is not training
     _, curve, _, _ = fit(tmp_path / "checkpoint")
     assert counted["training"] == sum(row["training_passes"] for row in curve)

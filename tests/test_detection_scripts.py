@@ -60,7 +60,7 @@ def run_all(folder):
     """Exit codes of all scripts, in order."""
     flows = detectors.flows(240)
     dataset = detectors.write_dataset(folder / "dataset.h5", flows, np.arange(len(flows)) % 3 == 0)
-    outputs = paths(folder, "weights.safetensors", "last.safetensors", "curve.csv", "checkpoint")
+    outputs = paths(folder, "weights.safetensors", "best.safetensors", "curve.csv", "checkpoint")
     trained = detectors.run_script("train.py", dataset=dataset, **TRAINING, **outputs)
     inputs = {"dataset": dataset, "weights": folder / "weights.safetensors"}
     codes = [trained, evaluate(folder, **inputs), attack(folder, **inputs), summarise(folder)]
@@ -88,7 +88,7 @@ def inputs(results):
 
 def test_nothing_else_is_left(results):
     names = {path.name for path in results.iterdir()}
-    outputs = {"weights.safetensors", "last.safetensors", "curve.csv", "predictions.h5", "metrics.csv", "recall.csv"}
+    outputs = {"weights.safetensors", "best.safetensors", "curve.csv", "predictions.h5", "metrics.csv", "recall.csv"}
     assert names == outputs | {
         "dataset.h5",
         "confusion.csv",
@@ -275,7 +275,7 @@ def test_one_class_to_test(tmp_path, inputs, data, kind):
 
 @pytest.mark.parametrize("option", ["hidden_size", "epochs", "batch_packets", "learning_rate", "validation_fraction"])
 def test_training_options_are_above_0(tmp_path, capfd, inputs, option):
-    outputs = paths(tmp_path, "weights.safetensors", "last.safetensors", "curve.csv", "checkpoint")
+    outputs = paths(tmp_path, "weights.safetensors", "best.safetensors", "curve.csv", "checkpoint")
     assert detectors.run_script("train.py", dataset=inputs["dataset"], **TRAINING | {option: 0}, **outputs) == 2
     assert f"--{option.replace('_', '-')}: {option}: 0" in capfd.readouterr().err
 
@@ -283,7 +283,7 @@ def test_training_options_are_above_0(tmp_path, capfd, inputs, option):
 def test_one_class_to_train_on(tmp_path, capfd):
     flows = detectors.flows(40)
     dataset = detectors.write_dataset(tmp_path / "dataset.h5", flows, flows.is_attack)
-    outputs = paths(tmp_path, "weights.safetensors", "last.safetensors", "curve.csv", "checkpoint")
+    outputs = paths(tmp_path, "weights.safetensors", "best.safetensors", "curve.csv", "checkpoint")
     assert detectors.run_script("train.py", dataset=dataset, **TRAINING, **outputs) == 2
     assert "all 20 flows are benign" in capfd.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.h5"]

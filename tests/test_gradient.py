@@ -228,7 +228,7 @@ def test_a_flow_costs_as_many_gradients_as_it_says(kappa, passes, monkeypatch):
         counted.append(len(batch.last))
         return plain(detector, batch, *rest, **options)
 
-    monkeypatch.setattr(gradient, "logits_and_gradient", counting)
+    monkeypatch.setattr(descent, "logits_and_gradient", counting)
     _, _, result = cw(kappa)
     assert replace(ATTACK, kappa=kappa).passes == passes
     assert sum(counted) == passes * (result.original_logit > 0).sum()

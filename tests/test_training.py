@@ -216,7 +216,7 @@ def test_threads_change_the_loss_by_rounding_only(tmp_path):
 
 
 def command(directory, dataset, launcher=()):
-    outputs = {"weights": "w.safetensors", "last": "l.safetensors", "curve": "c.csv", "checkpoint": "k"}
+    outputs = {"weights": "w.safetensors", "best": "b.safetensors", "curve": "c.csv", "checkpoint": "k"}
     words = [f"--{name}={directory / path}" for name, path in outputs.items()]
     options = "--hidden-size 8 --num-layers 1 --suppress none --epochs 2 --learning-rate 0.03 --batch-packets 128"
     options += " --validation-fraction 0.1 --precision float32 --seed 0 --device cpu --feature-dropout"
