@@ -26,9 +26,8 @@ METHODS = {  # as they stand below each other; the attacks from the paper's weak
     "pgd": {"color": ORANGE, "marker": "D", "markersize": 3, "label": "PGD"},
     "cw": {"color": RED, "marker": "o", "label": "Carlini and Wagner"},
     "search": {"color": BLUE, "marker": "s", "markersize": 3, "label": "search"},
-    "search, no alarm at all": {"color": PURPLE, "marker": "v", "label": "search, no alarm at all"},
+    "search, no alarm at all": {"color": PURPLE, "marker": "v", "label": "search, no alarm"},
 }
-LEGEND_COLUMNS = 4
 NUMBERS = ("flows", "accuracy", "low", "high")
 BAND, ROW_HEIGHT = "#f4f4f4", 0.06  # inches for each method
 
@@ -65,7 +64,8 @@ def draw(comparison: pd.DataFrame) -> Figure:
     attacks = sorted(dict.fromkeys(comparison["attack"]), key=lambda attack: attack != ALL)
     places = {attack: row + 0.4 * (row > 0 and attacks[0] == ALL) for row, attack in enumerate(attacks)}
     methods = [method for method in METHODS if method in set(comparison["method"])]
-    row_height, lines = ROW_HEIGHT * max(5, len(methods)), math.ceil(len(methods) / LEGEND_COLUMNS)
+    columns = 4 if "search" not in " ".join(methods) else 3  # names of searches are long
+    row_height, lines = ROW_HEIGHT * max(5, len(methods)), math.ceil(len(methods) / columns)
     figure = plotting.new_figure(plotting.COLUMN_WIDTH, 0.6 + 0.15 * lines + row_height * (places[attacks[-1]] + 1))
     panel = figure.subplots()
     for place in list(places.values())[::2]:
@@ -80,8 +80,7 @@ def draw(comparison: pd.DataFrame) -> Figure:
     panel.tick_params(axis="y", length=0, pad=5)  # away from markers at 0
     panel.set(xlim=(0, 100), ylim=(places[attacks[-1]] + 0.55, -0.55), xlabel="Detected flows in %")
     panel.grid(axis="x")
-    columns = LEGEND_COLUMNS if lines == 1 else 3  # names of searches are long
-    figure.legend(loc="outside upper right", ncols=min(len(methods), columns), columnspacing=1, handletextpad=0.2)
+    figure.legend(loc="outside upper right", ncols=columns, columnspacing=1, handletextpad=0.2)
     plotting.note_small_samples(figure, flows)
     return figure
 

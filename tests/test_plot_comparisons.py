@@ -20,6 +20,8 @@ TYPES = ["Benign", "Flood", "Scan"]
 ATTACK = np.array([1] * 30 + [2] * 10)
 MISSED = np.arange(40) >= 37  # 3 scans pass as benign before any attack
 EVADED = {"cw": np.arange(40) < 6, "pgd": np.arange(40) < 30, "fgsm": np.zeros(40, bool)}
+FOUND = {"last": np.arange(40) < 33, "all": np.arange(40) < 12}  # by the searches, of each goal
+EARLY = np.arange(40) < 9  # flows of which an earlier packet of what the search found raises the alarm
 
 
 def write_attacked(path, method, rows=None):
@@ -38,6 +40,24 @@ def write_attacked(path, method, rows=None):
     return path
 
 
+def write_search(path, goal, rows):
+    """A search of the 40 flows, which stand in the order of `rows`."""
+    evaded = FOUND[goal][rows]
+    columns = {
+        "row": rows,
+        "attack": ATTACK[rows],
+        "already_benign": MISSED[rows],
+        "success": evaded | MISSED[rows],
+        "l1": np.where(evaded, 0.5, np.where(MISSED[rows], 0, np.inf)),
+        "early_alarm": EARLY[rows] & (goal == "last"),
+    }
+    with create_hdf5(path, "test") as file:
+        file.attrs["method"], file.attrs["goal"], file.attrs["attacks"] = "search", goal, json.dumps(TYPES)
+        for name, column in columns.items():
+            file[f"flows/{name}"] = column
+    return path
+
+
 def run(module, *words):
     module.main([str(word) for word in words])
 
@@ -49,6 +69,32 @@ def comparison(tmp_path):
     path = tmp_path / "comparison.csv"
     run(compare_attacks, "--attacks", *files, "--model-name", "baseline", "--output", path)
     return path
+
+
+@pytest.fixture
+def searched(tmp_path):
+    """comparison.csv of one attack and searches for both goals, whose flows stand in another order."""
+    attack = write_attacked(tmp_path / "cw.h5", "cw")
+    searches = [write_search(tmp_path / f"{goal}.h5", goal, np.arange(40)[::-1]) for goal in FOUND]
+    run(compare_attacks, "--attacks", attack, "--searches", *searches, "--output", tmp_path / "searched.csv")
+    return tmp_path / "searched.csv"
+
+
+def test_searches_count_as_methods_with_their_earlier_alarms(searched):
+    table = pd.read_csv(searched).set_index(["attack", "method"])
+    assert len(table) == 3 * 4
+    for goal, method in compare_attacks.SEARCHES.items():
+        for attack, group in {"All": ATTACK > 0, "Flood": ATTACK == 1, "Scan": ATTACK == 2}.items():
+            row = table.loc[attack, method]
+            evaded = FOUND[goal] & group
+            assert row["accuracy"] == pytest.approx((~(FOUND[goal] | MISSED) & group).sum() / group.sum())
+            early = (EARLY & evaded).sum() / evaded.sum() if evaded.any() and goal == "last" else 0
+            if evaded.any():
+                assert row["early_alarm"] == pytest.approx(early)
+            else:
+                assert math.isnan(row["early_alarm"])
+    assert table.loc[[("All", "cw"), ("All", "unmodified")], "early_alarm"].isna().all()
+    assert not faults(plot_fig1.draw(plot_fig1.read_comparison(searched)))
 
 
 def wilson(hits, total, z=1.959964):
@@ -77,13 +123,15 @@ def test_attacks_on_other_flows_are_not_compared(tmp_path):
     assert not (tmp_path / "c.csv").exists()
 
 
-def test_fig1_draws_the_accuracies_and_intervals_of_every_method(comparison):
-    table = plot_fig1.read_comparison(comparison)
+@pytest.mark.parametrize("made", ["comparison", "searched"])
+def test_fig1_draws_the_accuracies_and_intervals_of_every_method(made, request):
+    table = plot_fig1.read_comparison(request.getfixturevalue(made))
     figure = plot_fig1.draw(table)
     assert not faults(figure)
     containers = {container.get_label(): container for container in figure.axes[0].containers}
-    assert list(containers) == [style["label"] for style in plot_fig1.METHODS.values()]
-    for method, style in plot_fig1.METHODS.items():
+    drawn = {method: style for method, style in plot_fig1.METHODS.items() if method in set(table["method"])}
+    assert list(containers) == [style["label"] for style in drawn.values()] and len(drawn) == table["method"].nunique()
+    for method, style in drawn.items():
         points, _, (bars,) = containers[style["label"]].lines
         rows = table[table["method"] == method]
         np.testing.assert_allclose(points.get_xdata(orig=False), 100 * rows["accuracy"])

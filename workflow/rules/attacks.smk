@@ -121,6 +121,7 @@ rule compare_attacks:
             "results/{dataset}/{model}/attacks/pgd.h5",
             "results/{dataset}/{model}/attacks/fgsm.h5",
         ],
+        searches=main_searches("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5"),
     output:
         comparison="results/{dataset}/{model}/attacks/comparison.csv",
     log:
@@ -136,8 +137,8 @@ rule compare_attacks:
         script=script("compare_attacks.py"),
         code=code("compare_attacks.py"),
     shell:
-        "python {params.script:q} --attacks {input.attacks:q} --model-name {wildcards.model}"
-        " --output {output.comparison:q} 2> {log:q}"
+        "python {params.script:q} --attacks {input.attacks:q} --searches {input.searches:q}"
+        " --model-name {wildcards.model} --output {output.comparison:q} 2> {log:q}"
 
 
 rule search_evasions:

@@ -97,6 +97,16 @@ def search_files(pattern):
     return [pattern.replace("{goal}", goal).replace("{threat_model}", name) for goal, name in searches()]
 
 
+def main_searches(pattern):
+    """Files of the searches of a model under the main threat model, of each goal; `pattern` as in search_files."""
+    main = config["selected_threat_models"][0]
+    return [
+        pattern.replace("{goal}", goal).replace("{threat_model}", name)
+        for goal, name in searches()
+        if name == main
+    ]
+
+
 def known_attacks(wildcards):
     """What a search takes up: the attacks on the baseline, and what was found under the threat models after its own."""
     folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
