@@ -17,7 +17,6 @@ import pandas as pd
 from rnnids import cli
 from rnnids.detectors.metrics import proportion_interval
 from rnnids.reporting import tables
-from rnnids.reporting.plotting import INFINITY
 from rnnids.storage import read_csv, read_hdf5, write_csv
 
 MEASURES = {  # metrics in the table: (level, metric) -> heading
@@ -34,7 +33,7 @@ MEASURES = {  # metrics in the table: (level, metric) -> heading
 RATES = {0.01: "recall at 1 % false alarms", 0.001: "recall at 0.1 % false alarms"}
 OK = "ok"  # the verdict that needs no mark
 BENIGN = "Flows benign under attack"
-NONE = "-"
+NONE, INFINITY = "-", "\N{INFINITY}"
 CAPTION = (
     "Test split of {dataset}. Cost: what a defence takes from accuracy and recall beside the first model (95 % "
     "intervals from resampled flows). Gain: Adversarial Robustness Score of each attack type (Eq. 3: mean L1 "

@@ -108,6 +108,8 @@ use rule tabulate_table1 as tabulate_defences with:
         "results/{dataset}/logs/tabulate_defences.log",
     benchmark:
         "results/{dataset}/benchmarks/tabulate_defences.tsv"
+    conda:
+        "../../envs/torch.yaml"
     params:
         script=script("tabulate_defences.py"),
         code=code("tabulate_defences.py"),
