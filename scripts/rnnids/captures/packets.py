@@ -37,6 +37,7 @@ PACKET = np.dtype(
         ("source_port", "u2"),
         ("destination_port", "u2"),
         ("flags", "u2"),
+        ("payload_length", "u2"),
         ("protocol", "u1"),
     ],
     align=True,
@@ -44,31 +45,42 @@ PACKET = np.dtype(
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58  # IP protocol numbers
 HOP_BY_HOP, ROUTING, FRAGMENT_HEADER, AUTHENTICATION, DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 MOBILITY, HIP, SHIM6 = 135, 139, 140
+LARGEST = 65535  # bytes of payload that a column holds; longer only where segmentation offload left no length
 MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
 
 
 @njit(cache=True, nogil=True, inline="always")
-def parse_transport(buffer: np.ndarray, at: Integer, end: Integer, protocol: Integer, packet: Record) -> Integer:
-    """Fill protocol, ports and flags of `packet`; returns the reason."""
+def parse_transport(
+    buffer: np.ndarray, at: Integer, end: Integer, left: Integer, protocol: Integer, packet: Record
+) -> Integer:
+    """Fill protocol, ports, flags and payload length of `packet`; returns the reason.
+
+    `left` is what the IP header leaves for transport header and payload, in bytes: so the payload length is right where
+    the capture cut the payload off, and where a UDP length says otherwise.
+    """
     packet.protocol = protocol
     packet.flags = 0
+    header: Integer = 8  # of UDP and ICMP
     if protocol == TCP:
         if at + 20 > end:
             return TRANSPORT_TRUNCATED
         if buffer[at + 12] >> 4 < 5:
             return TRANSPORT_MALFORMED
         packet.flags = big16(buffer, at + 12) & 0x1FF
+        header = np.int64(buffer[at + 12] >> 4) * 4
     elif protocol == UDP:
         if at + 8 > end:
             return TRANSPORT_TRUNCATED
     elif protocol in (ICMP, ICMPV6):
         if at + (8 if protocol == ICMP else 4) > end:
             return TRANSPORT_TRUNCATED
+    else:
+        return TRANSPORT_UNSUPPORTED
+    packet.payload_length = min(max(left - header, 0), LARGEST)
+    if protocol in (ICMP, ICMPV6):
         packet.source_port = 0
         packet.destination_port = big16(buffer, at)
         return KEPT
-    else:
-        return TRANSPORT_UNSUPPORTED
     packet.source_port = big16(buffer, at)
     packet.destination_port = big16(buffer, at + 2)
     return KEPT
@@ -98,7 +110,7 @@ def parse_ipv4(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integ
     packet.destination_low = np.uint64(MAPPED) | big32(buffer, at + 16)
     packet.length = length
     protocol: Integer = buffer[at + 9]  # type: ignore[assignment]  # numpy's stubs take the sum for an array
-    return parse_transport(buffer, at + header, min(end, at + length), protocol, packet)
+    return parse_transport(buffer, at + header, min(end, at + length), length - header, protocol, packet)
 
 
 @njit(cache=True, nogil=True)
@@ -139,12 +151,12 @@ def parse_ipv6(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integ
     packet.destination_high = big64(buffer, at + 24)
     packet.destination_low = big64(buffer, at + 32)
     packet.length = length
-    stop = min(end, at + length)
+    start, stop = at, min(end, at + length)
     first: Integer = buffer[at + 6]  # type: ignore[assignment]  # as in parse_ipv4
     at, protocol, reason = skip_extensions(buffer, at + 40, stop, first)
     if reason != KEPT:
         return reason
-    return parse_transport(buffer, at, stop, protocol, packet)
+    return parse_transport(buffer, at, stop, length - (at - start), protocol, packet)
 
 
 @njit(cache=True, nogil=True, inline="always")

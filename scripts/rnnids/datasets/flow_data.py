@@ -19,6 +19,7 @@ from rnnids.flows.columns import PACKET_COLUMNS
 from rnnids.flows.ranges import gather_ranges, ragged_arange
 from rnnids.storage import read_hdf5
 
+PAYLOAD = "payload_length"
 TRAIN, TEST = 0, 1
 SPLIT_NAMES = {"train": TRAIN, "test": TEST}
 BENIGN = 0
@@ -125,7 +126,10 @@ def load_dataset(path: Path | str, split: int | str | None = None) -> FlowData:
         split = SPLIT_NAMES[split]
     with read_hdf5(path) as file:
         flows = {name: column[:] for name, column in file["flows"].items()}
-        packets = {name: file["packets"][name][:] for name in PACKET_COLUMNS}
+        # A data set of an earlier version has no payload lengths; only threat models that ask for them mind.
+        packets = {
+            name: file["packets"][name][:] for name in PACKET_COLUMNS if name in file["packets"] or name != PAYLOAD
+        }
         attributes = dict(file.attrs)
         start = flows.pop("offset")
         data = FlowData(

@@ -44,4 +44,7 @@ PACKET_COLUMNS = {
     "length": Column("u4", "bytes of the IP packet, header included", "as the IP header says, not as captured"),
     "direction": Column("u1", "0 forward, 1 reverse", "forward is the direction of the flow's first packet"),
     "flags": Column("u2", FLAGS, "0 where the protocol is not TCP"),
+    "payload_length": Column(
+        "u2", "bytes of transport payload", "of TCP, UDP or ICMP, by the headers, so also where the capture cut it off"
+    ),
 }

@@ -197,6 +197,7 @@ def group_packets(
     length: np.ndarray,
     direction: np.ndarray,
     flags: np.ndarray,
+    payload_length: np.ndarray,
 ) -> None:
     """Counting sort: put what is kept of each packet behind those of the flows before it, keeping their order.
 
@@ -205,7 +206,7 @@ def group_packets(
         rank: (n,) place of each of them in the file's order.
         packets: (m,) ``ROW``.
         offset: (n + 1,) zeros; becomes the first packet of each flow in file order.
-        iat, length, direction, flags: (m,) ``PACKET_COLUMNS``, written.
+        iat, length, direction, flags, payload_length: (m,) ``PACKET_COLUMNS``, written.
     """
     place = np.empty(len(packets), np.int32)
     dense = len(ids) > 0 and ids[-1] - ids[0] == len(ids) - 1
@@ -220,7 +221,7 @@ def group_packets(
         row = following[place[i]]
         following[place[i]] = row + 1
         iat[row], length[row], direction[row] = packets[i].iat_ns, packets[i].length, packets[i].direction
-        flags[row] = packets[i].flags
+        flags[row], payload_length[row] = packets[i].flags, packets[i].payload_length
 
 
 def sort_in_memory(bucket: Bucket) -> Sorted:

@@ -61,6 +61,10 @@ def read_captures(paths: Sequence[Path | str]) -> tuple[list[FlowFile], dict[str
 
 def _read_capture(path: Path | str) -> tuple[FlowFile, dict[str, np.ndarray]]:
     with read_hdf5(path) as file:
+        if missing := [name for name in PACKET_COLUMNS if name not in file["packets"]]:
+            raise InputError(
+                f"{path}: no column packets/{missing[0]}, so of an earlier version; extract its capture again"
+            )
         flows = {name: file["flows"][name][:] for name in FLOW_COLUMNS}
         attributes = dict(file.attrs)
         capture = FlowFile(

@@ -213,6 +213,7 @@ def add_packets(
         row = rows[counters.rows]
         row.start, row.id, row.iat_ns = flow.start, flow.id, packet.time - flow.last
         row.length, row.flags, row.direction = packet.length, packet.flags, direction
+        row.payload_length = packet.payload_length
         counters.rows += 1
         flow.last = packet.time
         if packet.protocol == TCP:
