@@ -86,6 +86,7 @@ def small_file(path, seconds, source="172.16.0.1", **attributes):
         "length": np.full(3 * len(seconds), 60, np.uint32),
         "direction": np.zeros(3 * len(seconds), np.uint8),
         "flags": np.full(3 * len(seconds), 16, np.uint16),
+        "payload_length": np.full(3 * len(seconds), 20, np.uint16),
     }
     write_flow_file(path, flows, np.full(len(seconds), 3, np.int32), packets, **attributes)
     return path

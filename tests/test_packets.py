@@ -237,3 +237,29 @@ def test_whatever_the_bytes_nothing_outside_the_frame_matters():
         assert verdicts[0] == verdicts[1] == verdicts[2]
         outcomes.add(REASONS[verdicts[0][0]])
     assert len(outcomes) > 7, "the mutations should reach most branches"
+
+
+@pytest.mark.parametrize("size", [0, 1, 37, 1000])
+@pytest.mark.parametrize("build", [ipv4, ipv6])
+def test_payload_is_what_follows_the_transport_header(build, size):
+    ends = ("10.0.0.1", "10.0.0.2") if build is ipv4 else ("2001:db8::1", "2001:db8::2")
+    content = bytes(size)
+    segments = {6: tcp(1, 2, payload=content), 17: udp(1, 2, content), 1 if build is ipv4 else 58: icmp(8, 0, content)}
+    for protocol, segment in segments.items():
+        reason, packet = parse(ethernet(build(*ends, protocol, segment)))
+        assert (reason, packet["payload_length"]) == ("", size)
+
+
+def test_payload_counts_neither_options_nor_what_the_capture_cut_off():
+    segment = bytearray(tcp(1, 2, payload=bytes(12 + 500)))
+    segment[12] = 8 << 4  # 32 bytes of header: 12 of the payload are options
+    frame = ethernet(ipv4("10.0.0.1", "10.0.0.2", 6, bytes(segment)))
+    for captured in (len(frame), 14 + 20 + 20):  # whole, and cut within the options
+        reason, packet = parse(frame[:captured], original=len(frame))
+        assert (reason, packet["payload_length"]) == ("", 500)
+
+
+def test_payload_of_ipv6_leaves_out_extension_headers():
+    headers = option(17, units=2)
+    reason, packet = parse(ethernet(ipv6("2001:db8::1", "2001:db8::2", 0, headers + udp(1, 2, bytes(90)))))
+    assert (reason, packet["payload_length"]) == ("", 90)
