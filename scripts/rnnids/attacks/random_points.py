@@ -6,38 +6,42 @@ All are z-scores by which lengths and interarrival times grow, (T, 2) a flow, wi
 import numpy as np
 
 SMALLEST = 1e-9  # z-scores: below, a change is none
+CORNERS = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])[:, None]
+ALONE = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[:, None]
 
 
 def random_changes(limit: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """(draws, T, 2) z-scores within `limit` (T, 2): the corners, then random points.
 
-    They change both features, lengths alone, delays alone or one or two numbers alone, in turn; shares of the limit are
+    They change both features, lengths alone, delays alone or few numbers alone, in turn; shares of the limit are
     uniform or spread over orders of magnitude.
     """
-    corners = np.array([[1, 1], [1, 0], [0, 1]])[:, None]
     kind, spread = np.arange(draws) % 4, np.arange(draws) // 4 % 2 == 1
     share = rng.random((draws, *limit.shape))
-    share = np.where(spread[:, None, None], 10.0 ** (-6 * share), share)
-    alone = np.array([[1, 1], [1, 0], [0, 1], [1, 1]])[kind]
-    share *= alone[:, None]
-    movable = np.flatnonzero(limit.ravel() > 0)
-    for number in np.flatnonzero(kind == 3):
-        kept = np.zeros(limit.size)
-        kept[rng.choice(movable, min(len(movable), 1 + int(rng.integers(2))), replace=False)] = 1
-        share[number] *= kept.reshape(limit.shape)
-    share[: len(corners)] = corners[:draws]
+    np.power(10.0, -6 * share, out=share, where=spread[:, None, None])
+    share *= ALONE[kind]
+    share[kind == 3] *= few(limit, int((kind == 3).sum()), rng)
+    share[: len(CORNERS)] = CORNERS[:draws]
     return share * limit
+
+
+def few(among: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, T, 2) bool: one and a half of the numbers above 0 in `among` (T, 2), on average, and at least one."""
+    order = np.where(among > SMALLEST, rng.random((count, *among.shape)), 2.0)
+    share = 1 / max(2, 2 * int((among > SMALLEST).sum()))
+    return (order <= order.min(axis=(1, 2), keepdims=True)) | (order < share)
 
 
 def mutants(point: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
     """(count, T, 2) variants of a `point` (T, 2) within `limit`: some numbers drawn anew; a quarter all anew."""
     fresh = random_changes(limit, count, rng)
     movable = max(1, int((limit > 0).sum()))
-    share = rng.choice([1.5, 4.0, movable / 2], size=(count, 1, 1)) / movable
-    replaced = rng.random(fresh.shape) < share
-    replaced[::4] = True
-    value = np.where(rng.random(fresh.shape) < 0.25, 0.0, random_changes(limit, count, rng) + fresh).clip(0, limit)
-    return np.where(replaced, np.where(np.arange(count)[:, None, None] % 4 == 0, fresh, value), point)
+    share = np.array([1.5, 4.0, movable / 2])[rng.integers(3, size=count)] / movable
+    replaced, zeroed = rng.random((2, *fresh.shape))
+    value = np.where(zeroed < 0.25, 0.0, np.minimum(random_changes(limit, count, rng) + fresh, limit))
+    changed = np.where(replaced < share[:, None, None], value, point)
+    changed[::4] = fresh[::4]
+    return changed
 
 
 def nearer_changes(best: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
@@ -45,15 +49,13 @@ def nearer_changes(best: np.ndarray, limit: np.ndarray, count: int, *, rng: np.r
 
     In turn: on a few of the numbers that `best` changes, on a few of all, and of any kind, drawn in to the distance.
     """
-    movable, used = np.flatnonzero(limit.ravel() > 0), np.flatnonzero(best.ravel() > SMALLEST)
-    changes = random_changes(limit, count, rng).reshape(count, -1)
+    changes = random_changes(limit, count, rng)
+    weights = rng.random(changes.shape)
+    for place, among in enumerate((best, limit)):
+        changes[place::3] = (few(among, len(changes[place::3]), rng) * weights[place::3]) * best.sum()
     radius = best.sum() * (1 - rng.random(count) ** 2)
-    for number in range(count):
-        if number % 3 == 2:
-            changes[number] *= min(1.0, radius[number] / max(changes[number].sum(), SMALLEST))
-            continue
-        pool = used if number % 3 == 0 and len(used) > 1 else movable
-        chosen = rng.choice(pool, min(len(pool), 1 + int(rng.integers(3))), replace=False)
-        changes[number] = 0
-        changes[number, chosen] = radius[number] * rng.dirichlet(np.ones(len(chosen)))
-    return np.minimum(changes.reshape(count, *limit.shape), limit)
+    total = changes.sum(axis=(1, 2))
+    # On few numbers up to the radius, which is where the nearest lie; those of any kind only down to it.
+    factor = radius / np.maximum(total, SMALLEST)
+    factor[2::3] = np.minimum(factor[2::3], 1.0)
+    return np.minimum(changes * factor[:, None, None], limit)

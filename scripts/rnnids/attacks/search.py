@@ -140,10 +140,12 @@ class RobustSearch:
         exact = enumerate_flows(problem, nearest, self.exact_values, member=NUMBER["enumeration"])
         exact |= (free == 0) | (nearest.l1[-1] == 0)
         gradients = torch.zeros_like(free)
-        if len(flows := everything[~exact]):
-            rngs = {flow: np.random.default_rng([seed, int(result.flows.row[rows[flow]])]) for flow in flows.tolist()}
+        flows = everything[~exact]
+        rngs = {flow: np.random.default_rng([seed, int(result.flows.row[rows[flow]])]) for flow in flows.tolist()}
+        if len(flows):
             self._take_up(problem, nearest, known, flows)
             flows = self._draw(problem, nearest, flows, rngs)
+        if len(flows):
             gradients[flows] = self._descend(problem, nearest, flows)
             lowest = self._evolve(problem, nearest, flows, rngs)
             gradients[flows] += self._descend_from_far(problem, nearest, flows, lowest)
