@@ -148,7 +148,13 @@ def two_captures(tmp_path):
     return make
 
 
-PACKETS = {"iat_ns": np.int64, "length": np.uint32, "direction": np.uint8, "flags": np.uint16, "payload_length": np.uint16}
+PACKETS = {
+    "iat_ns": np.int64,
+    "length": np.uint32,
+    "direction": np.uint8,
+    "flags": np.uint16,
+    "payload_length": np.uint16,
+}
 
 
 def truth_of(path, client, shift=0, server="149.171.126.16"):
