@@ -9,6 +9,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 from packaging.specifiers import SpecifierSet
+from workflow_rules import scripts_and_environments
 
 import rnnids
 
@@ -34,7 +35,8 @@ WITHOUT_TORCH = [name for name in PROGRAMS if re.match("extract_|build_|summaris
 SOUGHT = {
     "attacks.adversarial_training": "Sec. VI-B",
     "attacks.exact": "the exact search",
-    "attacks.random_points": "what the search draws",
+    "attacks.indicators": "signs that an attack failed",
+    "attacks.refinement": "how the search comes nearer",
     "attacks.rising_kappa": "the paper's search, Sec. IV",
     "captures.check": "target check_datasets",
     "captures.compression": "gzip, zstd and zip",
@@ -145,15 +147,7 @@ def test_the_door_is_for_others():
                 assert "rnnids" not in {alias.name for alias in node.names}, path
 
 
-def environments():
-    """(script, environment file) of every rule."""
-    for file in (REPOSITORY / "workflow/rules").glob("*.smk"):
-        for rule in re.split(r"(?m)^(?=rule )", file.read_text()):
-            for script in re.findall(r'code=code\("(\w+)\.py"\)', rule):
-                yield script, re.search(r"envs/\w+\.yaml", rule).group()
-
-
-@pytest.mark.parametrize(("program", "environment"), sorted(environments()))
+@pytest.mark.parametrize(("program", "environment"), sorted(set(scripts_and_environments())))
 def test_the_environment_of_a_rule_holds_what_its_script_imports(program, environment):
     assert packages(program) <= ranges(REPOSITORY / environment).keys()
 
