@@ -37,7 +37,7 @@ class Problem:
         goal: "last", the verdict on the flow, or "all": no packet raises the alarm.
         thresholds: logits down to which a flow evades, falling: 0 and the margin delta.
         batch_packets: padded packets evaluated at a time, at most.
-        limit: (B, T, 2) z-scores by which each value may grow.
+        limit: (B, T, 2) z-scores by which each value may grow, as of :func:`largest_growth`.
     """
 
     detector: Detector
@@ -84,6 +84,13 @@ class Problem:
             size = max(1, self.batch_packets // width)
             yield slice(first, first + size)
             first += size
+
+
+def largest_growth(batch: Batch) -> Tensor:
+    """(B, T, 2) z-scores by which each value may grow alone: whole grid units, within the room of its flow."""
+    feasible = batch.feasible
+    growth = torch.minimum(feasible.upper - feasible.original, feasible.room[:, None])
+    return torch.floor(growth / feasible.grid) * feasible.grid / raw_scale(batch.std)
 
 
 class Nearest:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnids.attacks.candidates import NUMBER, Nearest, Problem
-from rnnids.attacks.descent import BATCH_PACKETS, largest_change, make_batch
+from rnnids.attacks.candidates import NUMBER, Nearest, Problem, largest_growth
+from rnnids.attacks.descent import BATCH_PACKETS, make_batch
 from rnnids.attacks.exact import enumerate_flows, free_numbers
 from rnnids.attacks.feasible_set import IAT, LENGTH, ThreatModel, packet_values
 from rnnids.attacks.minimum_norm import MinimumNorm
@@ -121,7 +121,7 @@ class RobustSearch:
         with Progress(label, total=len(flows), unit="flows") as progress:
             for rows in batches_by_length(flows.packet_count, batch_packets):
                 batch = make_batch(flows, rows, threat_model, device=detector.device)
-                problem = Problem(detector, batch, self.goal, (0.0, self.delta), batch_packets, largest_change(batch))
+                problem = Problem(detector, batch, self.goal, (0.0, self.delta), batch_packets, largest_growth(batch))
                 self._search_batch(problem, result, rows, known=known, seed=seed)
                 progress.update(len(rows))
         return result
