@@ -62,9 +62,10 @@ def draw_cells(panel: Axes, scores: pd.DataFrame, norm: TwoSlopeNorm) -> None:
     for row in scores.itertuples():
         first, second = sorted((FEATURES.index(row.feature_1), FEATURES.index(row.feature_2)))
         face, hatch, text, color = cell(row, norm)
-        edge = GREY if hatch else "white"  # which a hatch shares
-        square = {"facecolor": face, "hatch": hatch, "edgecolor": edge, "linewidth": 0.8}
-        panel.add_patch(Rectangle((first - 0.5, second - 0.5), 1, 1, **square))
+        corner = (first - 0.5, second - 0.5)
+        # A hatch has the colour of its square's edge, which is to be white: two squares.
+        panel.add_patch(Rectangle(corner, 1, 1, facecolor=face, hatch=hatch, edgecolor=GREY, linewidth=0))
+        panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=0.8))
         panel.text(first, second, text, ha="center", va="center", fontsize=6.5, color=color)
 
 

@@ -195,21 +195,19 @@ def test_pair_scores_stand_at_their_pair_and_show_what_they_rest_on():
         columns, rows = (
             [label.get_text() for label in labels()] for labels in (panel.get_xticklabels, panel.get_yticklabels)
         )
-        assert columns[0] == "Source port" and rows[0] == "Destination port" and len(panel.patches) == 105
+        assert columns[0] == "Source port" and rows[0] == "Destination port" and len(panel.patches) == 210
         texts = {text.get_position(): text.get_text() for text in panel.texts}
         for place, (first, second) in enumerate(itertools.combinations(range(len(FEATURES)), 2)):
             row = table.iloc[place]
             shown = {"undefined": "", "infinite": plotting.INFINITY}.get(row["status"])
             assert shown is None or texts[first, second] == shown
             assert shown is not None or float(texts[first, second]) == pytest.approx(row["score"], abs=0.5)
-        faces = {
-            row.status: square.get_facecolor() for row, square in zip(scores.itertuples(), panel.patches, strict=True)
-        }
+        squares = list(zip(scores["status"], [square for square in panel.patches if square.get_fill()], strict=True))
+        faces = {status: square.get_facecolor() for status, square in squares}
         assert len({faces["noise"], faces["undefined"], faces["infinite"]}) == 3
-        hatched = {
-            row.status for row, square in zip(scores.itertuples(), panel.patches, strict=True) if square.get_hatch()
-        }
-        assert hatched == {"undefined"}
+        assert {status for status, square in squares if square.get_hatch()} == {"undefined"}
+        borders = [square for square in panel.patches if not square.get_fill()]
+        assert {border.get_edgecolor() for border in borders} == {(1, 1, 1, 1)}
 
 
 def test_only_scores_that_count_set_the_colours():
