@@ -15,7 +15,9 @@ from rnnids.reporting import tables
 from rnnids.reporting.plotting import INFINITY
 from rnnids.storage import read_csv, write_csv
 
-NUMBERS = ("flows", "immovable", "already_benign", "success_ratio", "ars", "low", "high", "ars_margin", "exact")
+KEYS = ("model", "threat_model", "goal", "attack")
+NUMBERS = ("flows", "immovable", "already_benign", "success_ratio")
+NUMBERS += ("ars", "low", "high", "ars_margin", "exact", "early_alarm")
 HEADINGS = ("Model", "Threat model", "Goal", "Attack type", "Flows", "Immovable", "Benign unmodified", "Evade")
 HEADINGS += ("ARS", "95 % interval", "ARS with margin", "Proven", "Earlier alarm", "Verdict")
 CAPTION = (
@@ -70,21 +72,22 @@ def cells(row: pd.Series) -> tuple[str, ...]:
     )
 
 
+def page(table: pd.DataFrame, dataset: str) -> str:
+    """The table as HTML."""
+    rows = [cells(row) for _, row in table.iterrows()]
+    caption, text = CAPTION.format(dataset=dataset, infinity=INFINITY), (*HEADINGS[:4], "Verdict")
+    return tables.html_table(HEADINGS, rows, "Adversarial robustness scores", caption=caption, text_columns=text)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     dataset = args.dataset or Path(args.robustness[0]).resolve().parent.parent.name
-    texts = ("model", "threat_model", "goal", "attack")
-    table = pd.concat([read_csv(path, texts, NUMBERS) for path in args.robustness])
+    table = pd.concat([read_csv(path, KEYS, NUMBERS) for path in args.robustness])
     if "verdict" not in table:
         table["verdict"] = "not checked"
     table["verdict"] = table["verdict"].fillna("not checked")
-    rows = [cells(row) for _, row in table.iterrows()]
-    caption = CAPTION.format(dataset=dataset, infinity=INFINITY)
-    page = tables.html_table(
-        HEADINGS, rows, "Adversarial robustness scores", caption=caption, text_columns=(*HEADINGS[:4], "Verdict")
-    )
     write_csv(args.output, table, dataset=dataset)
-    tables.save_page(page, args.output, args.html)
+    tables.save_page(page(table, dataset), args.output, args.html)
 
 
 if __name__ == "__main__":

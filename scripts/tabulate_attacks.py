@@ -5,13 +5,14 @@ are benign unmodified, that cannot move or for which nothing was found count apa
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from rnnids import cli
 from rnnids.attacks.files import read_attack
+from rnnids.errors import InputError
 from rnnids.reporting import tables
 from rnnids.storage import write_csv
 
@@ -27,41 +28,65 @@ CAPTION = (
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--searches", required=True, nargs="+", help="what searches found (HDF5)")
-    parser.add_argument("--models", required=True, nargs="+", help="name of the model behind each")
-    parser.add_argument("--dataset", default="", help="its name; empty: not shown")
+    parser.add_argument(
+        "--models",
+        nargs="*",
+        default=[],
+        help="name of the model behind each; none given: that of <model>/attacks/search/<goal>/<threat model>.h5",
+    )
+    parser.add_argument("--dataset", default="", help="its name; empty: the folder above the first model's")
     tables.add_output_arguments(parser)
     return parser.parse_args(argv)
 
 
-def contributions(path: str, model: str) -> dict:
-    """One row: flows by the member that found their nearest evasion, and the cost."""
+def model_folder(path: Path | str) -> Path:
+    """The folder of the model whose search is `path`: <model>/attacks/search/<goal>/<threat model>.h5."""
+    return Path(path).resolve().parent.parent.parent.parent
+
+
+def contributions(path: Path | str, model: str) -> Mapping[str, str | float]:
+    """One row: flows by the member that found their nearest evasion, and the cost.
+
+    Raises:
+        InputError: the file is not that of a search.
+    """
     flows = read_attack(path)
-    names = flows.attrs["members"]
-    row = {
+    if "members" not in flows.attrs:
+        raise InputError(f"{path}: not what a search found; give files of search_evasions.py")
+    return {
         "model": model,
         "threat_model": flows.attrs["threat_model"],
         "goal": flows.attrs["goal"],
         "flows": len(flows),
+        "benign_unmodified": int(flows.already_benign.sum()),
+        "immovable": int(((flows.free == 0) & ~flows.already_benign).sum()),
+        **{name: int((flows.member == number).sum()) for number, name in enumerate(flows.attrs["members"])},
+        "none_found": int((~flows.success & (flows.free > 0)).sum()),
+        "evaluations": flows.evaluations.mean(),
+        "gradients": flows.gradients.mean(),
     }
-    row |= {"benign_unmodified": int(flows.already_benign.sum())}
-    row |= {"immovable": int(((flows.free == 0) & ~flows.already_benign).sum())}
-    row |= {name: int((flows.member == number).sum()) for number, name in enumerate(names)}
-    row["none_found"] = int((~flows.success & (flows.free > 0)).sum())
-    return row | {"evaluations": flows.evaluations.mean(), "gradients": flows.gradients.mean()}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    args = arguments(argv)
-    table = pd.DataFrame([contributions(*pair) for pair in zip(args.searches, args.models, strict=True)])
+def page(table: pd.DataFrame, dataset: str) -> str:
+    """The table as HTML."""
     headings = [name.replace("_", " ").capitalize() for name in table]
     rows = [
         tuple(f"{cell:,.0f}" if isinstance(cell, float) else str(cell).replace("_", " ") for cell in row)
         for row in table.itertuples(index=False)
     ]
-    caption = CAPTION.format(dataset=args.dataset or Path(args.output).parent.parent.name)
-    page = tables.html_table(headings, rows, "What finds evasions", caption=caption, text_columns=headings[:3])
+    caption = CAPTION.format(dataset=dataset)
+    return tables.html_table(headings, rows, "What finds evasions", caption=caption, text_columns=headings[:3])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    models = args.models or [model_folder(path).name for path in args.searches]
+    if len(models) != len(args.searches):
+        raise InputError(f"--models: {len(models)} names for {len(args.searches)} searches; give one for each")
+    dataset = args.dataset or model_folder(args.searches[0]).parent.name
+    table = pd.DataFrame([contributions(*pair) for pair in zip(args.searches, models, strict=True)])
     write_csv(args.output, table)
-    tables.save_page(page, args.output, args.html)
+    tables.save_page(page(table, dataset), args.output, args.html)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,29 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.reporting.tables import PAPER_TITLES, add_output_arguments, html_table, save_page
-from rnnids.storage import write_csv
+from rnnids.storage import read_csv, write_csv
 
 KEYS = ["quantity", "model", "level", "item"]
+PRINTED = {  # of each file of the paper's numbers: columns of text, and of numbers
+    "table1": (("dataset", "attack_in_rules"), ("proportion_percent", "upper_bound_percent")),
+    "table2": (("dataset", "metric", "model", "level"), ("value_percent",)),
+    "table3": (("method", "feature"), ("accuracy_drop",)),
+    "text": (("dataset", "place", *KEYS), ("paper",)),
+}
+OURS = {  # the same of our files
+    "counts": (("attack",), ("flows",)),
+    "metrics": (("model", "level", "metric"), ("value",)),
+    "importance": (("metric", "level", "feature"), ("value",)),
+    "pair_scores": (("feature_1", "feature_2"), ("score",)),
+    "comparison": (("model", "attack", "method"), ("accuracy",)),
+}
+SEVERAL = ("metrics", "importance")  # options that take several files
 OTHER_DATA, NOT_MADE = "another data set", "not made: no such attack type, or model not selected"
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    for table in ("table1", "table2", "table3", "text"):
+    for table in PRINTED:
         parser.add_argument(f"--{table}", required=True, help=f"the paper's numbers, {table} (CSV)")
     parser.add_argument("--counts", required=True, help="flows of each attack type (CSV)")
     parser.add_argument("--metrics", required=True, nargs="+", help="metrics of the models (CSV)")
@@ -34,7 +48,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def paper_numbers(
-    table1: pd.DataFrame, table2: pd.DataFrame, table3: pd.DataFrame, *, text: pd.DataFrame
+    *, table1: pd.DataFrame, table2: pd.DataFrame, table3: pd.DataFrame, text: pd.DataFrame
 ) -> pd.DataFrame:
     """Every printed number: dataset, place, the columns of ``KEYS`` and `paper`."""
     shares = table1.assign(
@@ -105,15 +119,10 @@ def page(table: pd.DataFrame, dataset: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     dataset = args.dataset or Path(args.counts).resolve().parent.name
-    printed = (pd.read_csv(path) for path in (args.table1, args.table2, args.table3))
-    paper = paper_numbers(*printed, text=pd.read_csv(args.text))
-    ours = our_numbers(
-        counts=pd.read_csv(args.counts),
-        metrics=pd.concat(map(pd.read_csv, args.metrics)),
-        importance=pd.concat(map(pd.read_csv, args.importance)),
-        pair_scores=pd.read_csv(args.pair_scores),
-        comparison=pd.read_csv(args.comparison),
-    )
+    paper = paper_numbers(**{name: read_csv(getattr(args, name), *columns) for name, columns in PRINTED.items()})
+    several = {name: [read_csv(path, *OURS[name]) for path in getattr(args, name)] for name in SEVERAL}
+    single = {name: read_csv(getattr(args, name), *OURS[name]) for name in OURS if name not in SEVERAL}
+    ours = our_numbers(**single, **{name: pd.concat(tables) for name, tables in several.items()})
     table = compare(paper, ours, dataset)
     write_csv(args.output, table)
     save_page(page(table, dataset), args.output, args.html)

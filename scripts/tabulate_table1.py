@@ -12,9 +12,11 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.reporting import tables
-from rnnids.storage import write_csv
+from rnnids.storage import read_csv, write_csv
 
 HEADINGS = ("Attack type", "Category", "Flows", "Proportion", "Paper: attack type", "Paper: proportion", "Note")
+PAPER_TEXT = ("dataset", "attack", "attack_in_rules", "note")
+PAPER_NUMBERS = ("proportion_percent", "upper_bound_percent")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,7 +72,8 @@ def page(table: pd.DataFrame, dataset: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     dataset = args.dataset or Path(args.counts).resolve().parent.name
-    table = table1(pd.read_csv(args.counts), pd.read_csv(args.paper), dataset)
+    counts = read_csv(args.counts, ("attack", "category"), ("flows",))
+    table = table1(counts, read_csv(args.paper, PAPER_TEXT, PAPER_NUMBERS), dataset)
     write_csv(args.output, table)
     tables.save_page(page(table, dataset), args.output, args.html)
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.reporting import tables
-from rnnids.storage import write_csv
+from rnnids.storage import read_csv, write_csv
 
 METRICS = {
     "accuracy": "Accuracy",
@@ -75,8 +75,9 @@ def page(table: pd.DataFrame, dataset: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     dataset = args.dataset or Path(args.metrics[0]).resolve().parent.parent.name
-    metrics = pd.concat([pd.read_csv(path) for path in args.metrics])
-    table = table2(metrics, pd.read_csv(args.paper), dataset)
+    keys = ("model", "level", "metric")
+    metrics = pd.concat([read_csv(path, keys, ("value", "low", "high")) for path in args.metrics])
+    table = table2(metrics, read_csv(args.paper, ("dataset", *keys), ("value_percent",)), dataset)
     write_csv(args.output, table)
     tables.save_page(page(table, dataset), args.output, args.html)
 
