@@ -17,7 +17,7 @@ from rnnids.datasets.audit import LabelAudit, read_flow_columns, twins_by_split,
 from rnnids.datasets.build import DatasetOptions
 from rnnids.datasets.near_duplicates import LENGTH_STEP
 from rnnids.datasets.report import format_time
-from rnnids.reporting.audit_page import (
+from rnnids.reporting.page import (
     COUNTS,
     NEIGHBOURS,
     RULES,

@@ -48,7 +48,7 @@ SOUGHT = {
     "flows.external_sort": "flows beyond memory",
     "labels.flow_csv": "a format of labels",
     "labels.ground_truth": "a format of labels",
-    "reporting.audit_page": "target label_audit",
+    "reporting.page": "target label_audit",
 }
 DRAWING = [name for name in PROGRAMS if re.match("tabulate_|plot_", name)]
 
