@@ -29,7 +29,7 @@ def mean_so_far(values: torch.Tensor) -> torch.Tensor:
 
 
 def _ridge(x: torch.Tensor) -> torch.Tensor:
-    return mean_so_far(0.4 + torch.sin(3 * x[..., LENGTH] + 2.7) + 0.3 * torch.cos(2 * x[..., IAT] + 2))
+    return mean_so_far(0.4 + torch.sin(3 * x[..., LENGTH] + 2.7) + 0.3 * torch.cos(2 * x[..., IAT].clamp(max=2) + 2))
 
 
 def _steps(x: torch.Tensor) -> torch.Tensor:

@@ -222,9 +222,9 @@ class RobustSearch:
 
     def _draw(self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]) -> Tensor:
         """Random points and the corners of the box; the flows that any of them had an effect on."""
-        limits = problem.limit.cpu().numpy()
+        limits = own_packets(problem, problem.limit)
         drawn = [random_changes(limits[flow], self.draws, rng=rngs[flow]) for flow in flows.tolist()]
-        change = torch.from_numpy(np.concatenate(drawn)).to(flows.device)
+        change = padded_changes(problem, drawn)
         _, logit = nearest.try_changes(change, flows.repeat_interleave(self.draws), member=NUMBER["random"])
         logit = logit.reshape(len(flows), self.draws)
         # A detector that is not shown what changes says the same of all.
@@ -242,8 +242,8 @@ class RobustSearch:
         """
         ends = []
         for features in ((1, 1), (1, 0)):
-            limits = problem.limit.cpu().numpy() * features
-            points, least = np.zeros_like(limits), np.full(len(limits), math.inf)
+            limits = own_packets(problem, problem.limit * problem.limit.new_tensor(features))
+            points, least = [np.zeros_like(limit) for limit in limits], np.full(len(limits), math.inf)
             for _ in range(self.generations):
                 open_flows = flows[~nearest.l1[0][flows].isfinite()]
                 if not len(open_flows):
@@ -252,16 +252,16 @@ class RobustSearch:
                 tried = [
                     mutants(points[flow], limits[flow], self.children, rng=rngs[flow]) for flow in numbers.tolist()
                 ]
-                change = torch.from_numpy(np.concatenate(tried)).to(flows.device)
+                change = padded_changes(problem, tried)
                 owner = open_flows.repeat_interleave(self.children)
                 _, logit = nearest.try_changes(change, owner, member=NUMBER["evolution"])
                 scores = logit.reshape(len(open_flows), self.children).cpu().numpy()
-                best = scores.argmin(axis=1)
-                better = scores.min(axis=1) < least[numbers]
-                least[numbers[better]] = scores.min(axis=1)[better]
-                points[numbers[better]] = np.stack(tried)[better, best[better]]
+                for place in np.flatnonzero(scores.min(axis=1) < least[numbers]).tolist():
+                    best = int(scores[place].argmin())
+                    least[numbers[place]], points[numbers[place]] = scores[place, best], tried[place][best]
             everything = torch.arange(len(limits), device=flows.device)
-            ends.append(problem.feasible(torch.from_numpy(points).to(flows.device), everything))
+            change = padded_changes(problem, [point[None] for point in points])
+            ends.append(problem.feasible(change, everything))
         return ends
 
     def _draw_nearer(
@@ -271,10 +271,22 @@ class RobustSearch:
         flows = flows[(nearest.l1[0][flows] > SMALLEST) & nearest.l1[0][flows].isfinite()]
         if not len(flows):
             return
-        limits, best = problem.limit.cpu().numpy(), nearest.change().cpu().numpy()
+        limits, best = own_packets(problem, problem.limit), own_packets(problem, nearest.change())
         drawn = [nearer_changes(best[flow], limits[flow], self.draws, rng=rngs[flow]) for flow in flows.tolist()]
         owner = flows.repeat_interleave(self.draws)
-        nearest.try_changes(torch.from_numpy(np.concatenate(drawn)).to(flows.device), owner, member=NUMBER["random"])
+        nearest.try_changes(padded_changes(problem, drawn), owner, member=NUMBER["random"])
+
+
+def own_packets(problem: Problem, values: Tensor) -> list[np.ndarray]:
+    """`values` (B, T, 2) of each flow without padding: what is drawn must not depend on a batch's longest flow."""
+    return [own[:count] for own, count in zip(values.cpu().numpy(), problem.batch.lengths.tolist(), strict=True)]
+
+
+def padded_changes(problem: Problem, drawn: Sequence[np.ndarray]) -> Tensor:
+    """Changes of one flow after the other, (draws, packets, 2) each, as one (n, T, 2)."""
+    steps = problem.limit.shape[1]
+    padded = [np.pad(changes, ((0, 0), (0, steps - changes.shape[1]), (0, 0))) for changes in drawn]
+    return torch.from_numpy(np.concatenate(padded)).to(problem.limit.device)
 
 
 def raw_values(problem: Problem, flows: FlowData, rows: np.ndarray) -> Tensor:
