@@ -114,7 +114,9 @@ def draw(types: pd.DataFrame) -> Figure:
         panel.set_ylim(places[-1] + 0.6, places[0] - 0.6)
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="x")
-    left.set_title("Attack type (flows)", loc="left", x=0, ha="right", fontsize=7)
+    # The layout makes room for an annotation, where names are short, and not for a title.
+    above = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 7}
+    left.annotate("Attack type (flows)", (0, 1), xycoords="axes fraction", ha="right", **above)
     right.set_title("(flows)", loc="left", x=0, ha="right", fontsize=7)
     plotting.note_small_samples(figure, [*types["flows_recall"], *types["flows_ars"]])
     add_notes(figure, types)

@@ -41,7 +41,7 @@ def draw_distribution(panel: Axes, rows: pd.DataFrame) -> None:
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(LinearLocator(3))
         axis.set_major_formatter("{x:.2g}")
-    panel.set_xlabel("Feature value $x$")
+    panel.set_xlabel("Feature value $x$", parse_math=True)
     accuracy, information = rows["accuracy"].iloc[0], rows["mutual_information"].iloc[0]
     panel.set_title(f"Accuracy {100 * accuracy:.0f} %\nMutual information {information:.2f} bits", fontsize=7)
 

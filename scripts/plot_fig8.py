@@ -67,7 +67,8 @@ def draw_type(pair: Mapping[str, Axes], dependence: pd.DataFrame, means: pd.Data
         shade, lines = dependence[dependence["feature"] == name], means[means["feature"] == name]
         draw_shade(panel, shade, name == INTERARRIVAL)
         for kind, style in LINES.items():
-            panel.plot(lines["step"], lines[kind], clip_on=False, **style)
+            alone = {"marker": "o", "markersize": 2 + style["linewidth"]} if len(lines) == 1 else {}
+            panel.plot(lines["step"], lines[kind], clip_on=False, **style | alone)
         axis = panels.length_axis if name == LENGTH else panels.duration_axis
         axis(panel.yaxis, shade["value"])
         panels.step_axis(panel, shade["step"].max())

@@ -133,6 +133,16 @@ def test_fig8_shades_each_value_at_each_step():
     np.testing.assert_allclose(line(drawn[1], "adversarial").get_ydata(), means["adversarial"][12])
 
 
+def test_fig8_shows_the_means_of_flows_of_one_packet():
+    shades, means = (table[table["step"] == 1] for table in sequential(ATTACKS[:1]))
+    figure = plot_fig8.draw(shades, means)
+    drawn = [axes for axes in figure.axes if axes.get_ylabel() in panels.LABELS.values()]
+    original, adversarial = (line(drawn[0], plot_fig8.LINES[kind]["label"]) for kind in ("original", "adversarial"))
+    assert original.get_marker() == adversarial.get_marker() == "o"
+    assert original.get_markersize() > adversarial.get_markersize()  # which is drawn above it
+    assert not faults(figure)
+
+
 def test_cells_lie_around_their_values():
     np.testing.assert_allclose(plot_fig8.cell_edges(np.array([0.0, 1.0, 100.0]), True), [0, 0.5, 10, 100])
     np.testing.assert_allclose(plot_fig8.cell_edges(np.array([40.0, 50.0, 70.0]), False), [40, 45, 60, 70])

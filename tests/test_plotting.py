@@ -104,6 +104,14 @@ def test_fig3_names_types_by_category_with_their_flows_and_flags_few():
     assert [label.get_text() for label in right.get_yticklabels()] == ["(7†)", "(40)", "(40)"]
 
 
+def test_dollars_in_a_name_are_no_formula():
+    types = plot_fig3.combine(*tables([("a $x_1$", "X"), ("b $x_{$", "Y")]))
+    figure = plot_fig3.draw(types)
+    names = [label for label in figure.axes[0].get_yticklabels() if "$" in label.get_text()]
+    assert len(names) == 2 and not any(label.get_parse_math() for label in names)
+    assert not faults(figure)
+
+
 def test_fig3_marks_doubted_and_proven_scores():
     recall, ars = tables(TYPES[:4])
     plain = plot_fig3.draw(plot_fig3.combine(recall, ars))

@@ -61,6 +61,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "rnnids",
     "path.simplify": False,
+    "text.parse_math": False,  # the names of attack types are the user's, dollars included
 }
 matplotlib.rcParams.update(cast(Any, STYLE))  # whose keys are a type of their own
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every glyph that it embeds
