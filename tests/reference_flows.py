@@ -21,7 +21,7 @@ def read_pcap(path, limit=None):
 
 
 def decode(frame):
-    """(source, destination, source port, destination port, protocol, length, flags), or None."""
+    """(source, destination, source port, destination port, protocol, length, flags, payload length), or None."""
     at = 12
     while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
         at += 4
@@ -39,13 +39,16 @@ def decode(frame):
         source, destination = (ipaddress.ip_address(ends[i : i + 16]) for i in (0, 16))
     else:
         return None
+    end = at + length
     if protocol in (1, 58):
-        return source, destination, 0, 256 * frame[transport] + frame[transport + 1], protocol, length, 0
+        kind, code = frame[transport : transport + 2]
+        return source, destination, 0, 256 * kind + code, protocol, length, 0, end - transport - 8
     if protocol not in (6, 17):
         return None
     source_port, destination_port = struct.unpack_from(">HH", frame, transport)
     flags = struct.unpack_from(">H", frame, transport + 12)[0] & 0x1FF if protocol == 6 else 0
-    return source, destination, source_port, destination_port, protocol, length, flags
+    header = (frame[transport + 12] >> 4) * 4 if protocol == 6 else 8
+    return source, destination, source_port, destination_port, protocol, length, flags, end - transport - header
 
 
 class Flow:
@@ -53,16 +56,17 @@ class Flow:
 
     def __init__(self, start, key):
         self.start, self.last, self.key, self.reason = start, start, key, "end_of_capture"
-        self.gaps, self.lengths, self.directions, self.flags = [], [], [], []
+        self.gaps, self.lengths, self.directions, self.flags, self.payloads = [], [], [], [], []
         self.fin, self.acknowledged = [False, False], [False, False]
 
-    def add(self, time, direction, length, flags):
+    def add(self, time, direction, length, flags, payload):
         """Append a packet; returns whether the flow ends with it."""
         self.gaps.append(time - self.last)
         self.last = time
         self.lengths.append(length)
         self.directions.append(direction)
         self.flags.append(flags)
+        self.payloads.append(payload)
         if flags & 4:
             self.reason = "rst"
         self.fin[direction] |= bool(flags & 1)
@@ -73,7 +77,7 @@ class Flow:
 
     def as_tuple(self):
         """Everything that a flow file says about it."""
-        packets = tuple(zip(self.gaps, self.lengths, self.directions, self.flags, strict=True))
+        packets = tuple(zip(self.gaps, self.lengths, self.directions, self.flags, self.payloads, strict=True))
         return self.start, self.last - self.start, *self.key, self.reason, packets
 
 
@@ -85,7 +89,7 @@ def build_flows(packets, idle, active):
         if decoded is None:
             continue
         now = time
-        source, destination, source_port, destination_port, protocol, length, flags = decoded
+        source, destination, source_port, destination_port, protocol, length, flags, payload = decoded
         key = (source, destination, source_port, destination_port, protocol)
         swapped = (destination, source, destination_port, source_port, protocol)
         if protocol in (1, 58):
@@ -97,7 +101,7 @@ def build_flows(packets, idle, active):
         if flow is None:
             flow = live[key] = Flow(time, key)
             flows.append(flow)
-        if flow.add(time, int(flow.key != key), length, flags):
+        if flow.add(time, int(flow.key != key), length, flags, payload):
             del live[flow.key]
     for flow in live.values():
         expire(flow, now, idle, active)

@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import math
+import shutil
 from pathlib import Path
 
 import h5py
@@ -101,6 +102,37 @@ def capture_names(folder):
     """The captures of a data set, in the order of its column capture."""
     with h5py.File(folder / "dataset.h5") as file:
         return json.loads(file.attrs["captures"])
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """Paths of the flow files of ``made``, copied, to change."""
+    return [Path(shutil.copy(path, tmp_path)) for path in made]
+
+
+def test_flow_files_of_an_earlier_version_make_a_data_set_without_payload_lengths(build, copied, caplog):
+    whole = load_dataset(build(copied, "whole") / "dataset.h5")
+    assert "of an earlier version" not in caplog.text
+    for count in (1, len(copied)):  # one among others, then all of them
+        for path in copied[:count]:
+            with h5py.File(path, "a") as file:
+                file["packets"].pop("payload_length", None)
+        caplog.clear()
+        data = load_dataset(build(copied) / "dataset.h5")
+        assert "payload_length" not in data.packets
+        assert {name: column.tolist() for name, column in data.packets.items()} == {
+            name: column.tolist() for name, column in whole.packets.items() if name != "payload_length"
+        }
+        assert np.array_equal(data.mean, whole.mean) and np.array_equal(data.std, whole.std)
+        assert [path for path in copied if str(path) in caplog.text] == copied[:count]
+        assert "of an earlier version, without packets/payload_length, so the data set has none" in caplog.text
+
+
+def test_another_missing_column_is_damage(build, copied):
+    with h5py.File(copied[0], "a") as file:
+        del file["packets/flags"]
+    with pytest.raises(InputError, match=r"mon\.h5: damaged"):
+        build(copied)
 
 
 @pytest.mark.parametrize("chunk", [64, 1 << 20])

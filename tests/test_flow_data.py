@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import detectors
+import h5py
 import numpy as np
 import pytest
 
@@ -123,6 +124,26 @@ def test_load_a_split(tmp_path, data):
         assert load_dataset(path, name).digest() == load_dataset(path, split).digest()
     with pytest.raises(InputError, match="split 'training': no such split; it is one of train, test"):
         load_dataset(path, "training")
+
+
+def test_a_data_set_without_payload_lengths_loads_without(tmp_path, data):
+    path = detectors.write_dataset(tmp_path / "d.h5", data, np.zeros(len(data)))
+    with h5py.File(path, "a") as file:
+        file["packets"].pop("payload_length", None)
+    old = load_dataset(path, TRAIN)
+    assert "payload_length" not in old.packets
+    assert "payload_length" not in concatenate(old.take([1]), old.take([4, 2])).packets
+    assert np.array_equal(old.padded(np.array([3])), data.padded(np.array([3])))
+    with h5py.File(path, "a") as file:
+        file["packets/payload_length"] = np.arange(len(old.packets["length"]), dtype=np.uint16)
+    new = load_dataset(path, TRAIN)
+    one = slice(new.start[4], new.start[4] + new.packet_count[4])
+    expected = np.arange(one.start, one.stop)
+    assert new.packets["payload_length"].dtype == np.uint16
+    assert concatenate(new.take([1]), new.take([4])).packets["payload_length"][-len(expected) :].tolist() == list(
+        expected
+    )
+    assert new.digest() != old.digest()
 
 
 def test_wrong_files(tmp_path, data):

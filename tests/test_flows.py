@@ -41,7 +41,7 @@ def flows_of(path, idle=300, active=1800, **options):
     with h5py.File(output) as file:
         reasons = json.loads(file.attrs["end_reasons"])
         table = {name: column[()] for name, column in file["flows"].items()}
-        columns = [file["packets"][name][()].tolist() for name in ("iat_ns", "length", "direction", "flags")]
+        columns = [file["packets"][name][()].tolist() for name in PACKET_COLUMNS]
     packets = list(zip(*columns, strict=True))
     ends = [
         [ipaddress.ip_address(row.tobytes()) for row in table[name]]
@@ -301,7 +301,11 @@ def go_flows(path):
 def test_extraction_equals_go_flows(oracle, tmp_path):
     name = oracle.name.split(".")[0]
     (tmp_path / "capture.pcap.gz").symlink_to(SHARED / "lab" / f"{name}.pcap.gz")
-    found = sorted((flow[0] // 10**6, *flow[2:7], flow[8]) for flow in flows_of(tmp_path / "capture.pcap.gz"))
+    flows = flows_of(tmp_path / "capture.pcap.gz")
+    without_payload = [tuple(packet[:4] for packet in flow[8]) for flow in flows]
+    found = sorted(
+        (flow[0] // 10**6, *flow[2:7], packets) for flow, packets in zip(flows, without_payload, strict=True)
+    )
     expected = sorted(go_flows(oracle))
     assert len(expected) > 1000
     assert found == expected

@@ -259,7 +259,46 @@ def test_payload_counts_neither_options_nor_what_the_capture_cut_off():
         assert (reason, packet["payload_length"]) == ("", 500)
 
 
-def test_payload_of_ipv6_leaves_out_extension_headers():
-    headers = option(17, units=2)
-    reason, packet = parse(ethernet(ipv6("2001:db8::1", "2001:db8::2", 0, headers + udp(1, 2, bytes(90)))))
-    assert (reason, packet["payload_length"]) == ("", 90)
+def test_payload_is_unknown_only_where_the_packet_is_left_out():
+    frame = ethernet(ipv4("10.0.0.1", "10.0.0.2", 6, tcp(1, 2, payload=bytes(500))))
+    for captured in range(14 + 20, 14 + 20 + 20):  # ports and flags may be there, the fixed header is not
+        assert parse(frame[:captured], original=len(frame))[0] == "truncated transport header"
+
+
+@pytest.mark.parametrize(
+    ("first", "headers"),
+    [(0, option(17, units=2)), (0, option(43) + option(60, 3) + option(17, 1)), (51, bytes([17, 4]) + bytes(22))],
+)
+def test_payload_of_ipv6_leaves_out_extension_headers(first, headers):
+    frame = ethernet(ipv6("2001:db8::1", "2001:db8::2", first, headers + udp(1, 2, bytes(90))))
+    for captured in (len(frame), len(frame) - 90):
+        reason, packet = parse(frame[:captured], original=len(frame))
+        assert (reason, packet["payload_length"]) == ("", 90)
+
+
+def test_payload_is_what_the_ip_length_allows():
+    longer = bytearray(udp(1, 2, bytes(30)))
+    longer[4:6] = struct.pack(">H", 4000)  # the UDP length field is not looked at
+    header = bytearray(tcp(1, 2, payload=bytes(8)))
+    header[12] = 15 << 4  # 60 bytes of header in a segment of 28
+    ends = "10.0.0.1", "10.0.0.2"
+    cases = [
+        (ethernet(ipv4(*ends, 17, bytes(longer))), 30),
+        (ethernet(ipv4(*ends, 17, udp(1, 2))) + bytes(18), 0),  # padding of Ethernet
+        (ethernet(ipv4(*ends, 17, udp(1, 2, bytes(30)), options=bytes(8))), 30),
+        (ethernet(ipv4(*ends, 6, bytes(header))), 0),
+        (ethernet(ipv6("::1", "::2", 58, icmp(128)[:4])), 0),
+    ]
+    for frame, expected in cases:
+        reason, packet = parse(frame)
+        assert (reason, packet["payload_length"]) == ("", expected)
+
+
+@pytest.mark.parametrize("build", [ipv4, ipv6])
+@pytest.mark.parametrize(("size", "expected"), [(3000, 3000), (65_535, 65_535), (70_000, 65_535)])
+def test_payload_of_offloaded_segments_follows_from_the_wire(build, size, expected):
+    ends = ("10.0.0.1", "10.0.0.2") if build is ipv4 else ("2001:db8::1", "2001:db8::2")
+    frame = ethernet(build(*ends, 6, tcp(1, 2, payload=bytes(size)), length=0))
+    for captured in (len(frame), 14 + 60):
+        reason, packet = parse(frame[:captured], original=len(frame))
+        assert (reason, packet["payload_length"]) == ("", expected)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FINGERPRINT_WHOLE = 64 << 20  # bytes; larger files are sampled at both ends
 CHUNK_CACHE = 1 << 20  # bytes for each column being written: its last chunk is enough
 # Opening is where HDF5 finds a damaged superblock, reading is where it finds a wrong checksum. Not compressed: a packet
-# takes 15 bytes, a small part of what it took in the capture, and LZF makes writing and reading eight times slower.
+# takes 17 bytes, a small part of what it took in the capture, and LZF makes writing and reading eight times slower.
 COLUMN_OPTIONS: dict[str, Any] = {"chunks": True, "fletcher32": True}
 
 

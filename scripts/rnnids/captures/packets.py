@@ -45,7 +45,7 @@ PACKET = np.dtype(
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58  # IP protocol numbers
 HOP_BY_HOP, ROUTING, FRAGMENT_HEADER, AUTHENTICATION, DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 MOBILITY, HIP, SHIM6 = 135, 139, 140
-LARGEST = 65535  # bytes of payload that a column holds; longer only where segmentation offload left no length
+LARGEST_PAYLOAD = 65535  # bytes that the column holds; more only where segmentation offload left no IP length
 MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
 
 
@@ -55,8 +55,8 @@ def parse_transport(
 ) -> Integer:
     """Fill protocol, ports, flags and payload length of `packet`; returns the reason.
 
-    `left` is what the IP header leaves for transport header and payload, in bytes: so the payload length is right where
-    the capture cut the payload off, and where a UDP length says otherwise.
+    `left` is what the IP length leaves for transport header and payload, in bytes. The payload length follows from it,
+    not from what was captured or from a UDP length (see ``flows.columns``).
     """
     packet.protocol = protocol
     packet.flags = 0
@@ -76,7 +76,7 @@ def parse_transport(
             return TRANSPORT_TRUNCATED
     else:
         return TRANSPORT_UNSUPPORTED
-    packet.payload_length = min(max(left - header, 0), LARGEST)
+    packet.payload_length = min(max(left - header, 0), LARGEST_PAYLOAD)
     if protocol in (ICMP, ICMPV6):
         packet.source_port = 0
         packet.destination_port = big16(buffer, at)

@@ -9,14 +9,14 @@ import h5py
 import numpy as np
 from numba import njit
 
-from rnnids.cli import Progress
+from rnnids.cli import Progress, log
 from rnnids.datasets.encoding import FLOW_INPUTS, encode_packets
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import BENIGN, TRAIN
 from rnnids.datasets.splits import SPLITS, split_by_capture, split_by_flow, split_by_time
 from rnnids.errors import InputError
-from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS
-from rnnids.flows.files import FlowFile, flows_stepping_back, read_captures, read_packets
+from rnnids.flows.columns import ADDED_LATER, FLOW_COLUMNS
+from rnnids.flows.files import FlowFile, flows_stepping_back, read_captures, read_packets, shared_packet_columns
 from rnnids.labels.labelling import Labelling, Labels, label_flows, read_labels
 from rnnids.labels.rules import BENIGN_NAME, Rule
 from rnnids.labels.tables import LabelGroup
@@ -234,7 +234,10 @@ def write_dataset(
 
     `mean` and `std` are those of all packets of the training split after the cut, in the raw units of
     ``features.py``.
+
+    A column of ``columns.ADDED_LATER`` that a flow file lacks is left out of the data set, and a warning says so.
     """
+    _warn_about_missing_columns(captures)
     flows, units = dataset.flows, {**captures[0].units, **NEW_COLUMNS}
     moments, total = Moments(NUM_FEATURES), int(flows["packet_count"].sum())
     with create_hdf5(output, made_by) as file, Progress("copying", total, "packets") as done:
@@ -252,23 +255,35 @@ def write_dataset(
         _write_attributes(file, captures, dataset, max_packets=max_packets)
 
 
+def _warn_about_missing_columns(captures: Sequence[FlowFile]) -> None:
+    for name in ADDED_LATER:
+        if without := [str(capture.path) for capture in captures if name not in capture.units]:
+            log.warning(
+                "warning: %s: of an earlier version, without packets/%s, so the data set has none; extract again if a"
+                " threat model asks for it",
+                ", ".join(without),
+                name,
+            )
+
+
 def _packets_of(captures: Sequence[FlowFile], dataset: Dataset) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield (slice of the data set's flows, their cut packets), in the order of the flows."""
+    columns = shared_packet_columns(captures)
     for index, capture in enumerate(captures):
         first, stop = np.searchsorted(dataset.flows["capture"], [index, index + 1])
         count = dataset.flows["packet_count"][first:stop].astype(np.int64)
-        for chunk, packets in read_packets(capture, dataset.source_offset[first:stop], count):
+        for chunk, packets in read_packets(capture, dataset.source_offset[first:stop], count, columns=columns):
             yield slice(first + chunk.start, first + chunk.stop), packets
 
 
 def _write_packets(
     file: h5py.File, packets: Mapping[str, np.ndarray], units: Mapping[str, str], *, row: int, total: int
 ) -> None:
-    for name in PACKET_COLUMNS:
+    for name, values in packets.items():
         if row == 0:
-            column = file.create_dataset(f"packets/{name}", (total,), packets[name].dtype, **COLUMN_OPTIONS)
+            column = file.create_dataset(f"packets/{name}", (total,), values.dtype, **COLUMN_OPTIONS)
             column.attrs["unit"] = units[name]
-        file["packets"][name][row : row + len(packets[name])] = packets[name]
+        file["packets"][name][row : row + len(values)] = values
 
 
 def _write_attributes(file: h5py.File, captures: Sequence[FlowFile], dataset: Dataset, *, max_packets: int) -> None:

@@ -1,6 +1,6 @@
 """Data sets in memory: loading, selecting, normalising and batching flows.
 
-A data set stays in its raw integer columns (15 bytes a packet, so 50 million packets fit in
+A data set stays in its raw integer columns (17 bytes a packet, so 50 million packets fit in
 a gigabyte); floats are made for one batch at a time.
 """
 
@@ -15,11 +15,10 @@ import numpy as np
 from rnnids.datasets.encoding import FLOW_INPUTS, encode_packets
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.errors import InputError
-from rnnids.flows.columns import PACKET_COLUMNS
+from rnnids.flows.columns import ADDED_LATER, PACKET_COLUMNS
 from rnnids.flows.ranges import gather_ranges, ragged_arange
 from rnnids.storage import read_hdf5
 
-PAYLOAD = "payload_length"
 TRAIN, TEST = 0, 1
 SPLIT_NAMES = {"train": TRAIN, "test": TEST}
 BENIGN = 0
@@ -32,7 +31,8 @@ class FlowData:
 
     Attributes:
         flows: columns of N rows, as described in the docstring of ``build_dataset.py``.
-        packets: columns of P rows, those of one flow side by side, in the order of `flows`.
+        packets: ``PACKET_COLUMNS`` of P rows, those of one flow side by side, in the order of `flows`; a data set of
+            an earlier version lacks those of ``ADDED_LATER``.
         start: (N,) row of each flow's first packet.
         row: (N,) each flow's row in the data set file.
         attacks, categories: names; index 0 is "Benign".
@@ -126,10 +126,8 @@ def load_dataset(path: Path | str, split: int | str | None = None) -> FlowData:
         split = SPLIT_NAMES[split]
     with read_hdf5(path) as file:
         flows = {name: column[:] for name, column in file["flows"].items()}
-        # A data set of an earlier version has no payload lengths; only threat models that ask for them mind.
-        packets = {
-            name: file["packets"][name][:] for name in PACKET_COLUMNS if name in file["packets"] or name != PAYLOAD
-        }
+        names = [name for name in PACKET_COLUMNS if name not in ADDED_LATER or name in file["packets"]]
+        packets = {name: file["packets"][name][:] for name in names}
         attributes = dict(file.attrs)
         start = flows.pop("offset")
         data = FlowData(

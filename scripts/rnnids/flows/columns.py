@@ -2,6 +2,13 @@
 
 Flows are sorted by their start; the packets of a flow lie in a row, flow after flow. Data set files have these columns
 and more.
+
+``payload_length`` follows from header fields alone: IP length less IP headers (those of IPv6 extensions too) less the
+TCP header by its data offset, or 8 bytes of UDP or ICMP. So it is that of the packet as sent, also where the capture
+cut it off. A packet whose fixed TCP header (20 bytes, the data offset among them) was not captured is in no flow at
+all, so no option is taken for payload. The UDP length field is not looked at. Where headers claim more than the IP
+length has, it is 0. Where segmentation offload left an IP length of 0, the frame's length on the wire stands in for it,
+as for ``length``, and payload beyond 65535 bytes counts as 65535. Files of earlier versions lack it (``ADDED_LATER``).
 """
 
 from dataclasses import dataclass
@@ -37,6 +44,7 @@ FLOW_COLUMNS = {
     "packet_count": Column("i4", "packets", "how many rows of /packets are the flow's"),
 }
 FLAGS = "TCP header bits FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, NS 256"
+ADDED_LATER = ("payload_length",)  # columns of /packets that flow files and data sets of earlier versions do not have
 PACKET_COLUMNS = {
     "iat_ns": Column(
         "i8", "nanoseconds since the previous packet of the flow", "0 for the first, negative where time steps back"
@@ -45,6 +53,6 @@ PACKET_COLUMNS = {
     "direction": Column("u1", "0 forward, 1 reverse", "forward is the direction of the flow's first packet"),
     "flags": Column("u2", FLAGS, "0 where the protocol is not TCP"),
     "payload_length": Column(
-        "u2", "bytes of transport payload", "of TCP, UDP or ICMP, by the headers, so also where the capture cut it off"
+        "u2", "bytes of transport payload", "behind the header of TCP, UDP or ICMP, as the headers say, not as captured"
     ),
 }

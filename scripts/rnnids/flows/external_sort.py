@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from rnnids.flows.columns import PACKET_COLUMNS
-from rnnids.flows.table import FLOW, KEY, ROW
+from rnnids.flows.table import DIRECTION_BIT, FLOW, KEY, ROW, TCP_FLAGS
 
 Sorted = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]  # flows, PACKET_COLUMNS of their packets, packet_count
 
@@ -220,8 +220,8 @@ def group_packets(
     for i in range(len(packets)):
         row = following[place[i]]
         following[place[i]] = row + 1
-        iat[row], length[row], direction[row] = packets[i].iat_ns, packets[i].length, packets[i].direction
-        flags[row], payload_length[row] = packets[i].flags, packets[i].payload_length
+        iat[row], length[row], payload_length[row] = packets[i].iat_ns, packets[i].length, packets[i].payload_length
+        flags[row], direction[row] = packets[i].flags & TCP_FLAGS, packets[i].flags >> DIRECTION_BIT
 
 
 def sort_in_memory(bucket: Bucket) -> Sorted:
@@ -233,9 +233,16 @@ def sort_in_memory(bucket: Bucket) -> Sorted:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     offset = np.zeros(len(flows) + 1, np.int64)
-    columns = {name: np.empty(len(packets), ROW[name]) for name in PACKET_COLUMNS}
+    columns = {name: np.empty(len(packets), column.dtype) for name, column in PACKET_COLUMNS.items()}
     group_packets(np.ascontiguousarray(flows["id"]), rank, packets, offset, *columns.values())
     return flows.take(order), columns, np.diff(offset)
+
+
+def _columns_in_place(packets: np.ndarray) -> dict[str, np.ndarray]:
+    """``PACKET_COLUMNS`` of a (m,) ROW array, in its order."""
+    flags = packets["flags"]
+    unpacked = {"flags": flags & TCP_FLAGS, "direction": (flags >> DIRECTION_BIT).astype(np.uint8)}
+    return {name: unpacked[name] if name in unpacked else packets[name] for name in PACKET_COLUMNS}
 
 
 def in_order(bucket: Bucket) -> Generator[Sorted, None, None]:
@@ -249,7 +256,7 @@ def in_order(bucket: Bucket) -> Generator[Sorted, None, None]:
     elif bucket.flows.count == 1:
         flows, count = bucket.flows.read(), np.array([bucket.packets.count])
         for packets in bucket.packets.chunks():
-            yield flows, {name: packets[name] for name in PACKET_COLUMNS}, count
+            yield flows, _columns_in_place(packets), count
             flows, count = flows[:0], count[:0]
         bucket.remove()
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnids.errors import InputError
-from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS
+from rnnids.flows.columns import ADDED_LATER, FLOW_COLUMNS, PACKET_COLUMNS
 from rnnids.flows.ranges import gather_ranges
 from rnnids.storage import read_hdf5
 
@@ -24,7 +24,7 @@ class FlowFile:
     Attributes:
         path, name: of the flow file; of the capture.
         attributes: of the file: idle_timeout and active_timeout (s), end_reasons (JSON) ...
-        units: unit of each column, by name.
+        units: unit of each column, by name; a file of an earlier version lacks those of ``ADDED_LATER``.
         packets: packets in flows.
         skipped: packets that belong to no flow, by reason.
     """
@@ -61,10 +61,6 @@ def read_captures(paths: Sequence[Path | str]) -> tuple[list[FlowFile], dict[str
 
 def _read_capture(path: Path | str) -> tuple[FlowFile, dict[str, np.ndarray]]:
     with read_hdf5(path) as file:
-        if missing := [name for name in PACKET_COLUMNS if name not in file["packets"]]:
-            raise InputError(
-                f"{path}: no column packets/{missing[0]}, so of an earlier version; extract its capture again"
-            )
         flows = {name: file["flows"][name][:] for name in FLOW_COLUMNS}
         attributes = dict(file.attrs)
         capture = FlowFile(
@@ -75,6 +71,7 @@ def _read_capture(path: Path | str) -> tuple[FlowFile, dict[str, np.ndarray]]:
                 name: str(file[group][name].attrs["unit"])
                 for group, names in (("flows", FLOW_COLUMNS), ("packets", PACKET_COLUMNS))
                 for name in names
+                if name not in ADDED_LATER or name in file[group]
             },
             packets=len(file["packets"]["iat_ns"]),
             skipped=json.loads(attributes["skipped"]),
@@ -120,17 +117,24 @@ def flows_stepping_back(capture: FlowFile, offset: np.ndarray) -> np.ndarray:
     return stepping_back
 
 
+def shared_packet_columns(captures: Sequence[FlowFile]) -> list[str]:
+    """Names of ``PACKET_COLUMNS`` that all of the flow files have."""
+    return [name for name in PACKET_COLUMNS if all(name in capture.units for capture in captures)]
+
+
 def read_packets(
-    capture: FlowFile, offset: np.ndarray, count: np.ndarray
+    capture: FlowFile, offset: np.ndarray, count: np.ndarray, *, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield the packets of chosen flows of a capture, about ``CHUNK`` rows read at a time.
 
     Args:
         offset, count: (n,) row of the first and number of packets to take of each flow, rising.
+        columns: names of those to read; None: all that the file has.
 
     Yields:
         (slice of the n flows, dict of their packet columns, flow after flow).
     """
+    columns = shared_packet_columns([capture]) if columns is None else columns
     end = offset + count
     first = 0
     with read_hdf5(capture.path) as file:
@@ -139,5 +143,5 @@ def read_packets(
             chunk = slice(first, stop)
             rows = slice(offset[first], end[stop - 1])
             ranges = offset[chunk] - offset[first], count[chunk]
-            yield chunk, {name: gather_ranges(file["packets"][name][rows], *ranges) for name in PACKET_COLUMNS}
+            yield chunk, {name: gather_ranges(file["packets"][name][rows], *ranges) for name in columns}
             first = stop

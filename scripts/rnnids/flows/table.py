@@ -43,9 +43,13 @@ FLOW = np.dtype(
     ]
 )
 assert FLOW.itemsize == 64  # one cache line
-# A packet of a flow, as in the file; (start, id) of the flow is what it is sorted by.
+# A packet of a flow, as in the file but for its direction; (start, id) of the flow is what it is sorted by.
 KEY = np.dtype([("start", "i8"), ("id", "i8")])
-ROW = np.dtype([*KEY.descr, *((name, column.dtype) for name, column in PACKET_COLUMNS.items())], align=True)
+ROW = np.dtype(
+    [*KEY.descr, *((name, column.dtype) for name, column in PACKET_COLUMNS.items() if name != "direction")], align=True
+)
+assert ROW.itemsize == 32  # two to a cache line: with a byte for the direction it would take 40, and more time
+DIRECTION_BIT, TCP_FLAGS = 15, 0x1FF  # of the flags of a ROW: TCP has nine
 COUNTERS = np.dtype(
     [
         ("flows", "i8"),  # begun so far
@@ -188,8 +192,8 @@ def add_packets(
         rows, ended: (R,) ``ROW`` and (E,) ``FLOW``, filled from ``counters.rows`` and ``counters.ended``.
 
     Returns:
-        Number of packets done, those before `first` included. If that is less than n: flush `rows` and
-        `ended`, and rebuild the table if more than 3/4 of it are used.
+        Number of packets done, those before `first` included. If less than n: flush `rows` and `ended`, and rebuild the
+        table if more than 3/4 of it are used.
     """
     packets, table, rows, ended = borrowed(packets), borrowed(table), borrowed(rows), borrowed(ended)
     for i in range(first, len(packets)):
@@ -212,8 +216,8 @@ def add_packets(
             direction = 0
         row = rows[counters.rows]
         row.start, row.id, row.iat_ns = flow.start, flow.id, packet.time - flow.last
-        row.length, row.flags, row.direction = packet.length, packet.flags, direction
-        row.payload_length = packet.payload_length
+        row.length, row.payload_length = packet.length, packet.payload_length
+        row.flags = packet.flags | direction << DIRECTION_BIT
         counters.rows += 1
         flow.last = packet.time
         if packet.protocol == TCP:
