@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from rnnids import cli
-from rnnids.reporting.tables import PAPER_TITLES, add_output_arguments, html_table, save_page
+from rnnids.datasets.features import FEATURE_LABELS, FEATURES
+from rnnids.reporting.tables import MINUS, PAPER_TITLES, add_output_arguments, html_table, save_page
 from rnnids.storage import read_csv, write_csv
 
 KEYS = ["quantity", "model", "level", "item"]
@@ -30,6 +31,8 @@ OURS = {  # the same of our files
     "comparison": (("model", "attack", "method"), ("accuracy",)),
 }
 SEVERAL = ("metrics", "importance")  # options that take several files
+LABELS = dict(zip(FEATURES, FEATURE_LABELS, strict=True))
+QUANTITIES = {"f1": "F1", "youden_j": "Youden's J"}  # on the page, where underscores as blanks do not do
 OTHER_DATA, NOT_MADE = "another data set", "not made: no such attack type, or model not selected"
 
 
@@ -100,13 +103,25 @@ def compare(paper: pd.DataFrame, ours: pd.DataFrame, dataset: str) -> pd.DataFra
     return table
 
 
+def number(value: float) -> str:
+    """A number with four digits and a proper minus; nothing where there is none."""
+    return "" if pd.isna(value) else f"{value:.4g}".replace("-", MINUS)
+
+
+def label(item: str) -> str:
+    """Attack types as they are, features and pairs of them as other tables call them."""
+    parts = item.split(" and ")
+    return " and ".join(LABELS[part] for part in parts) if set(parts) <= LABELS.keys() else item
+
+
 def page(table: pd.DataFrame, dataset: str) -> str:
     """The comparison as HTML."""
     headings = ("Place", "Quantity", "Model", "Per", "Of", "Paper", "Ours", "Difference", "Reason")
     rows = []
     for row in table.itertuples():
-        numbers = ["" if pd.isna(value) else f"{value:.4g}" for value in (row.paper, row.ours, row.difference)]
-        names = (row.place, row.quantity.replace("_", " "), row.model.replace("_", " "), row.level, row.item)
+        quantity = QUANTITIES.get(row.quantity, row.quantity.replace("_", " "))
+        numbers = [number(value) for value in (row.paper, row.ours, row.difference)]
+        names = (row.place, quantity, row.model.replace("_", " "), row.level, label(row.item))
         rows.append((*names, *numbers, row.reason))
     source = PAPER_TITLES[table["paper_dataset"].iloc[0]]
     caption = (

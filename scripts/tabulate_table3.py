@@ -64,7 +64,7 @@ def rank(column: pd.Series) -> pd.Series:
 
 def number(value: float) -> str:
     """A drop with three decimals, as the paper prints it, with a proper minus and no minus 0."""
-    return "" if pd.isna(value) else f"{round(value, 3) + 0:.3f}".replace("-", "\N{MINUS SIGN}")
+    return "" if pd.isna(value) else f"{round(value, 3) + 0:.3f}".replace("-", tables.MINUS)
 
 
 def column_group(rows: pd.DataFrame) -> list[tuple[str, str, str, str]]:

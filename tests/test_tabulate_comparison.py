@@ -88,3 +88,11 @@ def test_bad_tables_are_named(tabulate):
 
 def test_two_runs_are_byte_identical(tabulate):
     assert tabulate()[2] == tabulate()[2]
+
+
+def test_the_page_names_features_as_other_tables_do_and_has_a_proper_minus(tabulate):
+    rows = [row for row in Cells(tabulate()[1]).rows if row[6]]
+    shown = {(row[1], row[4]): row[7] for row in rows}
+    assert shown["accuracy drop, input perturbation", "Protocol"] == "−0.1"
+    assert ("pair score", "RST flag and Protocol") in shown
+    assert {"F1", "Youden's J"} <= {row[1] for row in Cells(tabulate()[1]).rows}

@@ -80,6 +80,12 @@ def test_the_page_has_a_row_per_model_and_a_column_per_attack_type(tabulate):
     ]
 
 
+def test_a_wide_table_scrolls_and_not_the_page(tabulate):
+    page = tabulate(**STUDY)[2][1].decode()
+    assert '<div class="scroll">\n<table>' in page and ".scroll { overflow-x: auto; }" in page
+    assert page.count("<div") == page.count("</div>") == page.count("<table>") == 1
+
+
 def test_the_table_is_tidy_and_keeps_infinity_and_nothing_apart(tabulate):
     table, _, _ = tabulate(**STUDY)
     ars = table[table["measure"] == "ARS"].set_index(["model", "attack"])["value"]

@@ -8,12 +8,14 @@ from pathlib import Path
 from rnnids.storage import atomic_path
 
 PAPER_TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}  # the paper's data sets, as it names them
+MINUS = "\N{MINUS SIGN}"
 STYLE = """body { font: 15px/1.4 sans-serif; margin: 2em; }
 table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; margin-bottom: 2.5em; }
 caption { text-align: left; max-width: 50em; padding-bottom: 0.8em; }
 th { border-bottom: 1px solid; }
 th, td { padding: 0.15em 0.8em; text-align: right; }
-.text { text-align: left; }"""
+.text { text-align: left; }
+.scroll { overflow-x: auto; }"""
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,5 +71,5 @@ def _table(
         styled = zip(classes, cells, strict=True)
         return f"<tr>{''.join(f'<{tag}{style}>{escape(str(cell))}</{tag}>' for style, cell in styled)}</tr>"
 
-    head = f"<table>\n<caption>{caption}</caption>"
-    return "\n".join([head, line("th", columns), *(line("td", row) for row in rows), "</table>"])
+    head = f'<div class="scroll">\n<table>\n<caption>{caption}</caption>'
+    return "\n".join([head, line("th", columns), *(line("td", row) for row in rows), "</table>\n</div>"])
