@@ -57,4 +57,4 @@ def _of_flow(flows: FlowData, changed: FlowData, flow: int, threat: ThreatModel)
 
 
 def _ns(seconds: float) -> Fraction:
-    return Fraction(seconds) * 10**9
+    return Fraction(str(seconds)) * 10**9

@@ -15,9 +15,9 @@ LENGTH, IAT = INDEX["packet_length"], INDEX["interarrival_time"]
 
 
 def targets(count: int, *, seed: int = 0, longest: int = 6) -> FlowData:
-    """`count` attack flows with the payload length of each packet; a third of the packets carry none."""
+    """`count` attack flows, half of each type; a third of the packets carry no payload."""
     data = detectors.flows(4 * count, seed=seed, longest=longest)
-    flows = data.take(select_flows(data, None, 0)).take(np.arange(count))
+    flows = data.take(select_flows(data, None, 0)).take(np.arange(0, 2 * count, 2))
     empty = np.random.default_rng(seed).random(len(flows.packets["length"])) < 1 / 3
     payload = np.where(empty, 0, flows.packets["length"] - 40)
     return replace(flows, row=np.arange(count), packets=flows.packets | {"payload_length": payload})

@@ -68,7 +68,7 @@ def test_all_that_is_said_of_a_flow_holds(name, threat, goal):
         assert ((result.l1[place] == 0) == (result.original_logit <= threshold)).all()
         assert ((result.member[place] >= 0) == (found & (result.l1[place] > 0))).all()
     assert (result.l1[0] <= result.l1[1]).all()
-    assert ((0 < result.l1[0]) & result.success).sum() > 1
+    assert ((result.l1[0] > 0) & result.success).sum() > 1
     assert (result.success == np.isfinite(result.l1[0])).all()
 
 
@@ -136,8 +136,15 @@ def test_ten_thousand_random_draws_do_not_beat_it(name):
 def test_what_other_attacks_found_counts(name):
     detector, flows, rich = searched(name)
     poor = RobustSearch(
-        **{"iterations": 1, "far_iterations": 1, "draws": 8, "generations": 0, "values": 2, "depth": 0},
-        **{"polish_rounds": 0, "nearer_rounds": 0, "exact_values": 1},
+        iterations=1,
+        far_iterations=1,
+        draws=8,
+        generations=0,
+        values=2,
+        depth=0,
+        polish_rounds=0,
+        nearer_rounds=0,
+        exact_values=1,
     )
     attacks = [CarliniWagner(iterations=20, objective="last"), MinimumNorm(iterations=60)]
     found = [attack(detector, flows) for attack in attacks]
