@@ -185,7 +185,7 @@ def test_the_plan_of_the_shipped_study():
     counts = Counter(rule for rule, *_ in jobs)
     assert counts["attack_cw"] == 2 * 8 * 8  # data sets, kappas, chunks
     assert counts["train"] == 2 * 4
-    assert {rule for rule, *_, gpus in jobs if gpus} >= {"train", "attack_cw", "minimise_distances"}
+    assert {rule for rule, *_, gpus in jobs if gpus} >= {"train", "attack_cw", "search_evasions"}
     made = {file for *_, outputs, _ in jobs for file in outputs}
     assert all(
         made & set(inputs) for rule, _, inputs, _, _ in jobs if rule in ("train", "attack_cw", "ars", "plot_fig2")

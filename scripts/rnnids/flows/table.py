@@ -218,8 +218,7 @@ def add_packets(
         row.start, row.id, row.iat_ns = flow.start, flow.id, packet.time - flow.last
         row.length, row.payload_length = packet.length, packet.payload_length
         row.flags = packet.flags | direction << DIRECTION_BIT
-        counters.rows += 1
-        flow.last = packet.time
+        counters.rows, flow.last = counters.rows + 1, packet.time
         if packet.protocol == TCP:
             reason = tcp_end(flow, packet.flags, direction)
             if reason >= 0:
