@@ -1,4 +1,4 @@
-"""The table of robustness scores: what they rest on, and what the check says of them."""
+"""The table of robustness scores: its cells, its numbers and what is said where nothing was checked."""
 
 import math
 
@@ -8,61 +8,51 @@ from pages import Cells
 
 import tabulate_ars
 from rnnids.errors import InputError
-from rnnids.reporting.plotting import INFINITY
+
+ROW = {"model": "feature_dropout", "threat_model": "payload_3s", "goal": "all", "attack": "DoS Hulk", "category": "DoS"}
+ROW |= {"flows": 1234, "immovable": 5, "already_benign": 7, "success_ratio": 0.256, "ars": 1.23456, "low": 0.5}
+ROW |= {"high": math.inf, "ars_margin": math.inf, "exact": 0.5, "early_alarm": 0.125, "verdict": "refuted"}
+EMPTY = ROW | {"attack": "Bot", "ars": math.nan, "low": math.nan, "high": math.nan, "exact": math.nan}
+EMPTY |= {"early_alarm": math.nan, "success_ratio": 0.0, "verdict": None}
 
 
-def scores(model, **change):
-    """Scores of two attack types: one whose flows evade easily, and one whose flows cannot."""
-    row = {"model": model, "threat_model": "paper", "goal": "last", "category": "DoS", "flows": 1200}
-    row |= {"immovable": 3, "already_benign": 1, "exact": 0.25, "early_alarm": math.nan}
-    easy = {"attack": "Flood", "success_ratio": 0.75, "ars": 0.1234, "low": 0.1, "high": math.inf, "ars_margin": 2.0}
-    hard = {"attack": "Scan", "success_ratio": 0.1, "ars": math.inf, "low": math.nan, "high": math.nan}
-    return pd.DataFrame([row | easy, row | hard | {"ars_margin": math.inf}]).assign(**change)
+def tabulate(folder, *tables, dataset=None):
+    paths = []
+    for place, table in enumerate(tables):
+        paths.append(folder / "lab" / f"model_{place}" / "robustness.csv")
+        paths[-1].parent.mkdir(parents=True)
+        table.to_csv(paths[-1], index=False)
+    words = ["--robustness", *paths, "--output", folder / "ars.csv", "--html", folder / "ars.html"]
+    tabulate_ars.main([str(word) for word in words + ([f"--dataset={dataset}"] if dataset else [])])
+    page = (folder / "ars.html").read_text()
+    return pd.read_csv(folder / "ars.csv", keep_default_na=False), Cells(page).rows, page
 
 
-@pytest.fixture
-def tabulate(tmp_path):
-    """Runs the script on data frames; tabulate(*frames) -> (table, rows of the page, bytes of both)."""
-
-    def call(*frames, words=("--dataset", "lab")):
-        files = [tmp_path / f"lab_{place}" / "robustness.csv" for place in range(len(frames))]
-        for file, frame in zip(files, frames, strict=True):
-            file.parent.mkdir(exist_ok=True)
-            frame.to_csv(file, index=False)
-        output = tmp_path / "table_ars.csv"
-        tabulate_ars.main([str(word) for word in ("--robustness", *files, *words, "--output", output)])
-        both = output.read_bytes(), output.with_suffix(".html").read_bytes()
-        return pd.read_csv(output), Cells(both[1].decode()).rows, both
-
-    return call
-
-
-def test_the_page_shows_every_score_with_what_it_rests_on(tabulate):
-    _, rows, _ = tabulate(scores("reduced_both", verdict=["ok", "refuted"]))
-    first = ["reduced both", "paper", "last"]
-    assert rows == [
-        list(tabulate_ars.HEADINGS),
-        [*first, "Flood", "1,200", "3", "1", "75 %", "0.123", f"0.1 to {INFINITY}", "2", "25 %", "-", "ok"],
-        [*first, "Scan", "1,200", "3", "1", "10 %", INFINITY, "-", INFINITY, "25 %", "-", "refuted"],
+def test_each_cell_is_what_its_column_says(tmp_path):
+    _, rows, page = tabulate(tmp_path, pd.DataFrame([ROW, EMPTY]), dataset="mine")
+    assert rows[0] == list(tabulate_ars.HEADINGS)
+    assert rows[1] == [
+        *("feature dropout", "payload 3s", "all", "DoS Hulk", "1,234", "5", "7", "26 %"),
+        *("1.23", "0.5 to ∞", "∞", "50 %", "12 %", "refuted"),
     ]
+    assert rows[2][7:] == ["0 %", "-", "-", "∞", "-", "-", "not checked"]
+    assert "Test split of mine" in page
 
 
-def test_the_table_has_all_rows_of_all_models_in_the_order_given(tabulate):
-    table, _, _ = tabulate(scores("b"), scores("a", verdict="ok"))
-    assert table["model"].tolist() == ["b", "b", "a", "a"] and set(table["dataset"]) == {"lab"}
-    assert table["verdict"].tolist() == ["not checked"] * 2 + ["ok"] * 2
-    assert table["ars"].tolist() == [0.1234, math.inf] * 2
+def test_models_follow_one_another_with_all_columns_in_the_csv(tmp_path):
+    other = pd.DataFrame([ROW | {"model": "baseline"}]).drop(columns="verdict")
+    table, rows, _ = tabulate(tmp_path, pd.DataFrame([ROW]), other)
+    assert table["model"].tolist() == ["feature_dropout", "baseline"] and table["dataset"].tolist() == ["lab", "lab"]
+    assert table["verdict"].tolist() == ["refuted", "not checked"]
+    assert table["ars"].tolist() == [1.23456, 1.23456] and table["category"].tolist() == ["DoS", "DoS"]
+    assert [row[0] for row in rows[1:]] == ["feature dropout", "baseline"]
 
 
-def test_a_table_without_scores_is_refused_by_name(tabulate):
-    with pytest.raises(InputError, match=r"robustness\.csv: no column ars, early_alarm"):
-        tabulate(scores("a").drop(columns=["ars", "early_alarm"]))
+def test_a_score_without_a_verdict_at_all_is_not_checked(tmp_path):
+    table, _, _ = tabulate(tmp_path, pd.DataFrame([ROW]).drop(columns="verdict"))
+    assert table["verdict"].tolist() == ["not checked"]
 
 
-def test_the_name_is_that_of_the_folder_above_the_first_model(tabulate, tmp_path):
-    table, _, _ = tabulate(scores("a"), words=())
-    assert set(table["dataset"]) == {tmp_path.name}
-
-
-def test_two_runs_are_byte_identical(tabulate):
-    assert tabulate(scores("a"))[2] == tabulate(scores("a"))[2]
+def test_a_table_without_its_columns_is_refused(tmp_path):
+    with pytest.raises(InputError, match="ars_margin"):
+        tabulate(tmp_path, pd.DataFrame([ROW]).drop(columns="ars_margin"))

@@ -26,10 +26,12 @@ def random_changes(limit: np.ndarray, draws: int, rng: np.random.Generator) -> n
 
 
 def few(among: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, T, 2) bool: one and a half of the numbers above 0 in `among` (T, 2), on average, and at least one."""
-    order = np.where(among > SMALLEST, rng.random((count, *among.shape)), 2.0)
-    share = 1 / max(2, 2 * int((among > SMALLEST).sum()))
-    return (order <= order.min(axis=(1, 2), keepdims=True)) | (order < share)
+    """(count, T, 2) bool: one of the numbers above 0 in `among` (T, 2), and each other with odds that add up to 1/2."""
+    movable = among > SMALLEST
+    first, others = rng.random((2, count, *among.shape))
+    first = np.where(movable, first, 2.0)
+    odds = 0.5 / max(1, int(movable.sum()) - 1)
+    return (first <= first.min(axis=(1, 2), keepdims=True)) | (movable & (others < odds))
 
 
 def mutants(point: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
