@@ -142,8 +142,8 @@ def random_packets(rng, flows, longest=40):
         "length": rng.integers(20, 1500, total).astype(np.uint32),
         "direction": rng.integers(0, 2, total).astype(np.uint8),
         "flags": rng.integers(0, 128, total).astype(np.uint16),
-        "payload_length": rng.integers(0, 1400, total).astype(np.uint16),
     }
+    packets["payload_length"] = np.maximum(packets["length"].astype(int) - 40, 0).astype(np.uint16)
     return count.astype(np.int32), packets
 
 
