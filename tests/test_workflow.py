@@ -6,11 +6,13 @@ import re
 import shutil
 
 import pytest
-from conftest import TINY, snakemake
+import yaml
+from conftest import REPOSITORY, TINY, snakemake
+from snakemake.utils import update_config
 
 MODELS = ("baseline", "feature_dropout", "adversarial_training")
 TABLES = ("table1", "label_audit", "table2", "table3", "table_defences", "paper_comparison")
-FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig6", "fig7", "fig8", "fig9", "fig10", "pair_scores")
+FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig6", "fig7", "fig8", "fig9", "fig10", "pair_scores", "budget")
 RESULTS = [
     "flows/session3_wed.h5",
     "flows/session5_fri.h5",
@@ -25,30 +27,47 @@ RESULTS = [
     "baseline/predictions.h5",
     "baseline/attacks/cw/kappa_0.5.h5",
     "baseline/attacks/pgd.h5",
+    "baseline/attacks/search/last/payload.h5",
+    "baseline/robustness.csv",
+    "tables/ars.html",
+    "tables/attacks.html",
     *(f"tables/{table}.html" for table in TABLES),
     *(f"figures/{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")),
 ]
 DETECTION = {"extract_flows": 2, "build_dataset": 1, "train": 1, "evaluate": 1}
-# What an attack feeds: besides its own figures the adversarial training, and what shows that model.
-ATTACKS = {
-    "attack_cw": 6,  # two kappas, and the one that bounds the other attacks, in two chunks each
-    "summarise_attacks": 1,
+# What the scores of the baseline rest on: the attacks on it (two kappas, and the one that bounds the other attacks, in
+# two chunks each) and searches under two threat models and for another goal.
+ROBUSTNESS = {
+    "attack_cw": 6,
     "attack_bounded": 4,
-    "gather_attack": 5,
+    "search_evasions": 6,
+    "gather_attack": 8,
+    "check_robustness": 3,
+    "ars": 1,
+}
+# What an attack feeds: besides its own figures the adversarial training, and what shows that model.
+ATTACKS = ROBUSTNESS | {
+    "summarise_attacks": 1,
     "compare_attacks": 1,
-    "minimise_distances": 6,
-    "ars": 3,
+    "search_evasions": 12,
+    "gather_attack": 11,
+    "check_robustness": 6,
+    "ars": 2,
+    "measure_budget": 2,
     "train_adversarially": 1,
     "evaluate": 1,
     "sequential_dependence": 1,
     "tabulate_table2": 1,
     "tabulate_comparison": 1,
     "tabulate_defences": 1,
+    "tabulate_ars": 1,
+    "tabulate_attacks": 1,
     "plot_fig1": 1,
     "plot_fig2": 1,
     "plot_fig3": 1,
     "plot_fig8": 1,
     "plot_fig10": 1,
+    "plot_budget": 1,
     "all": 1,
 }
 
@@ -103,6 +122,46 @@ def test_a_second_run_has_nothing_to_do(checkout, done):
     assert plan(checkout, done) == {}
 
 
+def restated():
+    """Every value of the tiny study's configuration, in another order; also what its data set inherits."""
+    config = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    update_config(config, TINY)
+    config["datasets"]["tiny"] |= config["labelling"] | {
+        "extraction": config["extraction"],
+        "options": config["dataset"],
+    }
+    config["models"]["baseline"] = config["training"]
+    return backwards(config)
+
+
+def backwards(tree):
+    """A configuration with the keys of each section in reverse."""
+    return {key: backwards(value) if isinstance(value, dict) else value for key, value in reversed(list(tree.items()))}
+
+
+def test_restating_every_value_reruns_nothing(checkout, done):
+    assert plan(checkout, done, **restated()) == {}
+
+
+def test_what_cannot_change_a_result_reruns_nothing(checkout, done):
+    change = {
+        "device": "cpu",
+        "training_threads": 2,
+        "training_gpus": 2,
+        "attacks": {"selection": {"chunks": 3, "batch_packets": 100}, "reference_kappa": 1.0},
+        "evaluation": {"batch_packets": 100},
+    }
+    assert plan(checkout, done, **change) == {}
+
+
+def test_attacks_that_are_made_anew_keep_their_chunks(checkout, done):
+    assert plan(checkout, done, attacks={"cw": {"delta": -0.3}, "selection": {"chunks": 5}}) == ATTACKS
+
+
+def test_training_batches_do_change_a_result(checkout, done):
+    assert plan(checkout, done, training={"batch_packets": 1024})["train"] == 2
+
+
 def test_a_comment_or_a_touch_reruns_nothing(checkout, done, edited):
     edited("rnnids/attacks/gradient.py", "# A remark.\n")
     for path in checkout.rglob("*.py"):
@@ -115,8 +174,11 @@ def test_a_new_delta_reruns_the_attacks_and_what_they_feed(checkout, done):
 
 
 def test_a_new_kappa_adds_one_attack(checkout, done):
-    expected = {"attack_cw": 2, "gather_attack": 1, "summarise_attacks": 1, "plot_fig2": 1, "all": 1}
-    assert plan(checkout, done, attacks={"kappas": [0.5, 2, 3]}) == expected
+    planned = plan(checkout, done, attacks={"kappas": [0.5, 2, 3]})
+    own = {"attack_cw": 2, "gather_attack": 4, "summarise_attacks": 1, "plot_fig2": 1}
+    assert {rule: planned[rule] for rule in own} == own
+    assert planned["search_evasions"] == 6  # those of the baseline, which take up what its attacks found
+    assert not {"train", "train_adversarially", "attack_bounded"} & set(planned)
 
 
 def test_an_edited_module_reruns_what_depends_on_it(checkout, done, edited):
@@ -131,12 +193,16 @@ def test_an_edited_script_reruns_its_own_rule(checkout, done, edited):
 
 def test_another_model_leaves_the_others_alone(checkout, done):
     change = {"models": {"wide": {"hidden_size": 9}}, "selected_models": [*MODELS, "wide"]}
-    tables = {"tabulate_table2": 1, "tabulate_comparison": 1, "tabulate_defences": 1}
+    names = ("table2", "comparison", "defences", "ars", "attacks")
+    tables = {f"tabulate_{name}": 1 for name in names} | {"plot_budget": 1}
     assert plan(checkout, done, **change) == {
         "train": 1,
         "evaluate": 1,
-        "minimise_distances": 2,
+        "search_evasions": 6,
+        "gather_attack": 3,
+        "check_robustness": 3,
         "ars": 1,
+        "measure_budget": 1,
         **tables,
         "all": 1,
     }
@@ -152,10 +218,41 @@ def test_a_moved_checkout_reruns_nothing_but_what_reads_its_files(checkout, done
 def test_one_figure_needs_no_more_than_it_shows(checkout, study, tmp_path, target):
     shutil.copytree(study / "captures", tmp_path / "captures")
     (tmp_path / "tiny.yaml").write_text(json.dumps(TINY))
-    expected = (
-        DETECTION | {"minimise_distances": 2, "ars": 1, "plot_fig3": 1} | ({"fig3": 1} if target == "fig3" else {})
-    )
+    expected = DETECTION | ROBUSTNESS | {"plot_fig3": 1} | ({"fig3": 1} if target == "fig3" else {})
     assert plan(checkout, tmp_path, target) == expected
+
+
+OUTER = """
+module detectors:
+    snakefile: "{checkout}/Snakefile"
+    config: config["detectors"]
+    replace_prefix: {{"results/": "results/detectors/"}}
+
+use rule * from detectors as detectors_*
+
+rule outer:
+    default_target: True
+    input: rules.detectors_{target}.input
+"""
+
+
+@pytest.mark.parametrize("target", ["fig5", "all"])
+def test_it_works_as_a_module_of_another_workflow(checkout, study, tmp_path, target):
+    shutil.copytree(study / "captures", tmp_path / "captures")
+    (tmp_path / "outer.yaml").write_text(json.dumps({"detectors": TINY, "ours": 1}))
+    (tmp_path / "Snakefile").write_text(OUTER.format(checkout=checkout, target=target))
+    arguments = ["--cores", 1] if target == "fig5" else ["-n"]
+    run = snakemake(tmp_path, tmp_path, *arguments, "--configfile", tmp_path / "outer.yaml")
+    assert run.returncode == 0, run.stdout
+    assert (tmp_path / "results/detectors/tiny/figures/fig5.pdf").exists() == (target == "fig5")
+    assert re.search(r"(?m)^detectors_extract_flows +2$", run.stdout) or target == "fig5"
+
+
+def test_a_module_says_what_is_wrong_with_its_configuration(checkout, tmp_path):
+    (tmp_path / "Snakefile").write_text(OUTER.format(checkout=checkout, target="fig5"))
+    run = snakemake(tmp_path, tmp_path, "-n", "--config", "detectors={seeds: 1}")
+    assert run.returncode != 0
+    assert "seeds: no such key; did you mean 'seed'?" in run.stdout
 
 
 def test_targets_say_what_they_show(checkout, study):
