@@ -64,10 +64,11 @@ def parse_transport(
     if protocol == TCP:
         if at + 20 > end:
             return TRANSPORT_TRUNCATED
-        if buffer[at + 12] >> 4 < 5:
+        word = big16(buffer, at + 12)  # data offset and flags
+        header = word >> 12 << 2
+        if header < 20:
             return TRANSPORT_MALFORMED
-        packet.flags = big16(buffer, at + 12) & 0x1FF
-        header = np.int64(buffer[at + 12] >> 4) * 4
+        packet.flags = word & 0x1FF
     elif protocol == UDP:
         if at + 8 > end:
             return TRANSPORT_TRUNCATED
