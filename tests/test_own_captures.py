@@ -9,7 +9,7 @@ import yaml
 from conftest import REPOSITORY, TINY, snakemake
 
 MANUAL = (REPOSITORY / "config/README.md").read_text()
-SIZES = ("training", "evaluation", "attacks", "ars")  # sections that make it quick
+SIZES = ("training", "evaluation", "attacks", "selected_threat_models", "search", "gate", "ars")  # make it quick
 
 
 def block(language):
