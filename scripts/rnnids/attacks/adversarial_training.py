@@ -15,12 +15,12 @@ import torch
 
 from rnnids.attacks.ars import ars_rows
 from rnnids.attacks.descent import make_batch
-from rnnids.attacks.feasible_set import IAT, LENGTH, ThreatModel, packet_values
+from rnnids.attacks.feasible_set import ThreatModel, packet_values, raw_values
 from rnnids.attacks.gradient import CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.attacks.targets import select_flows
 from rnnids.cli import Progress, log
-from rnnids.datasets.flow_data import FlowData, batches_by_length, concatenate, is_packet
+from rnnids.datasets.flow_data import FlowData, batches_by_length, concatenate
 from rnnids.detectors import training
 from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.detectors.lstm import LSTMDetector
@@ -89,7 +89,7 @@ class AdversarialFlows:
             for batch in batches_by_length(self.source.packet_count[rows], schedule.batch_packets):
                 chosen = rows[batch]
                 problem = make_batch(self.source, chosen, schedule.threat_model, device=detector.device)
-                start = torch.from_numpy(self.padded_values(chosen)).to(detector.device)
+                start = torch.from_numpy(raw_values(self.flows, chosen)).to(detector.device)
                 kept = schedule.attack.run(detector, problem, start)
                 length, iat_ns = packet_values(kept.values, self.source.packet_count[chosen])
                 packet_rows = self.flows.packet_rows(chosen)
@@ -98,15 +98,6 @@ class AdversarialFlows:
                 fooled += int((kept.logit <= 0).sum())
                 progress.update(len(chosen))
         return len(rows) * schedule.attack.passes, fooled / len(rows)
-
-    def padded_values(self, rows: np.ndarray) -> np.ndarray:
-        """Raw values of the adversarial flows `rows`: (B, T, 2) float64, bytes and ns."""
-        packet = is_packet(self.flows.packet_count[rows])
-        values = np.zeros((*packet.shape, 2))
-        packet_rows = self.flows.packet_rows(rows)
-        values[packet, LENGTH] = self.flows.packets["length"][packet_rows]
-        values[packet, IAT] = self.flows.packets["iat_ns"][packet_rows]
-        return values
 
 
 def fit(

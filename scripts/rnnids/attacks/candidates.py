@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnids.attacks.descent import Batch, decision
 from rnnids.attacks.feasible_set import normalise, project, raw_scale
+from rnnids.attacks.random_points import SMALLEST
 from rnnids.datasets.features import MANIPULABLE_FEATURES
 from rnnids.detectors.protocol import Detector
 
@@ -93,6 +94,14 @@ def largest_growth(batch: Batch) -> Tensor:
     return torch.floor(growth / feasible.grid) * feasible.grid / raw_scale(batch.std)
 
 
+def least_of_each(owner: Tensor, scores: Tensor) -> Tensor:
+    """Places of the least of `scores` (n,) of each flow that `owner` (n,) names; of equals the last one."""
+    order = torch.argsort(scores, descending=True, stable=True)
+    flows = owner[order].cpu().numpy()
+    _, from_end = np.unique(flows[::-1], return_index=True)
+    return order[torch.from_numpy(len(flows) - 1 - from_end).to(order.device)]
+
+
 class Nearest:
     """The nearest evasion of each of B flows, for K thresholds.
 
@@ -126,11 +135,7 @@ class Nearest:
             nearer = torch.nonzero((logit <= threshold) & (l1 < self.l1[place][owner])).squeeze(1)
             if not len(nearer):
                 continue
-            # The nearest of each flow: written last.
-            order = nearer[torch.argsort(l1[nearer], descending=True, stable=True)]
-            flows = owner[order].cpu().numpy()
-            _, from_end = np.unique(flows[::-1], return_index=True)
-            chosen = order[torch.from_numpy(len(flows) - 1 - from_end).to(order.device)]
+            chosen = nearer[least_of_each(owner[nearer], l1[nearer])]
             own = owner[chosen]
             self.values[place, own], self.l1[place, own] = values[chosen], l1[chosen]
             self.logit[place, own], self.member[place, own] = logit[chosen].to(self.logit.dtype), member
@@ -142,6 +147,10 @@ class Nearest:
         logit = self.problem.evaluate(values, owner)
         self.consider(values, owner, logit, member=member)
         return values, logit
+
+    def moved(self, flows: Tensor, place: int = 0) -> Tensor:
+        """Those of some flows that evade at a threshold, but not unmodified."""
+        return flows[(self.l1[place][flows] > SMALLEST) & self.l1[place][flows].isfinite()]
 
     def change(self, place: int = 0) -> Tensor:
         """(B, T, 2) z-scores of the nearest evasions at a threshold; 0 where there is none."""

@@ -6,8 +6,10 @@ and its L1 norm is its plain sum.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -164,6 +166,18 @@ def decision(logits: Tensor, goal: str, *, last: Tensor, mask: Tensor) -> Tensor
     if goal == "last":
         return logits.gather(1, last[:, None]).squeeze(1)
     return logits.masked_fill(~mask, -math.inf).amax(dim=1)
+
+
+class FlowAttack(ABC):
+    """An attack with its own settings: called with a detector and flows, or run on one padded batch."""
+
+    @abstractmethod
+    def run(self, detector: Detector, batch: Batch) -> "Kept":
+        """Attack one padded batch."""
+
+    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
+        """Attack `flows`; options as of :func:`attack_flows`."""
+        return attack_flows(detector, flows, self.run, **options)
 
 
 class Kept:

@@ -72,12 +72,8 @@ def feasible_set(
     data: FlowData, rows: np.ndarray, threat_model: ThreatModel, *, device: torch.device | str = "cpu"
 ) -> FeasibleSet:
     """The feasible set of flows `rows` of a FlowData."""
-    count = data.packet_count[rows]
-    packet = is_packet(count)
-    packet_rows = data.packet_rows(rows)
-    original = np.zeros((*packet.shape, 2))
-    original[packet, LENGTH] = data.packets["length"][packet_rows]
-    original[packet, IAT] = data.packets["iat_ns"][packet_rows]
+    packet, packet_rows = is_packet(data.packet_count[rows]), data.packet_rows(rows)
+    original = raw_values(data, rows)
     movable = np.zeros(packet.shape, dtype=bool)
     movable[packet] = sent_by_attacker(data, rows)
     tick = data.clock_resolution_ns
@@ -95,6 +91,16 @@ def feasible_set(
     room[:, IAT] = np.minimum(left, 1e9 * _limit(threat_model.delay_per_flow))
     tensors = (original, upper, room, np.array([1.0, tick]))
     return FeasibleSet(*(torch.from_numpy(np.ascontiguousarray(value)).to(device) for value in tensors))
+
+
+def raw_values(data: FlowData, rows: np.ndarray, steps: int | None = None) -> np.ndarray:
+    """(B, T, 2) float64, bytes and ns, of flows `rows` of a FlowData, 0 after their end; T: `steps`, or the longest."""
+    count, packet_rows = data.packet_count[rows], data.packet_rows(rows)
+    packet = np.arange(int(count.max()) if steps is None else steps) < np.asarray(count)[:, None]
+    values = np.zeros((*packet.shape, 2))
+    values[packet, LENGTH] = data.packets["length"][packet_rows]
+    values[packet, IAT] = data.packets["iat_ns"][packet_rows]
+    return values
 
 
 def _limit(value: float | None) -> float:

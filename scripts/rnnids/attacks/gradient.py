@@ -8,7 +8,6 @@ An attack is an object with its own settings, called with a detector and flows:
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,17 +15,15 @@ from torch.nn import functional
 
 from rnnids.attacks.descent import (
     KEEP,
-    AttackResult,
     Batch,
+    FlowAttack,
     Kept,
     Loss,
     at_last,
-    attack_flows,
     descend,
     largest_change,
     pull_back,
 )
-from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.protocol import Detector
 from rnnids.settings import check, setting
 
@@ -34,7 +31,7 @@ OBJECTIVES = ("all_packets", "last")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagner:
+class CarliniWagner(FlowAttack):
     """CW (Eq. 1) with L1 distance: proximal gradient descent on d(X, X') + kappa * hinge.
 
     `kappa` is Carlini and Wagner's trade-off constant c, not their confidence. The step shrinks and
@@ -89,13 +86,9 @@ class CarliniWagner:
             pull_back(detector, batch, kept, iteration=self.passes)
         return kept
 
-    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
-        """Attack `flows`; options as of :func:`descent.attack_flows`."""
-        return attack_flows(detector, flows, self.run, **options)
-
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectedGradientDescent:
+class ProjectedGradientDescent(FlowAttack):
     """L-infinity-bounded PGD on the network's loss (Sec. III-B), with signed steps."""
 
     epsilon: float = setting(1.0, "bound of each value's change, z-scores", above=0)
@@ -120,13 +113,9 @@ class ProjectedGradientDescent:
         loss = negative_loss(self.objective)
         return descend(detector, batch, kept, loss=loss, update=update, iterations=self.iterations)
 
-    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
-        """Attack `flows`; options as of :func:`descent.attack_flows`."""
-        return attack_flows(detector, flows, self.run, **options)
-
 
 @dataclass(frozen=True, kw_only=True)
-class FastGradientSign:
+class FastGradientSign(FlowAttack):
     """FGSM (Eq. 2): one signed step up the network's loss, then projected."""
 
     epsilon: float = setting(1.0, "the step, z-scores", above=0)
@@ -145,10 +134,6 @@ class FastGradientSign:
 
         kept = Kept(batch, self.delta, "best")
         return descend(detector, batch, kept, loss=negative_loss(self.objective), update=update, iterations=1)
-
-    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
-        """Attack `flows`; options as of :func:`descent.attack_flows`."""
-        return attack_flows(detector, flows, self.run, **options)
 
 
 def bound_of(batch: Batch, epsilon: float, of_flows: Tensor | None) -> Tensor:

@@ -7,29 +7,26 @@ epsilon on the distance shrinks while the flow is adversarial and grows while it
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnnids.attacks.descent import (
-    AttackResult,
     Batch,
+    FlowAttack,
     Kept,
-    attack_flows,
     decision,
     decisive_logits,
     largest_change,
     logits_and_gradient,
 )
 from rnnids.attacks.feasible_set import project, raw_scale
-from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.protocol import Detector
 from rnnids.settings import check, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinimumNorm:
+class MinimumNorm(FlowAttack):
     """The fast minimum-norm attack: the nearest flow whose last packet is below `delta`."""
 
     delta: float = setting(-0.2, "logit to reach; below 0 is a margin", maximum=0)
@@ -83,10 +80,6 @@ class MinimumNorm:
         kept.update(values, logit, self.iterations)
         observe(values, logit)
         return kept
-
-    def __call__(self, detector: Detector, flows: FlowData, **options: Any) -> AttackResult:
-        """Attack `flows`; options as of :func:`gradient.attack_flows`."""
-        return attack_flows(detector, flows, self.run, **options)
 
 
 def next_bound(epsilon: Tensor, kept: Kept, logit: Tensor, *, gradient: Tensor, delta: float, gamma: float) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rnnids.attacks.candidates import NUMBER, Nearest, Problem
+from rnnids.attacks.candidates import NUMBER, Nearest, Problem, least_of_each
 from rnnids.attacks.random_points import SMALLEST
 
 SEGMENT = 8  # points at a time on the way from the original to an evasion
@@ -11,7 +11,7 @@ SEGMENT = 8  # points at a time on the way from the original to an evasion
 
 def segment(problem: Problem, nearest: Nearest, flows: Tensor, *, place: int) -> None:
     """Pull evasions straight towards the original: points on the way, then before the first of them that evades."""
-    chosen = flows[(nearest.l1[place][flows] > SMALLEST) & nearest.l1[place][flows].isfinite()]
+    chosen = nearest.moved(flows, place)
     if not len(chosen):
         return
     change = nearest.change(place)[chosen]
@@ -53,8 +53,8 @@ def coordinates(problem: Problem, nearest: Nearest, flows: Tensor, *, values: in
         _, logit = nearest.try_changes(change, index, member=NUMBER["coordinates"])
         base = base.clone()
         # The point from which a second number leads on: where the logit is least.
-        order = torch.argsort(logit, descending=True, stable=True)
-        base[index[order]] = change[order]
+        least = least_of_each(index, logit)
+        base[index[least]] = change[least]
 
 
 def _movable(limit: Tensor, flows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,7 +68,7 @@ SHARES = (0.0, 0.5, 0.8, 0.95)  # of a change, to which polishing lowers it
 
 def polish(problem: Problem, nearest: Nearest, flows: Tensor, *, rounds: int, place: int) -> None:
     """Lower or drop single changes of the evasions found while they evade, the best of all in each round."""
-    active = flows[(nearest.l1[place][flows] > SMALLEST) & nearest.l1[place][flows].isfinite()]
+    active = nearest.moved(flows, place)
     for _ in range(rounds):
         if not len(active):
             return

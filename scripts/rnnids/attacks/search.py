@@ -17,9 +17,9 @@ from torch import Tensor
 from rnnids.attacks.candidates import NUMBER, Nearest, Problem, largest_growth
 from rnnids.attacks.descent import BATCH_PACKETS, make_batch
 from rnnids.attacks.exact import enumerate_flows, free_numbers
-from rnnids.attacks.feasible_set import IAT, LENGTH, ThreatModel, packet_values
+from rnnids.attacks.feasible_set import ThreatModel, packet_values, raw_values
 from rnnids.attacks.minimum_norm import MinimumNorm
-from rnnids.attacks.random_points import SMALLEST, mutants, nearer_changes, random_changes
+from rnnids.attacks.random_points import mutants, nearer_changes, random_changes
 from rnnids.attacks.refinement import coordinates, polish, segment
 from rnnids.cli import Progress
 from rnnids.datasets.flow_data import FlowData, batches_by_length
@@ -162,7 +162,7 @@ class RobustSearch:
         """Consider what other attacks made of the flows, where it is feasible here."""
         rows = problem.batch.rows[flows.cpu().numpy()]
         for other in known:
-            values = raw_values(problem, other, rows)
+            values = torch.from_numpy(raw_values(other, rows, problem.limit.shape[1])).to(flows.device)
             # Not projected: what is not feasible under this threat model is another attacker's.
             allowed = problem.batch.feasible.take(flows).contains(values)
             if allowed.any():
@@ -268,7 +268,7 @@ class RobustSearch:
         self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]
     ) -> None:
         """Random points nearer than the nearest evasion: few numbers, most of the distance."""
-        flows = flows[(nearest.l1[0][flows] > SMALLEST) & nearest.l1[0][flows].isfinite()]
+        flows = nearest.moved(flows)
         if not len(flows):
             return
         limits, best = own_packets(problem, problem.limit), own_packets(problem, nearest.change())
@@ -287,16 +287,6 @@ def padded_changes(problem: Problem, drawn: Sequence[np.ndarray]) -> Tensor:
     steps = problem.limit.shape[1]
     padded = [np.pad(changes, ((0, 0), (0, steps - changes.shape[1]), (0, 0))) for changes in drawn]
     return torch.from_numpy(np.concatenate(padded)).to(problem.limit.device)
-
-
-def raw_values(problem: Problem, flows: FlowData, rows: np.ndarray) -> Tensor:
-    """(n, T, 2) raw values of rows of a FlowData, padded as the problem's batch."""
-    count = flows.packet_count[rows]
-    values = np.zeros((len(rows), problem.limit.shape[1], 2))
-    mask = np.arange(values.shape[1]) < count[:, None]
-    packet_rows = flows.packet_rows(rows)
-    values[mask, LENGTH], values[mask, IAT] = flows.packets["length"][packet_rows], flows.packets["iat_ns"][packet_rows]
-    return torch.from_numpy(values).to(problem.limit.device)
 
 
 def _empty(flows: FlowData) -> SearchResult:
