@@ -92,19 +92,21 @@ def searches():
     ]
 
 
-def search_files(pattern):
-    """Files of all searches of a model; `pattern` with the wildcards {goal} and {threat_model}."""
-    return [pattern.replace("{goal}", goal).replace("{threat_model}", name) for goal, name in searches()]
+def search_files(pattern, threat_models=None):
+    """Files of the searches of a model, under all selected threat models or some of them.
+
+    `pattern` has the wildcards {goal} and {threat_model}.
+    """
+    return [
+        pattern.replace("{goal}", goal).replace("{threat_model}", name)
+        for goal, name in searches()
+        if threat_models is None or name in threat_models
+    ]
 
 
 def main_searches(pattern):
     """Files of the searches of a model under the main threat model, of each goal; `pattern` as in search_files."""
-    main = config["selected_threat_models"][0]
-    return [
-        pattern.replace("{goal}", goal).replace("{threat_model}", name)
-        for goal, name in searches()
-        if name == main
-    ]
+    return search_files(pattern, config["selected_threat_models"][:1])
 
 
 def known_attacks(wildcards):

@@ -67,16 +67,15 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
 
 
-def load_targets(args: argparse.Namespace, *, whole_types: bool = False) -> tuple[LSTMDetector, FlowData]:
+def load_targets(args: argparse.Namespace) -> tuple[LSTMDetector, FlowData]:
     """The detector and the flows of this chunk to attack; warns when there is nothing to attack.
 
     Args:
         args: with the options of :func:`add_target_options`.
-        whole_types: whether all flows of an attack type have to be in one chunk.
     """
     data = load_dataset(args.dataset, TEST)
     detector = load_detector(args.weights, data, pick_device(args.device))
     rows = select_flows(data, args.max_flows, args.seed)
     if not len(rows):
         log.warning("%s: no attack flow in the test split, so there is nothing to attack", args.dataset)
-    return detector, data.take(rows[chunk_of_rows(data, rows, args.chunks, whole_types=whole_types) == args.chunk])
+    return detector, data.take(rows[chunk_of_rows(data, rows, args.chunks) == args.chunk])
