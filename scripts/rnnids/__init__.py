@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__ imports by HOMES
+    from rnnids.attacks.adversarial_capture import write_pcap
     from rnnids.attacks.ars import adversarial_robustness_score
     from rnnids.attacks.gradient import CarliniWagner, FastGradientSign, ProjectedGradientDescent
     from rnnids.attacks.minimum_norm import MinimumNorm
@@ -45,6 +46,7 @@ __all__ = [
     "partial_dependence",
     "permutation_importance",
     "sequential_partial_dependence",
+    "write_pcap",
 ]
 HOMES = {
     "extract_flows": "flows.extract",
@@ -59,6 +61,7 @@ HOMES = {
     "MinimumNorm": "attacks.minimum_norm",
     "RobustSearch": "attacks.search",
     "adversarial_robustness_score": "attacks.ars",
+    "write_pcap": "attacks.adversarial_capture",
     "permutation_importance": "explanations.importance",
     "mutual_information": "explanations.mutual_information",
     "partial_dependence": "explanations.partial_dependence",

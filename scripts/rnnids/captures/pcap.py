@@ -73,7 +73,8 @@ class Capture:
         packets_read: records delivered so far.
         resolution_ns: nanoseconds per tick of the finest clock in the file, None as long as no interface is known.
         warnings: what was found damaged, as sentences with byte offsets.
-        link: link type of a pcap file, None in pcapng (there each record has its own).
+        link, snaplen: link type of a pcap file and the bytes of a packet that it keeps; in pcapng, None and 0 (there
+            each interface has its own).
         path, size: where it is, for messages (archive!member in an archive); bytes of the file.
     """
 
@@ -88,6 +89,7 @@ class Capture:
         self.interfaces, self.interface_count = np.empty(8, INTERFACE), 0
         self.resolution_ns: int | None = None
         self.link: int | None = None
+        self.snaplen = 0
         self.big, self.record_header = False, 0  # whether numbers are big-endian; bytes, of pcap
         self._read_magic()
 
@@ -102,15 +104,30 @@ class Capture:
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (buffer, (n,) RECORD array) until the file ends or breaks; both are reused."""
+        for _, records in self.pieces():
+            if len(records):
+                yield self.buffer, records
+
+    def pieces(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield (slice of :attr:`buffer`, (n,) RECORD array): every byte that makes sense, with the packets among them.
+
+        The file's header, and each section header and interface description, is a piece of its own without packets.
+        Both the buffer and the records are reused.
+        """
         records = np.empty(BATCH, RECORD)
+        yield slice(0, self.at), records[:0]
         stop = BATCH_FULL
         while stop != CORRUPT:
+            first = self.at
             count, self.at, stop = self._walk(records)
-            if count:
-                self.packets_read += count
-                yield self.buffer, records[:count]
-            if stop == DESCRIPTION and not self._read_description():
-                stop = CORRUPT
+            self.packets_read += count
+            yield slice(first, self.at), records[:count]
+            if stop == DESCRIPTION:
+                length = self._read_description()
+                if length:
+                    yield slice(self.at - length, self.at), records[:0]
+                else:
+                    stop = CORRUPT
             if stop == NEED_MORE and not self._fill():
                 if self.at < self.end and not self.damaged:
                     self._warn("the file ends inside a record")
@@ -177,30 +194,30 @@ class Capture:
                 self.resolution_ns, self.record_header = PCAP_MAGICS[number]
                 if not self._need(24):
                     raise InputError(f"{self.path}: byte {self.end}: the file ends inside the pcap header; {remedy}")
-                (self.link,) = struct.unpack_from(">I" if big else "<I", self._take(24), 20)
+                self.snaplen, self.link = struct.unpack_from(">II" if big else "<II", self._take(24), 16)
                 self.link &= 0xFFFF  # the upper half tells of frame check sequences
                 return
         raise InputError(f"{self.path}: byte 0: not a capture (it starts with {magic.hex(' ')}); {remedy}")
 
-    def _read_description(self) -> bool:
-        """Read the section header or interface description at hand; False if it makes no sense."""
+    def _read_description(self) -> int:
+        """Read the section header or interface description at hand; returns its bytes, 0 if it makes no sense."""
         if not self._need(12):
-            return False
+            return 0
         if load32(self.buffer, self.at, False) == PCAPNG_MAGIC:
             for big in (False, True):
                 if load32(self.buffer, self.at + 8, big) == BYTE_ORDER_MAGIC:
                     self.big, self.interface_count = big, 0
                     break
             else:
-                return False
+                return 0
         kind, length = (int(load32(self.buffer, self.at + place, self.big)) for place in (0, 4))
         minimum = 20 if kind == INTERFACE_BLOCK else 28
         if not minimum <= length <= MAX_BLOCK or length % 4 or not self._need(length):
-            return False
+            return 0
         body = self._take(length)[8:-4]
         if kind == INTERFACE_BLOCK:
             self._add_interface(parse_interface(body, ">" if self.big else "<"))
-        return True
+        return length
 
     def _add_interface(self, interface: tuple[int, int, int, int]) -> None:
         if self.interface_count == len(self.interfaces):
