@@ -26,13 +26,6 @@ def test_chunks_are_neighbours_of_about_equally_many_packets(chunks):
     assert abs(packets - packets.sum() / chunks).max() <= data.packet_count.max()
 
 
-def test_chunks_can_keep_attack_types_together():
-    _, data = detectors.trained()
-    rows = select_flows(data, None, 0)
-    chunk, kind = chunk_of_rows(data, rows, 2, whole_types=True), data.flows["attack"][rows]
-    assert len({*zip(kind.tolist(), chunk.tolist(), strict=True)}) == 2
-
-
 def test_no_flows_make_empty_chunks():
     _, data = detectors.trained()
-    assert len(chunk_of_rows(data, np.empty(0, dtype=np.int64), 3, whole_types=True)) == 0
+    assert len(chunk_of_rows(data, np.empty(0, dtype=np.int64), 3)) == 0

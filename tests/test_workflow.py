@@ -248,6 +248,19 @@ def test_it_works_as_a_module_of_another_workflow(checkout, study, tmp_path, tar
     assert re.search(r"(?m)^detectors_extract_flows +2$", run.stdout) or target == "fig5"
 
 
+def test_a_module_finds_the_division_of_an_attack_where_its_results_are(checkout, study, tmp_path):
+    shutil.copytree(study / "captures", tmp_path / "captures")
+    (tmp_path / "outer.yaml").write_text(json.dumps({"detectors": TINY}))
+    (tmp_path / "Snakefile").write_text(OUTER.format(checkout=checkout, target="fig5"))
+    attack = tmp_path / "results/detectors/tiny/baseline/attacks/cw/kappa_1"
+    attack.mkdir(parents=True)
+    for made in (attack.with_suffix(".h5"), attack / "chunk_1_of_2.h5", attack / "chunk_2_of_2.h5"):
+        made.touch()
+    run = snakemake(tmp_path, tmp_path, "-n", "--configfile", tmp_path / "outer.yaml", attack.with_suffix(".h5"))
+    assert run.returncode == 0, run.stdout
+    assert "chunk_2_of_2.h5" in run.stdout and "chunk_1_of_1.h5" not in run.stdout
+
+
 def test_a_module_says_what_is_wrong_with_its_configuration(checkout, tmp_path):
     (tmp_path / "Snakefile").write_text(OUTER.format(checkout=checkout, target="fig5"))
     run = snakemake(tmp_path, tmp_path, "-n", "--config", "detectors={seeds: 1}")

@@ -112,7 +112,7 @@ def brought(path, wildcards, product):
 
     Once its product exists it may be archived elsewhere, as Snakemake allows for any source file.
     """
-    if Path(path).exists() or Path(product.format(**wildcards)).exists():
+    if Path(path).exists() or placed(product.format(**wildcards)).exists():
         return path
     message = missing_files(wildcards.dataset)
     if workflow.executor_plugin is None or workflow.dryrun:

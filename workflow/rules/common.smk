@@ -72,6 +72,14 @@ def on_gpu(count=1):
     return asked | ({"slurm_partition": said["gpu_partition"]} if "gpu_partition" in said else {})
 
 
+PLACES = workflow.modifier.path_modifier  # of a module of another workflow: where that one wants our results
+
+
+def placed(path):
+    """Where a result is, for code that looks itself whether it is there; elsewhere Snakemake sees to it."""
+    return Path(PLACES.replace_prefix(path))
+
+
 @functools.cache
 def syntax(path):
     """A file's syntax tree without docstrings: what the interpreter acts on."""

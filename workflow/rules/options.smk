@@ -1,9 +1,5 @@
 # Which sections of the configuration become the options of which script.
 
-import os
-from pathlib import Path
-
-
 def extraction_options(dataset, capture):
     """Options of extract_flows.py: the section `extraction`, with what the data set's own says instead."""
     _, member = split_member(captures(dataset)[capture])
@@ -110,10 +106,14 @@ def main_searches(pattern):
 
 
 def known_attacks(wildcards):
-    """What a search takes up: the attacks on the baseline, and what was found under the threat models after its own."""
+    """What a search takes up: the attacks on the baseline, and what was found under the threat models after its own.
+
+    Every search also weighs each flow taken up: what its own threat model does not allow is left out.
+    """
     folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
     names = config["selected_threat_models"]
-    later = names[names.index(wildcards.threat_model) + 1 :] if wildcards.goal == "last" else []
+    own = names.index(wildcards.threat_model) if wildcards.threat_model in names else -1  # -1: takes up all
+    later = names[own + 1 :] if wildcards.goal == "last" else []
     files = [f"{folder}/search/last/{name}.h5" for name in later]
     if wildcards.model == "baseline":
         kappas = [f"{folder}/cw/kappa_{kappa:g}.h5" for kappa in config["attacks"]["kappas"]]
@@ -138,12 +138,12 @@ def chunks(wildcards):
     A result that is there keeps the division with which it was made, the newest that is whole: another number of chunks
     makes nothing anew, and chunks of different divisions never come together.
     """
-    folder = Path(f"results/{wildcards.dataset}/{wildcards.model}/attacks/{wildcards.result}")
+    folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks/{wildcards.result}"
     made = []
-    if folder.with_name(f"{folder.name}.h5").exists():
-        first = sorted(folder.glob("chunk_1_of_*.h5"), key=lambda path: path.stat().st_mtime)
+    if placed(f"{folder}.h5").exists():
+        first = sorted(placed(folder).glob("chunk_1_of_*.h5"), key=lambda path: path.stat().st_mtime)
         made = [division(folder, int(path.stem.rpartition("_")[2])) for path in first]
-    whole = [files for files in made if all(map(os.path.exists, files))]
+    whole = [files for files in made if all(placed(file).exists() for file in files)]
     return whole[-1] if whole else division(folder, config["attacks"]["selection"]["chunks"])
 
 

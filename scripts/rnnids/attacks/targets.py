@@ -38,22 +38,17 @@ def select_flows(data: FlowData, max_flows: int | None, seed: int) -> np.ndarray
     return np.concatenate(rows) if rows else np.empty(0, dtype=np.int64)
 
 
-def chunk_of_rows(data: FlowData, rows: np.ndarray, chunks: int, *, whole_types: bool = False) -> np.ndarray:
+def chunk_of_rows(data: FlowData, rows: np.ndarray, chunks: int) -> np.ndarray:
     """Divide flows among `chunks` jobs of about equally many packets, each with neighbours of `rows`.
 
     Args:
         rows: (N,) flows, attack type after attack type, as of ``select_flows``.
-        whole_types: keep the flows of an attack type together.
 
     Returns:
         (N,) the chunk of each flow, from 1, never falling.
     """
     packets = np.cumsum(data.packet_count[rows], dtype=np.int64)
-    chunk = (packets - 1) * chunks // packets[-1:] + 1
-    if whole_types:
-        _, first, kind = np.unique(data.flows["attack"][rows], return_index=True, return_inverse=True)
-        chunk = chunk[first][kind]
-    return chunk
+    return (packets - 1) * chunks // packets[-1:] + 1
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
