@@ -15,7 +15,7 @@ from explained import StandIn
 from rnnids.attacks.candidates import MEMBERS
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.files import read_attack, write_search
-from rnnids.attacks.indicators import Gate, draw, rules_of
+from rnnids.attacks.indicators import Found, Gate, decisive, draw, rules_of, verify
 from rnnids.attacks.search import RobustSearch
 
 SECOND = 10**9
@@ -198,6 +198,25 @@ def test_red_on_a_detector_that_answers_at_random(check):
     noise = torch.Generator().manual_seed(0)
     noisy = StandIn(lambda x: detector(x) + 0.1 * torch.randn(x.shape[:2], generator=noise))
     assert verdicts(check(noisy, flows, result)) == {"invalid"}
+
+
+@pytest.mark.parametrize(("factor", "fault"), [(1e-7, False), (1e-4, True)])
+def test_a_logit_may_differ_by_what_rounding_does_to_it(factor, fault):
+    # A gain of 1e6 makes tenths of a logit of the last binary place, as a recurrent detector can over many packets.
+    steep = StandIn(lambda x: 1e6 * x[..., 3:5].sum(dim=-1))
+    flows = rugged.targets(6)
+    logit = np.array(
+        [
+            decisive(steep, flows, row, added_bytes=zeros, added_delay=zeros, goal="last")[0]
+            for row, zeros in enumerate(np.zeros((1, count)) for count in flows.packet_count)
+        ]
+    )
+    nothing = np.full(len(flows), math.inf)
+    packets = flows.packets["length"], flows.packets["iat_ns"]
+    found = Found(*packets, nothing, nothing, logit * (1 + factor), np.zeros(len(flows), dtype=bool))
+    faults, errors = verify(steep, flows, found, threat=ThreatModel(), goal="last")
+    assert errors.max() > 1e-3
+    assert (faults > 0).any() == fault
 
 
 def test_red_on_a_detector_that_ignores_what_changes(check):

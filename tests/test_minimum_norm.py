@@ -115,3 +115,17 @@ def test_the_goal_all_lowers_every_packet():
     for flow in np.flatnonzero(found):
         assert (logits[flow, : batch.lengths[flow]] <= 1e-5).all()
     assert (kept.l1 >= ATTACK.run(model, batch).l1 - 1e-9)[kept.rank == 2].float().mean() > 0.8  # one packet is easier
+
+
+def test_some_flows_of_a_batch_are_attacked_as_alone():
+    detector, data = detectors.trained()
+    rows = select_flows(data, 8, 0)
+    rows = rows[np.argsort(-data.packet_count[rows], kind="stable")]
+    batch, attack = make_batch(data, rows, ThreatModel()), MinimumNorm(iterations=5)
+    shorter = torch.from_numpy(np.flatnonzero(data.packet_count[rows] < data.packet_count[rows].max()))
+    assert len(shorter)
+    kept = attack.run(detector, batch.take(shorter))
+    alone = attack.run(detector, make_batch(data, rows[shorter.numpy()], ThreatModel()))
+    steps = alone.values.shape[1]
+    assert torch.allclose(kept.logit, alone.logit, atol=1e-4)
+    assert torch.equal(kept.values[:, :steps], alone.values)

@@ -74,6 +74,15 @@ def test_packing_lists_every_packet_once_step_by_step():
     assert (before == packing.index[4:] - 1).all()
 
 
+def test_a_batch_may_be_padded_beyond_its_longest_flow():
+    count = np.array([2, 5, 1])
+    narrow, wide = pack(count), pack(count, steps=9)
+    assert narrow.sizes == wide.sizes
+    assert torch.equal(wide.index, narrow.index // 5 * 9 + narrow.index % 5)
+    with pytest.raises(ValueError, match="a flow of 5 packets in a batch of 4 steps"):
+        pack(count, steps=4)
+
+
 def test_the_packings_of_the_last_batches_are_kept():
     count = np.array([2, 5, 1])
     assert pack(count) is pack(count.astype(np.int32))

@@ -40,6 +40,12 @@ class Unpacked(Wrong):
         return super().forward(inputs) + inputs.mean()
 
 
+class Narrow(Wrong):
+    def forward(self, inputs, lengths=None):
+        logits = super().forward(inputs)
+        return logits if lengths is None else logits.roll(inputs.shape[1] - int(lengths.max()), dims=1)
+
+
 class NeedsLengths(Wrong):
     def forward(self, inputs, lengths=None):
         return super().forward(inputs) + (1.0 if lengths is None else 0.0)
@@ -120,6 +126,7 @@ class Seeing(Wrong):
 BROKEN = {
     Bidirectional: "padding is not inert|not causal",
     Unpacked: "padding is not inert",
+    Narrow: "beyond the longest flow",
     NeedsLengths: "without lengths",
     Ordered: "order of flows",
     Random: "not deterministic",

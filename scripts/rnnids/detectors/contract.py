@@ -92,6 +92,11 @@ def _check_padding(detector: Detector, case: _Case) -> None:
     filled = torch.where(case.mask[..., None], case.inputs, 7.0)
     found = detector(filled, LENGTHS)
     case.require_equal(found[case.mask], case.logits[case.mask], "padding is not inert: its values change logits")
+    wide = torch.cat([case.inputs, case.inputs.new_zeros(len(LENGTHS), 2 * case.inputs.shape[1], NUM_FEATURES)], dim=1)
+    for given in (wide, wide.clone().requires_grad_()):
+        with torch.set_grad_enabled(given.requires_grad):
+            found = detector(given, LENGTHS).detach()[:, : case.inputs.shape[1]]
+        case.require_equal(found[case.mask], case.logits[case.mask], "padding beyond the longest flow changes logits")
     found = detector(case.inputs)
     case.require_equal(found[case.mask], case.logits[case.mask], "without lengths logits are others than with them")
     found = detector(case.inputs.flip(0), LENGTHS[::-1].copy()).flip(0)

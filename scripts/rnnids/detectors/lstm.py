@@ -73,7 +73,7 @@ class LSTMDetector(nn.Module):
         visible = self.visible(inputs, suppressed)
         if lengths is None or not self._packs(inputs, lengths):
             return self.readout(self.lstm(visible)[0]).squeeze(-1)
-        packing = pack(lengths, inputs.device)
+        packing = pack(lengths, inputs.device, steps=inputs.shape[1])
         packets = visible.flatten(0, 1)[packing.index]
         if packets.is_cuda:  # cuDNN packs as well
             hidden = self.lstm(PackedSequence(packets, torch.tensor(packing.sizes)))[0].data

@@ -152,7 +152,7 @@ class Packing:
 
     Attributes:
         index: (P,) place of each packed packet in the flattened padded batch, whatever the order of its flows.
-        sizes: flows that are T = 1, 2, ... packets or longer; they never grow.
+        sizes: flows that are 1, 2, ... packets or longer, up to the longest flow; they never grow.
     """
 
     index: Tensor
@@ -166,21 +166,26 @@ class Packing:
         return torch.from_numpy(np.arange(sizes[0], sizes.sum()) - np.repeat(sizes[:-1], sizes[1:]))
 
 
-def pack(count: np.ndarray, device: torch.device | str = "cpu") -> Packing:
+def pack(count: np.ndarray, device: torch.device | str = "cpu", *, steps: int | None = None) -> Packing:
     """Packing of a padded batch of flows, in any order, with `count` (B,) packets each.
 
     The last few are kept: an attack asks for one hundreds of times.
+
+    Args:
+        steps: T of the batch, where it is padded beyond its longest flow.
     """
-    return _pack(np.asarray(count, dtype=np.int64).tobytes(), str(device))
+    longest = int(np.max(count))
+    if steps is not None and steps < longest:
+        raise ValueError(f"a flow of {longest} packets in a batch of {steps} steps")
+    return _pack(np.asarray(count, dtype=np.int64).tobytes(), str(device), longest if steps is None else steps)
 
 
 @functools.lru_cache(maxsize=16)
-def _pack(count_bytes: bytes, device: str) -> Packing:
+def _pack(count_bytes: bytes, device: str, steps: int) -> Packing:
     count = np.frombuffer(count_bytes, dtype=np.int64)
-    steps = int(count.max())
     order = np.argsort(-count, kind="stable")
-    step, place = np.nonzero(np.arange(steps)[:, None] < count[order])
-    sizes = np.bincount(step, minlength=steps).tolist()
+    step, place = np.nonzero(np.arange(int(count.max()))[:, None] < count[order])
+    sizes = np.bincount(step).tolist()
     return Packing(torch.from_numpy(order[place] * steps + step).to(device), sizes)
 
 
