@@ -57,6 +57,7 @@ wildcard_constraints:
 
 include: "workflow/rules/flows.smk"
 include: "workflow/rules/models.smk"
+include: "workflow/rules/detection.smk"
 include: "workflow/rules/attacks.smk"
 include: "workflow/rules/explanations.smk"
 include: "workflow/rules/tables.smk"
@@ -88,3 +89,4 @@ rule all:
         rules.table_attacks.input,
         rules.budget.input,
         rules.paper_comparison.input,
+        rules.alerts.input,

@@ -17,6 +17,7 @@ SECTIONS = {
     "dataset": ["datasets.build:DatasetOptions"],
     "label_audit": ["datasets.audit:LabelAudit"],
     "training": ["detectors.training:Training"],
+    "detection": ["detectors.alarms:AlarmRule", "detectors.watch:Watching"],
     "evaluation": ["detectors.metrics:Evaluation"],
     "flow_statistics": ["detectors.flow_statistics:FlowStatistics"],
     "attacks.cw": ["attacks.gradient:CarliniWagner without kappa"],
@@ -34,7 +35,7 @@ SECTIONS = {
 # Sections that hold few values of which no class is behind all: these come from a script's own options.
 WITHOUT_CLASS = {"attacks.bounded", "attacks.cw_published", "ars"}
 # Sections that describe by name what differs from another one.
-DESCRIBING = {"datasets", "models", "threat_models"}
+DESCRIBING = {"datasets", "models", "threat_models", "unlabelled"}
 BOUNDS = {"above": "exclusiveMinimum", "minimum": "minimum", "below": "exclusiveMaximum", "maximum": "maximum"}
 TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 

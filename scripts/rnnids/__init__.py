@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from rnnids.attacks.search import RobustSearch
     from rnnids.datasets.build import build_dataset
     from rnnids.datasets.flow_data import load_dataset
+    from rnnids.detectors.detect import detect
     from rnnids.detectors.evaluation import evaluate
     from rnnids.detectors.lstm import LSTMDetector, load_detector
     from rnnids.explanations.importance import permutation_importance
@@ -38,6 +39,7 @@ __all__ = [
     "RobustSearch",
     "adversarial_robustness_score",
     "build_dataset",
+    "detect",
     "evaluate",
     "extract_flows",
     "load_dataset",
@@ -54,6 +56,7 @@ HOMES = {
     "load_dataset": "datasets.flow_data",
     "LSTMDetector": "detectors.lstm",
     "load_detector": "detectors.lstm",
+    "detect": "detectors.detect",
     "evaluate": "detectors.evaluation",
     "CarliniWagner": "attacks.gradient",
     "ProjectedGradientDescent": "attacks.gradient",

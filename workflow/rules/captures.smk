@@ -60,11 +60,22 @@ def expand_captures(pattern):
 @functools.cache
 def captures(dataset):
     """Capture name -> path for all captures of a data set, whether the files are there or not."""
+    return named_captures(config["datasets"][dataset]["captures"], f"datasets.{dataset}.captures")
+
+
+@functools.cache
+def unlabelled(dataset):
+    """Capture name -> path for the captures without labels that a data set's models are to watch."""
+    return named_captures(config["unlabelled"].get(dataset, []), f"unlabelled.{dataset}")
+
+
+def named_captures(patterns, key):
+    """Capture name -> path for the entries of a list of captures; `key` is where it stands in the configuration."""
     files = []
-    for pattern in config["datasets"][dataset]["captures"]:
+    for pattern in patterns:
         found = expand_captures(pattern)
         if not found:
-            raise WorkflowError(f"datasets.{dataset}.captures: no file matches {pattern!r}")
+            raise WorkflowError(f"{key}: no file matches {pattern!r}")
         files.extend(found)
     files = list(dict.fromkeys(files))
     alike = len({capture_name(path) for path in files}) < len(files)
@@ -72,9 +83,7 @@ def captures(dataset):
     for path in files:
         name = capture_name(path, with_folder=alike)
         if paths.setdefault(name, path) != path:
-            raise WorkflowError(
-                f"datasets.{dataset}.captures: {paths[name]} and {path} would both be called {name!r}; rename one"
-            )
+            raise WorkflowError(f"{key}: {paths[name]} and {path} would both be called {name!r}; rename one")
     return paths
 
 
@@ -125,6 +134,16 @@ def capture_file(wildcards):
     """The capture behind a flow file, or the zip archive that holds it."""
     path, _ = split_member(captures(wildcards.dataset)[wildcards.capture])
     return brought(path, wildcards, "results/{dataset}/flows/{capture}.h5")
+
+
+def unlabelled_file(wildcards):
+    """A capture that is to be watched, or the zip archive that holds it."""
+    known = unlabelled(wildcards.dataset)
+    if wildcards.capture not in known:
+        raise WorkflowError(
+            f"unlabelled.{wildcards.dataset}: no capture {wildcards.capture!r}; {nearest(wildcards.capture, list(known))}"
+        )
+    return split_member(known[wildcards.capture])[0]
 
 
 def label_paths(dataset):

@@ -1,5 +1,6 @@
 # Which sections of the configuration become the options of which script.
 
+
 def extraction_options(dataset, capture):
     """Options of extract_flows.py: the section `extraction`, with what the data set's own says instead."""
     _, member = split_member(captures(dataset)[capture])
@@ -37,6 +38,20 @@ def check_options(dataset):
     return flags(label_options(dataset), known, source=description["source"])
 
 
+def detection_options(dataset, capture):
+    """Options of detect.py: its section, and how captures become flows, as in the data set of the model."""
+    description = config["datasets"][dataset]
+    max_packets = (config["dataset"] | description.get("options", {}))["max_packets"]
+    watched = {
+        key: value
+        for key, value in config["detection"].items()
+        if key not in ("batch_packets", "state_memory")
+    }
+    _, member = split_member(unlabelled(dataset)[capture])
+    own = description.get("extraction", {}) | ({} if member is None else {"member": member})
+    return flags(config["extraction"], own, watched, max_packets=max_packets)
+
+
 def audit_options(dataset):
     """Options of audit_labels.py: its section, and how the data set is split at random."""
     own = config["dataset"] | config["datasets"][dataset].get("options", {})
@@ -48,9 +63,10 @@ def model_options(model):
     return flags(config["training"], config["models"][model], seed=config["seed"])
 
 
-def unwatched(batches):
-    """Device and size of batches, of a section that has `batch_packets`, which no result depends on."""
-    return Unwatched(flags(batch_packets=batches["batch_packets"], device=config["device"]))
+def unwatched(section, *more):
+    """Device and size of batches, of a section that has `batch_packets`, and `more` keys, which no result depends on."""
+    given = {key: section[key] for key in ("batch_packets", *more)}
+    return Unwatched(flags(given, device=config["device"]))
 
 
 def attack_options(*sections, constraints=None):

@@ -55,6 +55,15 @@ def unknown_selections(config):
                 yield f"selected_{kind}: {name!r} is not described under {kind}; {nearest(name, list(config[kind]))}"
 
 
+def unknown_watchers(config):
+    """Data sets whose models are to watch captures and that nothing describes."""
+    for name in config["unlabelled"]:
+        if name not in config["datasets"]:
+            yield f"unlabelled.{name}: not described under datasets; {nearest(name, list(config['datasets']))}"
+    if config["detection"]["k"] > config["detection"]["n"]:
+        yield f"detection.k: {config['detection']['k']} of n = {config['detection']['n']} packets can never be; lower k"
+
+
 def names_in_use(config):
     """Models that would share their files with something else, and what is set for one that takes no settings."""
     for name in config["models"]:
@@ -111,7 +120,12 @@ def check_config(config, schema, files):
     validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     lines = [line for error in errors for line in explain(error)]
-    lines = lines or [*unknown_selections(config), *names_in_use(config), *awkward_kappas(config)]
+    lines = lines or [
+        *unknown_selections(config),
+        *unknown_watchers(config),
+        *names_in_use(config),
+        *awkward_kappas(config),
+    ]
     if lines:
         lines = [*lines, f"Read from: {', '.join(map(str, files))}", f"All keys: {schema}"]
         raise WorkflowError("The configuration cannot be used.\n" + "\n".join(f"  {line}" for line in lines))

@@ -174,6 +174,40 @@ def open_stream(file: io.RawIOBase) -> tuple[Stream, str | None]:
     return file, None
 
 
+class PipeFile(io.RawIOBase):
+    """A pipe as an unbuffered file that can be begun again as long as no more than its magic number has been read."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.pipe = io.FileIO(descriptor, closefd=False)
+        self.head, self.position = b"", 0
+        while len(self.head) < len(ZSTD_MAGIC) and (piece := self.pipe.read(len(ZSTD_MAGIC) - len(self.head))):
+            self.head += piece
+
+    def fileno(self) -> int:
+        """Of the pipe, to ask whether something waits in it."""
+        return self.pipe.fileno()
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        """Begin again; `position` is 0."""
+        self.position = position
+        return position
+
+    def tell(self) -> int:
+        """Bytes read so far."""
+        return self.position
+
+    def readinto(self, view: memoryview, /) -> int:  # type: ignore[override]  # as in MemberFile
+        """Fill `view` with what is there, waiting for the first byte; returns bytes written, 0 at the end."""
+        piece = self.head[self.position : self.position + len(view)]
+        if piece:
+            view[: len(piece)] = piece
+            self.position += len(piece)
+            return len(piece)
+        size = self.pipe.readinto(view) or 0
+        self.position += size
+        return size
+
+
 class MemberFile(io.RawIOBase):
     """A member of a zip archive as an unbuffered file.
 

@@ -10,13 +10,14 @@ it broke is a warning.
 import contextlib
 import io
 import os
+import select
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from rnnids.captures.compression import DamagedStreamError, open_member, open_stream
+from rnnids.captures.compression import DamagedStreamError, PipeFile, open_member, open_stream
 from rnnids.captures.records import (
     BATCH_FULL,
     CORRUPT,
@@ -37,6 +38,7 @@ from rnnids.errors import InputError
 
 BUFFER = 1 << 19  # bytes; grows for the rare pcapng block that needs more
 BATCH = 4096  # records handed over at a time
+STANDARD_INPUT = "-"
 
 PCAP_MAGICS = {  # as little-endian number: nanoseconds per tick, bytes of a record header
     0xA1B2C3D4: (1000, 16),
@@ -101,6 +103,10 @@ class Capture:
     def position(self) -> int:
         """Bytes of the file (compressed, if it is) read so far."""
         return self.file.tell()
+
+    def waits(self) -> bool:
+        """Whether the next bytes are still to come, as they do through a pipe from a capture that goes on."""
+        return isinstance(self.file, PipeFile) and not select.select([self.file], [], [], 0)[0]
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (buffer, (n,) RECORD array) until the file ends or breaks; both are reused."""
@@ -240,9 +246,18 @@ def check_readable(path: Path | str) -> None:
 def open_capture(path: Path | str, member: str | None = None) -> Iterator[Capture]:
     """Open the capture `path`, or `member` of the zip archive `path`: ``with open_capture(path) as capture``.
 
+    Args:
+        path: "-" is standard input.
+
     Raises:
-        InputError: no such file or member, no permission, or not a capture.
+        InputError: no such file or member, no permission, not a capture, or a terminal as standard input.
     """
+    if str(path) == STANDARD_INPUT and member is None:
+        if os.isatty(0):
+            raise InputError("standard input: a terminal, not a capture; pipe one into it, as of tcpdump -U -w -")
+        with PipeFile(0) as pipe:
+            yield Capture("standard input", pipe, 0)
+        return
     check_readable(path)
     if member is not None:
         with open_member(path, member) as (file, size):

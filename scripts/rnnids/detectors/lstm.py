@@ -7,7 +7,7 @@ the model never sees, `feature_dropout` adds the 15 suppression inputs of Sec. V
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -89,6 +89,23 @@ class LSTMDetector(nn.Module):
         padded = inputs[..., 0].numel() > WORTH_PACKING * int(np.sum(lengths))
         return inputs.is_cuda or only_inputs or padded
 
+    @torch.no_grad()
+    def advance(
+        self, packets: Tensor, sizes: Tensor, states: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Go on with flows whose packets come in pieces.
+
+        Args:
+            packets: (P, 15) z-scores, step after step, the flows of each step in the same order, by falling length.
+            sizes: (T,) int64, on the CPU: flows that have 1, 2, ... T packets here or more.
+            states: hidden states and cells before these packets, each (layers, B, hidden); zeros where a flow begins.
+
+        Returns:
+            ((P,) logits, states after the last packet of each flow)
+        """
+        outputs, states = self.lstm(PackedSequence(self.visible(packets), sizes), states)
+        return self.readout(outputs.data).squeeze(-1), states
+
     @property
     def device(self) -> torch.device:
         """Where it computes."""
@@ -165,6 +182,40 @@ def save_detector(
         safetensors.torch.save_file(weights, temporary, metadata={"rnnids": json.dumps(description, sort_keys=True)})
 
 
+class Trained(NamedTuple):
+    """A detector with what its file says.
+
+    Attributes:
+        detector: frozen, for inference. mean, std: (15,) normalisation that it was trained with.
+        training: how it was trained.
+    """
+
+    detector: LSTMDetector
+    mean: np.ndarray
+    std: np.ndarray
+    training: dict[str, Any]
+
+
+def read_detector(path: str | Path, device: torch.device | str = "cpu") -> Trained:
+    """Read a detector with its normalisation, for data that have none of their own.
+
+    Raises:
+        InputError: the file is damaged or of another kind.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})["rnnids"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        detector = LSTMDetector(**description["architecture"])
+        detector.load_state_dict(weights)
+        mean, std = (np.asarray(description[name], dtype=float) for name in ("mean", "std"))
+        training = dict(description["training"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
+    # Nothing here differs in training but cuDNN, which has no backward pass for an LSTM in evaluation mode.
+    return Trained(detector.requires_grad_(False).to(device).train(), mean, std, training)
+
+
 def load_detector(path: str | Path, data: FlowData | None = None, device: torch.device | str = "cpu") -> LSTMDetector:
     """Read a detector for inference: parameters frozen, on `device`.
 
@@ -174,16 +225,7 @@ def load_detector(path: str | Path, data: FlowData | None = None, device: torch.
     Raises:
         InputError: the file is damaged, of another kind, or was trained on another data set.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})["rnnids"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        detector = LSTMDetector(**description["architecture"])
-        detector.load_state_dict(weights)
-        mean, std = description["mean"], description["std"]
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
-    if data is not None and not (np.array_equal(data.mean, mean) and np.array_equal(data.std, std)):
+    trained = read_detector(path, device)
+    if data is not None and not (np.array_equal(data.mean, trained.mean) and np.array_equal(data.std, trained.std)):
         raise InputError(f"{path}: trained on another data set (its normalisation differs); train it on this one")
-    # Nothing here differs in training but cuDNN, which has no backward pass for an LSTM in evaluation mode.
-    return detector.requires_grad_(False).to(device).train()
+    return trained.detector

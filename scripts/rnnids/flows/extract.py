@@ -15,6 +15,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import h5py
 import numpy as np
@@ -72,6 +73,19 @@ def to_nanoseconds(seconds: float) -> int:
     return round(seconds * SECOND)
 
 
+class PacketSink(Protocol):
+    """What takes the packets of a capture: a :class:`FlowBuilder`, or a detector that watches them."""
+
+    def add(self, packets: np.ndarray, /) -> None:
+        """Take a (n,) PACKET array, in capture order."""
+
+    def finish(self) -> int:
+        """The capture has ended; returns the number of its flows."""
+
+    def warnings(self) -> list[str]:
+        """What to say about the packets."""
+
+
 class FlowBuilder:
     """Groups parsed packets into flows and spills both into `bucket`; time-outs in nanoseconds."""
 
@@ -113,7 +127,7 @@ class FlowBuilder:
         self.counters["rows"] = self.counters["ended"] = 0
 
 
-def build_flows(capture: Capture, builder: FlowBuilder, repair: Repair) -> tuple[np.ndarray, list[str]]:
+def build_flows(capture: Capture, builder: PacketSink, repair: Repair) -> tuple[np.ndarray, list[str]]:
     """Build the flows of `capture`; returns ((len(REASONS),) packets skipped, warnings)."""
     if capture.link is not None and capture.link not in LINK_TYPES:
         raise InputError(
@@ -132,14 +146,14 @@ def build_flows(capture: Capture, builder: FlowBuilder, repair: Repair) -> tuple
 def repaired_packets(capture: Capture, repair: Repair, skipped: np.ndarray) -> Generator[np.ndarray, None, None]:
     """Yield (n,) PACKET arrays in the order in which they count, and report progress.
 
-    An array is written again after ``AHEAD`` more.
+    An array is written again after ``AHEAD`` more. Where a pipe has no more for now, what there is comes at once.
     """
     ring = itertools.cycle([np.empty(PIECE, PACKET) for _ in range(AHEAD + 1)])
     packets, kept, position = next(ring), 0, 0
     with Progress(f"reading {os.path.basename(capture.path)}", total=capture.size, unit="bytes") as progress:
         for buffer, records in capture.batches():
             kept += parse_batch(buffer, repair.select(buffer, records, skipped), packets[kept:], skipped)
-            if kept > PIECE - BATCH:
+            if kept > PIECE - BATCH or (kept and capture.waits()):
                 yield repair.order(packets[:kept])
                 packets, kept = next(ring), 0
                 progress.update(capture.position() - position)
