@@ -1,8 +1,9 @@
 """Conditional partial dependence of the flow's prediction on a feature, per attack type (Eq. 6, Fig. 6).
 
 The value is written into all packets of a flow; its prediction is that of its last packet, as a
-probability of attack. The second table counts the values that the flows of the type (features
-that vary in a flow: their packets) really have; elsewhere the dependence is extrapolated.
+probability of attack. `low` and `high` hold the middle 80 % of the flows (`flows` of them): where they are
+far apart, the mean is no single flow's dependence. The second table counts the values that the flows of the
+type (features that vary in a flow: their packets) really have; elsewhere the dependence is extrapolated.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from rnnids.storage import write_csv
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add_explanation_options(parser, PartialDependence)
-    parser.add_argument("--output", required=True, help="output: attack, feature, value, prediction (CSV)")
+    parser.add_argument("--output", required=True, help="output: attack, feature, value, prediction, ... (CSV)")
     parser.add_argument("--values", required=True, help="output: attack, feature, value, count (CSV)")
     return parser.parse_args(argv)
 
@@ -37,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         for attack, of_type in chosen.items():
             names = {"attack": attack, "feature": FEATURES[feature]}
             found = partial_dependence(detector, of_type, feature=feature, grid=grid, batch_packets=args.batch_packets)
-            pairs = zip(found.value.tolist(), found.prediction.tolist(), strict=True)
-            predictions += [names | {"value": value, "prediction": prediction} for value, prediction in pairs]
+            columns = {name: getattr(found, name).tolist() for name in ("value", "prediction", "low", "high")}
+            lines = zip(*columns.values(), strict=True)
+            predictions += [names | dict(zip(columns, line, strict=True)) | {"flows": found.flows} for line in lines]
             observed = observed_counts(everything[attack], feature, grid=grid)
             pairs = zip(observed.value.tolist(), observed.occurrences.tolist(), strict=True)
             counts += [names | {"value": value, "count": count} for value, count in pairs]

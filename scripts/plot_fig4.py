@@ -1,13 +1,15 @@
 """Draw Fig. 4: importance and sensitivity of the features by all metrics, each as a share of its sum.
 
-Input: any of weights.csv, input_perturbation.csv, feature_dropout.csv and mutual_information.csv (rank_weights.py,
-perturb_inputs.py, drop_features.py, measure_mutual_information.py), with columns metric, level, feature, value,
-low, high. As in the paper, negative values count as 0 and each metric is divided by its sum. Bars are for the
-prediction of flows, with 95 % intervals; circles for that of packets. Blue metrics measure importance, red
-ones sensitivity.
+Input: any of weights.csv, input_perturbation.csv, feature_dropout.csv, shapley.csv and mutual_information.csv
+(rank_weights.py, perturb_inputs.py, drop_features.py, measure_shapley.py, measure_mutual_information.py), with columns
+metric, level, feature, value, low, high. As in the paper, negative values count as 0 and each metric is divided by its
+sum. Bars are for the prediction of flows, circles for that of packets, both with 95 % intervals. Blue metrics measure
+importance, red ones sensitivity. The last panel has bits instead of shares, since there a feature that varies in one
+packet can be compared with the same feature in all packets of the flow.
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -25,10 +27,18 @@ METRICS = {  # name in the table -> title, colour by what the metric asks
     "weights": ("Weights", GREY),
     "input_perturbation": ("Input\nperturbation", BLUE),
     "feature_dropout": ("Feature\ndropout", BLUE),
+    "shapley": ("Shapley\nvalues", BLUE),
     "mutual_information_observed": ("Mutual inf.,\nobserved values", RED),
     "mutual_information_attacker": ("Mutual inf.,\nattacker's values", RED),
     "mutual_information_binned": ("Mutual inf.,\nbinned (paper)", ORANGE),
 }
+BITS = {  # metrics beside each other in the last panel -> label, colour, marker
+    "mutual_information_attacker": ("attacker's values, one packet*", RED, "o"),
+    "mutual_information_whole_flow": ("observed values, whole flow", BLACK, "s"),
+    "mutual_information_feasible": ("within the constraints, whole flow", BLUE, "D"),
+}
+COLUMNS = 4
+ROW_HEIGHT = 3.3  # inches
 WHISKER = {"ecolor": BLACK, "elinewidth": 0.8, "capsize": 1.2, "capthick": 0.8}
 
 
@@ -47,7 +57,7 @@ def read_importance(paths: Sequence[str]) -> pd.DataFrame:
     """
     tables = [read_csv(path, ("metric", "level", "feature"), ("value", "low", "high")) for path in paths]
     for path, table in zip(paths, tables, strict=True):
-        for column, known in (("metric", METRICS), ("feature", FEATURES)):
+        for column, known in (("metric", METRICS | BITS), ("feature", FEATURES)):
             if unknown := sorted(set(table[column]) - set(known)):
                 raise InputError(f"{path}: column {column}: unknown {', '.join(unknown)}; give a table of Sec. V-A")
     importance = pd.concat(tables, ignore_index=True)
@@ -73,22 +83,48 @@ def draw_metric(panel: Axes, importance: pd.DataFrame, metric: str) -> None:
     panel.barh(rows, flow["value"].fillna(0), height=0.72, color=color)
     interval = plotting.whiskers(flow["value"], flow["low"], flow["high"])
     panel.errorbar(flow["value"], rows, xerr=interval, fmt="none", **WHISKER)
+    interval = plotting.whiskers(packet["value"], packet["low"], packet["high"])
+    panel.errorbar(packet["value"], rows, xerr=interval, fmt="none", **WHISKER | {"ecolor": GREY})
     panel.plot(packet["value"], rows, "o", color=BLACK, markerfacecolor="white", markersize=2.8, markeredgewidth=0.7)
     panel.set_title(title, fontsize=7, pad=4)
-    panel.set_xlim(0, 1.08 * max(1, flow[["value", "high"]].max(axis=None), packet["value"].max()))
+    panel.set_xlim(0, 1.08 * max(1, *(table[["value", "high"]].max(axis=None) for table in (flow, packet))))
+    panel.grid(axis="x")
+    panel.tick_params(axis="y", length=0)
+
+
+def draw_bits(panel: Axes, importance: pd.DataFrame) -> None:
+    """Mutual information with the prediction of flows in bits, in one packet and in all of them."""
+    for place, (metric, (label, color, marker)) in enumerate(BITS.items()):
+        chosen = importance[(importance["metric"] == metric) & (importance["level"] == "flow")]
+        table = chosen.set_index("feature")[["value", "low", "high"]].reindex(FEATURES).dropna()
+        rows = [FEATURES.index(name) + 0.22 * (place - 1) for name in table.index]
+        interval = plotting.whiskers(table["value"], table["low"], table["high"])
+        panel.errorbar(
+            table["value"], rows, xerr=interval, fmt=marker, color=color, markersize=3, label=label, **WHISKER
+        )
+    panel.set_title("Mutual inf.,\nin bits", fontsize=7, pad=4)
+    panel.set_xlim(left=0)
     panel.grid(axis="x")
     panel.tick_params(axis="y", length=0)
 
 
 def draw(importance: pd.DataFrame) -> Figure:
     """The figure of rows metric, level, feature, value, low, high."""
-    metrics = [metric for metric in METRICS if metric in set(importance["metric"])]
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, 3.6)
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    for metric, panel in zip(metrics, panels, strict=True):
+    present = set(importance["metric"])
+    metrics = [metric for metric in METRICS if metric in present]
+    count = len(metrics) + bool(present & (BITS.keys() - METRICS.keys()))
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, ROW_HEIGHT * math.ceil(count / COLUMNS) + 0.3)
+    panels = plotting.small_multiples(figure, count, COLUMNS)
+    for metric, panel in zip(metrics, panels, strict=False):
         draw_metric(panel, importance, metric)
-    panels[0].set_yticks(range(len(FEATURES)), FEATURE_LABELS)
-    panels[0].set_ylim(len(FEATURES) - 0.4, -0.6)
+    for place, panel in enumerate(panels):
+        panel.set_yticks(range(len(FEATURES)), FEATURE_LABELS if place % COLUMNS == 0 else [])
+        panel.set_ylim(len(FEATURES) - 0.4, -0.6)
+    if count > len(metrics):
+        draw_bits(panels[-1], importance)
+        title = "Last panel (*: ports and protocol in the whole flow)"
+        handles, labels = panels[-1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, title=title, title_fontsize=7)
     figure.supxlabel("Share of the metric's sum in %  (bars: prediction of flows, circles: of packets)")
     return figure
 

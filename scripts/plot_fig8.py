@@ -1,9 +1,10 @@
 """Draw Fig. 8: sequential partial dependence (Eq. 7) on length and interarrival time, per attack type.
 
-Input: sequential_pdp.csv and sequential_means.csv (sequential_dependence.py). The shade is the mean
-probability of attack if the packet alone had the value on the vertical axis; orange is attack, blue
-is benign, white undecided. The lines are the means of the flows that evaded detection, before and
-after the attack; where none evaded, the mean of all flows. Grey: beyond what any flow showed.
+Input: sequential_pdp.csv and sequential_means.csv (sequential_dependence.py) of one model or several, which then
+stand side by side. The shade is the mean probability of attack if the packet alone had the value on the vertical
+axis; orange is attack, blue is benign, white undecided. Where fewer than five flows reach the packet it is
+faint. The lines are mean lengths and median delays of the flows that evaded detection, before and after the
+attack; where none evaded, of all flows. Grey: beyond what any flow showed.
 """
 
 import argparse
@@ -22,13 +23,12 @@ from rnnids import cli
 from rnnids.reporting import panels, plotting
 from rnnids.reporting.panels import INTERARRIVAL, LENGTH
 from rnnids.reporting.plotting import BLACK, PALE
-from rnnids.storage import read_csv
 
 SHADES = LinearSegmentedColormap.from_list("confidence", ["#6fb7e4", "#ffffff", "#f0a35e"])
 SCALE = Normalize(0, 100)
 HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
 LINES = {  # the adversarial mean is thinner and above, so that both show where they are equal
-    "original": {"color": BLACK, "linewidth": 2, "label": "mean of the original flows", "path_effects": HALO},
+    "original": {"color": BLACK, "linewidth": 2, "label": "original flows", "path_effects": HALO},
     "adversarial": {"color": "#9b1b6e", "linewidth": 0.9, "marker": "o", "markersize": 2, "label": "adversarial"},
 }
 LEGEND_HEIGHT = 0.5  # inches
@@ -36,8 +36,9 @@ LEGEND_HEIGHT = 0.5  # inches
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--dependence", required=True, help="confidence per attack type, feature, step, value (CSV)")
-    parser.add_argument("--means", required=True, help="means per attack type, feature and step (CSV)")
+    of_models = "of each model, in MODEL/explanations (CSV)"
+    parser.add_argument("--dependence", required=True, nargs="+", help=f"confidence per step and value {of_models}")
+    parser.add_argument("--means", required=True, nargs="+", help=f"means and medians per step {of_models}")
     plotting.add_output_arguments(parser)
     return parser.parse_args(argv)
 
@@ -59,6 +60,9 @@ def draw_shade(panel: Axes, rows: pd.DataFrame, logarithmic: bool) -> None:
     edges = cell_edges(cells.index.to_numpy(), logarithmic)
     panel.set_facecolor(PALE)
     panel.pcolormesh(steps, edges, 100 * cells, cmap=SHADES, norm=SCALE, rasterized=True)
+    thin = rows.loc[rows["flows"] < plotting.THIN, "step"].unique()
+    if len(thin):
+        panel.axvspan(thin.min() - 0.5, thin.max() + 0.5, color=PALE, alpha=0.75, linewidth=0, zorder=1.5)
 
 
 def draw_type(pair: Mapping[str, Axes], dependence: pd.DataFrame, means: pd.DataFrame) -> None:
@@ -68,16 +72,18 @@ def draw_type(pair: Mapping[str, Axes], dependence: pd.DataFrame, means: pd.Data
         draw_shade(panel, shade, name == INTERARRIVAL)
         for kind, style in LINES.items():
             alone = {"marker": "o", "markersize": 2 + style["linewidth"]} if len(lines) == 1 else {}
-            panel.plot(lines["step"], lines[kind], clip_on=False, **style | alone)
+            # The mean of delays is that of the longest one.
+            column = f"{kind}_median" if name == INTERARRIVAL else kind
+            panel.plot(lines["step"], lines[column], clip_on=False, **style | alone)
         axis = panels.length_axis if name == LENGTH else panels.duration_axis
         axis(panel.yaxis, shade["value"])
         panels.step_axis(panel, shade["step"].max())
 
 
-def title(attack: str, means: pd.DataFrame) -> str:
-    """The attack type with the number of flows behind the lines."""
+def title(attack: str, means: pd.DataFrame, *, model: str) -> str:
+    """The attack type with the number of flows behind the lines, and the model where there are several."""
     kind = "evaded" if means["adversarial"].notna().any() else "flows, none evaded"
-    return f"{attack} ({plotting.flagged(int(means['flows'].max()))} {kind})"
+    return f"{attack} ({plotting.flagged(int(means['flows'].max()))} {kind}){model and f', {model}'}".replace("_", " ")
 
 
 def draw_legend(figure: FigureBase) -> None:
@@ -90,26 +96,28 @@ def draw_legend(figure: FigureBase) -> None:
 
 
 def draw(dependence: pd.DataFrame, means: pd.DataFrame) -> Figure:
-    """The figure of the two tables."""
+    """The figure of the two tables, both with a column `model`."""
+    shades, lines = (dict(iter(table.groupby(["attack", "model"], sort=False))) for table in (dependence, means))
+    models = list(dict.fromkeys(dependence["model"]))
     attacks = list(dict.fromkeys(dependence["attack"]))
-    shades, lines = (dict(iter(table.groupby("attack"))) for table in (dependence, means))
-    height = panels.figure_height(len(attacks))
+    shown = [(attack, model) for attack in attacks for model in models if (attack, model) in shades]
+    height = panels.figure_height(len(shown))
     figure = plotting.new_figure(plotting.PAGE_WIDTH, LEGEND_HEIGHT + height)
     above, below = figure.subfigures(2, 1, height_ratios=(LEGEND_HEIGHT, height))
     draw_legend(above)
-    pairs = panels.paired_panels(below, [title(attack, lines[attack]) for attack in attacks])
-    for attack, pair in zip(attacks, pairs, strict=True):
-        draw_type(pair, shades[attack], lines[attack])
-    panels.label_steps(below, [lines[attack]["flows"].max() for attack in attacks])
+    titles = [title(key[0], lines[key], model=key[1] if len(models) > 1 else "") for key in shown]
+    for key, pair in zip(shown, panels.paired_panels(below, titles), strict=True):
+        draw_type(pair, shades[key], lines[key])
+    panels.label_steps(below, [lines[key]["flows"].max() for key in shown])
     return figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     keys = ("attack", "feature")
-    dependence = read_csv(args.dependence, keys, ("step", "value", "confidence"))
-    means = read_csv(args.means, keys, ("step", "flows", "original", "adversarial"))
-    figure = draw(dependence, means)
+    dependence = plotting.read_models(args.dependence, keys, ("step", "value", "confidence", "flows"))
+    columns = ("step", "flows", *(f"{kind}{reduced}" for kind in LINES for reduced in ("", "_median")))
+    figure = draw(dependence, plotting.read_models(args.means, keys, columns))
     plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 

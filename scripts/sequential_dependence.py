@@ -1,9 +1,9 @@
 """Sequential partial dependence on length and interarrival time, per attack type (Eq. 7, Fig. 8).
 
 One packet is varied, the packets before it are not. `confidence` is the mean probability of
-attack over the flows that reach the step. The second table holds the means of the flows as they
+attack over the `flows` that reach the step. The second table holds means and medians of the flows as they
 were and as the attack made them: of those that evaded detection, or, where none did, of all, with
-no adversarial mean. Steps count from 1, values are bytes and ms.
+no adversarial value. Steps count from 1, values are bytes and ms.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from rnnids.datasets.features import FEATURES, MANIPULABLE_FEATURES
 from rnnids.datasets.selection import first_packets, packet_values
 from rnnids.explanations.options import add_explanation_options, load_explained
 from rnnids.explanations.partial_dependence import (
-    Dependence,
     SequentialDependence,
+    StepDependence,
     StepMeans,
     sequential_partial_dependence,
     step_means,
@@ -31,27 +31,25 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add_explanation_options(parser, SequentialDependence)
     parser.add_argument("--attacks", required=True, help="adversarial flows (HDF5)")
-    parser.add_argument("--output", required=True, help="output: attack, feature, step, value, confidence (CSV)")
-    parser.add_argument("--means", required=True, help="output: attack, feature, step, flows and means (CSV)")
+    parser.add_argument("--output", required=True, help="output: attack, feature, step, value, confidence, flows (CSV)")
+    parser.add_argument("--means", required=True, help="output: attack, feature, step, flows, means and medians (CSV)")
     return parser.parse_args(argv)
 
 
-def dependence_rows(found: Dependence) -> list[dict[str, float]]:
-    """Rows step, value, confidence of a sequential dependence."""
+def dependence_rows(found: StepDependence) -> list[dict[str, float]]:
+    """Rows step, value, confidence, flows of a sequential dependence."""
+    steps = enumerate(zip(found.prediction.tolist(), found.flows.tolist(), strict=True), start=1)
     return [
-        {"step": step, "value": value, "confidence": confidence}
-        for step, line in enumerate(found.prediction.tolist(), start=1)
+        {"step": step, "value": value, "confidence": confidence, "flows": flows}
+        for step, (line, flows) in steps
         for value, confidence in zip(found.value.tolist(), line, strict=True)
     ]
 
 
 def mean_rows(means: StepMeans) -> list[dict[str, float]]:
-    """Rows step, flows, original, adversarial."""
-    columns = (column.tolist() for column in means)
-    return [
-        {"step": step, "flows": flows, "original": before, "adversarial": after}
-        for step, (flows, before, after) in enumerate(zip(*columns, strict=True), start=1)
-    ]
+    """Rows step and what the means have of it."""
+    lines = zip(*(column.tolist() for column in means), strict=True)
+    return [{"step": step} | dict(zip(means._fields, line, strict=True)) for step, line in enumerate(lines, start=1)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

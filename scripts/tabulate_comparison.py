@@ -2,7 +2,9 @@
 
 The paper's numbers are those of Tables I to III and of the text (`resources/paper`). A result on a
 data set that is not the paper's own stands beside the numbers of CIC-IDS-2017, whose attack types
-the laboratory captures follow; the column `reason` says so. Fractions throughout, not percent.
+the laboratory captures follow; the column `reason` says so, as it says where the labels are other ones.
+Where the paper prints a bound alone (`paper_is_bound`), the difference is how far ours exceeds it. Fractions
+throughout, not percent.
 """
 
 import argparse
@@ -34,6 +36,8 @@ SEVERAL = ("metrics", "importance")  # options that take several files
 LABELS = dict(zip(FEATURES, FEATURE_LABELS, strict=True))
 QUANTITIES = {"f1": "F1", "youden_j": "Youden's J"}  # on the page, where underscores as blanks do not do
 OTHER_DATA, NOT_MADE = "another data set", "not made: no such attack type, or model not selected"
+BELOW_BOUND = "below the paper's bound"
+OWN_LABELS = {"cic_ids_2017": "corrected labels and repaired captures; cic_ids_2017_published has the paper's"}
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -53,17 +57,19 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def paper_numbers(
     *, table1: pd.DataFrame, table2: pd.DataFrame, table3: pd.DataFrame, text: pd.DataFrame
 ) -> pd.DataFrame:
-    """Every printed number: dataset, place, the columns of ``KEYS`` and `paper`."""
+    """Every printed number: dataset, place, the columns of ``KEYS``, `paper` and `paper_is_bound`."""
     shares = table1.assign(
         place="Table I", quantity="proportion", model="", level="flow", item=table1["attack_in_rules"]
     )
     shares["paper"] = shares["proportion_percent"].fillna(shares["upper_bound_percent"]) / 100
+    shares["paper_is_bound"] = shares["proportion_percent"].isna()
     metrics = table2.assign(place="Table II", quantity=table2["metric"], item="", paper=table2["value_percent"] / 100)
     drops = table3.assign(dataset="cic_ids_2017", place="Table III", level="flow", item=table3["feature"])
     drops["quantity"] = "accuracy drop, " + drops["method"].str.replace("_", " ")
     drops["model"] = drops["method"].map({"feature_dropout": "feature_dropout"}).fillna("baseline")
     drops["paper"] = drops["accuracy_drop"]
-    numbers = pd.concat([shares, metrics, drops, text])[["dataset", "place", *KEYS, "paper"]]
+    numbers = pd.concat([shares, metrics, drops, text])[["dataset", "place", *KEYS, "paper", "paper_is_bound"]]
+    numbers["paper_is_bound"] = numbers["paper_is_bound"].eq(True)
     return numbers.fillna(dict.fromkeys(KEYS, ""))
 
 
@@ -97,7 +103,10 @@ def compare(paper: pd.DataFrame, ours: pd.DataFrame, dataset: str) -> pd.DataFra
     chosen = paper[paper["dataset"] == (dataset.split("_published")[0] if is_paper else "cic_ids_2017")]
     table = chosen.merge(ours, "left", KEYS, validate="many_to_one").rename(columns={"dataset": "paper_dataset"})
     table["difference"] = table["ours"] - table["paper"]
-    table["reason"] = "" if is_paper else OTHER_DATA
+    within = table["paper_is_bound"] & (table["ours"] <= table["paper"])
+    table.loc[within, "difference"] = 0.0
+    table["reason"] = OWN_LABELS.get(dataset, "") if is_paper else OTHER_DATA
+    table.loc[within, "reason"] = BELOW_BOUND
     table.loc[table["ours"].isna(), "reason"] = NOT_MADE
     table.insert(0, "dataset", dataset)
     return table
@@ -121,11 +130,13 @@ def page(table: pd.DataFrame, dataset: str) -> str:
     for row in table.itertuples():
         quantity = QUANTITIES.get(row.quantity, row.quantity.replace("_", " "))
         numbers = [number(value) for value in (row.paper, row.ours, row.difference)]
+        numbers[0] = f"< {numbers[0]}" if row.paper_is_bound else numbers[0]
         names = (row.place, quantity, row.model.replace("_", " "), row.level, label(row.item))
         rows.append((*names, *numbers, row.reason))
     source = PAPER_TITLES[table["paper_dataset"].iloc[0]]
     caption = (
-        f"Printed numbers for {source} beside those of {dataset}, as fractions. Table I prints bounds below 0.0001."
+        f"Printed numbers for {source} beside those of {dataset}, as fractions. Where the paper prints a bound (<), the"
+        " difference is how far ours exceeds it."
     )
     text = (*headings[:5], headings[-1])
     return html_table(headings, rows, "The paper's numbers and ours", caption=caption, text_columns=text)

@@ -11,14 +11,14 @@ from explained import BATCH, INDEX, StandIn, flag, make_flows
 from rnnids.datasets.features import FEATURES
 from rnnids.detectors.lstm import LSTMDetector
 from rnnids.errors import InputError
+from rnnids.explanations.feature_pairs import pair_score, pair_status, score_interval
 from rnnids.explanations.importance import (
     accuracy_drop,
     draw_values,
     dropout_importance,
     importance_rows,
-    pair_score,
-    pair_status,
     permutation_importance,
+    step_rows,
     weight_importance,
 )
 
@@ -181,6 +181,50 @@ def test_status_of_scores():
         for score, noise in ((1.0, False), (1.0, True), (math.nan, True), (math.inf, True))
     ]
     assert statuses == ["ok", "noise", "undefined", "infinite"]
+    assert pair_status(math.inf, noise=False, constant=True) == "constant"
+
+
+def test_pairs_with_a_feature_that_never_varies_say_so():
+    data = make_flows(np.full(40, 2), flags=flag("SYN", np.arange(80) % 2 == 0))
+    pairs = scored(StandIn(lambda inputs: inputs[..., SYN]), data)
+    varying = {"source_port", "destination_port", "protocol", "packet_length", "interarrival_time", "direction", "SYN"}
+    for names, row in pairs.items():
+        assert (row["status"] == "constant") == (not set(names) <= varying), names
+
+
+def test_the_interval_of_a_score_holds_the_truth_as_often_as_it_says():
+    # Of the flows 10 % need the first feature, 5 % the second, 5 % either of them: the true score is 4/3.
+    rng, held = np.random.default_rng(0), 0
+    needs = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]])
+    for _ in range(200):
+        lost = needs[rng.choice(4, 400, p=[0.1, 0.05, 0.05, 0.8])]
+        low, high = score_interval(lost, bootstrap_samples=300, rng=rng)
+        held += low <= 4 / 3 <= high
+    assert 0.90 <= held / 200 <= 0.99
+
+
+def test_a_score_that_hangs_on_one_flow_is_no_finding():
+    lost = np.zeros((1500, 3), dtype=int)
+    lost[0, 2] = 1  # infinite: neither feature alone costs anything
+    low, high = score_interval(lost, bootstrap_samples=500, rng=np.random.default_rng(0))
+    assert (low, high) == (0, math.inf)
+
+
+def test_drops_by_step_are_those_of_the_predictions_there():
+    # Attacks are the flows with SYN in their first packet; what comes after it says nothing.
+    attack = np.arange(60) % 2 == 1
+    count = np.where(attack, 3, 2)
+    first = np.cumsum(count) - count
+    syn = np.zeros(count.sum(), dtype=bool)
+    syn[first[attack]] = True
+    data = make_flows(count, attack=attack, flags=flag("SYN", syn))
+    model = StandIn(lambda inputs: inputs[..., SYN] - 0.5)
+    found = dropout_importance(model, data, bootstrap_samples=20, batch_packets=BATCH).importance
+    # At step 1 half of the flows are lost without it; later ones are wrong in any case, or right.
+    np.testing.assert_allclose(found.by_step[SYN], [0.5, 0, 0])
+    assert not np.delete(found.by_step, SYN, axis=0).any()
+    rows = [row for row in step_rows(data, {"feature_dropout": found}) if row["feature"] == "SYN"]
+    assert [(row["step"], row["flows"]) for row in rows] == [(1, 60), (2, 60), (3, 30)]
 
 
 def test_a_score_between_drops_within_noise_is_marked():

@@ -28,6 +28,7 @@ from rnnids.explanations.mutual_information import (
 
 DRAWS, BINS = 100, 50
 SYN, PORT, IAT = INDEX["SYN"], INDEX["source_port"], INDEX["interarrival_time"]
+LENGTH = INDEX["packet_length"]
 
 
 def binary_entropy(p):
@@ -149,7 +150,7 @@ def test_an_ignored_feature_carries_nothing():
     found = small_information(model, data, draws=20, bins=10, bootstrap_samples=50)
     ignored = np.arange(15) != SYN
     for of_metric in (found.observed, found.attacker):
-        for estimate in of_metric:
+        for estimate in of_metric[:2]:
             for numbers in estimate:
                 assert numbers.shape == (15,)
                 assert (numbers[ignored] == 0).all()
@@ -170,8 +171,9 @@ def test_ports_and_protocol_vary_for_the_whole_flow_and_other_features_for_one_p
     monkeypatch.setattr(information_module, "vary_flows", answer_flows)
     monkeypatch.setattr(information_module, "vary_steps", answer_steps)
     found = small_information(None, data)
-    assert set(whole) == set(CONSTANT_FEATURES) and set(single) == set(range(15)) - set(CONSTANT_FEATURES)
-    assert all((numbers == 0).all() for of_metric in found for estimate in of_metric for numbers in estimate)
+    # Length and interarrival time come both ways.
+    assert set(whole) == {*CONSTANT_FEATURES, LENGTH, IAT} and set(single) == set(range(15)) - set(CONSTANT_FEATURES)
+    assert all((numbers == 0).all() for of_metric in found[:3] for estimate in of_metric[:2] for numbers in estimate)
 
 
 def test_states_are_computed_once_for_all_features(monkeypatch):
@@ -191,18 +193,38 @@ def test_values_that_occur_are_those_of_the_pool():
     assert small_information(model, data, pool=pool).observed.flow.value[SYN] == pytest.approx(binary_entropy(0.25))
 
 
-def test_averages_run_over_flows_then_steps():
+def test_averages_count_each_packet_and_each_flow():
     data = make_flows([1, 3])
     values = np.array([4.0, 0, 1, 3])
     weights = np.array([[1, 1], [0, 2], [3, 1]])
     found = averages(data, values, weights)
-    np.testing.assert_allclose(found["packet"], [(2 + 1 + 3) / 3, 4 / 3, (3 + 1 + 3) / 3])
+    np.testing.assert_allclose(found["packet"], [8 / 4, 8 / 6, 16 / 6])
     np.testing.assert_allclose(found["flow"], [3.5, 3, 15 / 4])
 
 
-def test_a_step_that_no_resampled_flow_reaches_does_not_count():
-    found = averages(make_flows([1, 3]), np.array([4.0, 0, 1, 3]), np.array([[2, 0]]))
-    assert found["packet"].tolist() == [4]
+def test_length_that_decides_in_the_whole_flow_is_seen_only_by_varying_it_there():
+    # An attack is a flow of which more than half of the packets so far are long: no single packet decides.
+    def logit(inputs):
+        long = (inputs[..., LENGTH] > 0).float()
+        return long.cumsum(-1) / torch.arange(1, long.shape[-1] + 1) - 0.5
+
+    data = make_flows(np.full(30, 9), length=np.repeat([40, 1400] * 15, 9))
+    found = small_information(StandIn(logit), data, draws=200)
+    single, whole = found.observed.flow.value[LENGTH], found.whole_flow.flow.value[LENGTH]
+    assert whole == pytest.approx(1, abs=0.02)  # of nine packets five or more are long: even chances
+    assert single == 0
+    assert np.isnan(found.feasible.flow.value).all() and np.isnan(found.whole_flow.flow.value[SYN])
+
+
+def test_what_an_attacker_can_reach_bounds_the_information():
+    data = make_flows(np.full(30, 3), length=np.full(90, 100))
+    model = StandIn(lambda inputs: inputs[..., LENGTH] - 300)
+    values = np.tile(np.linspace(100, 700, 400), (90, 1))
+    cut = data.mean[LENGTH] + 300 * data.std[LENGTH]
+    within = small_information(model, data, reachable={LENGTH: values}).feasible
+    share = (values[0] > cut).mean()
+    assert within.flow.value[LENGTH] == pytest.approx(binary_entropy(share), abs=0.01)
+    assert small_information(model, data, reachable={LENGTH: values[:, :1]}).feasible.flow.value[LENGTH] == 0
 
 
 def test_fig5_has_equal_accuracy_and_different_information():

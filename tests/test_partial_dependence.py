@@ -18,13 +18,13 @@ from rnnids.detectors.protocol import is_stateful
 from rnnids.errors import InputError
 from rnnids.explanations.partial_dependence import (
     PartialDependence,
-    mean_by_step,
     observed_counts,
     partial_dependence,
     sequential_partial_dependence,
     step_means,
     value_grid,
 )
+from rnnids.explanations.per_step import mean_by_step, median_by_step
 from rnnids.explanations.variation import vary_flows, vary_steps
 
 LENGTH, IAT, PORT = INDEX["packet_length"], INDEX["interarrival_time"], INDEX["source_port"]
@@ -176,6 +176,15 @@ def test_sequential_dependence_averages_over_the_flows_that_reach_a_step():
 
 def test_mean_by_step_of_a_small_case():
     assert mean_by_step(make_flows([2, 1, 3]), np.array([1.0, 2, 5, 0, 4, 6])).tolist() == [2, 3, 6]
+    assert median_by_step(make_flows([2, 1, 3]), np.array([1, 2, 5, 0, 4, 6])).tolist() == [1, 3, 6]
+
+
+def test_the_band_holds_single_flows_and_their_number_is_told():
+    data = make_flows(np.ones(100), source_port=np.arange(100) + 2000, destination_port=np.arange(100))
+    found = partial_dependence(line({"destination_port": 0.1}), data, feature="source_port", grid=np.array([1.0]))
+    z_scores = 0.5 + 0.1 * (np.arange(100) - data.mean[1]) / data.std[1]
+    np.testing.assert_allclose((found.low[0], found.high[0]), np.quantile(z_scores, (0.1, 0.9)), atol=1e-6)
+    assert found.flows == 100
 
 
 def test_without_a_grid_the_values_of_the_flows_are_spanned():
@@ -183,6 +192,7 @@ def test_without_a_grid_the_values_of_the_flows_are_spanned():
     found = sequential_partial_dependence(detector(), data, feature="packet_length", grid_size=10)
     assert (found.value[0], found.value[-1], len(found.value)) == (40, 700, 10)
     assert found.prediction.shape == (3, 10)
+    assert found.flows.tolist() == [2, 2, 1]
     found = partial_dependence(detector(), data, feature="packet_length", grid_size=10)
     assert (found.value[0], found.value[-1], found.prediction.shape) == (40, 700, (10,))
 
@@ -209,7 +219,8 @@ def test_means_are_over_flows_that_evaded():
     means = step_means(original, adversarial, LENGTH, evaded=np.zeros(3, dtype=bool))
     assert means.flows.tolist() == [3, 2, 1]
     assert means.original[0] == 360
-    assert np.isnan(means.adversarial).all()
+    assert np.isnan(means.adversarial).all() and np.isnan(means.adversarial_median).all()
+    assert means.original_median[0] == 40
 
 
 def test_a_port_grid_spans_the_range_and_holds_the_frequent_ports():

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 from legibility import faults
+from matplotlib.colors import to_rgba
 
 import plot_fig1
 import plot_fig4
 import plot_fig5
 import plot_fig6
 import plot_pair_scores
+import plot_steps
 from rnnids.datasets.features import FEATURES
 from rnnids.errors import InputError
 from rnnids.explanations.entropy import compare_distributions
@@ -51,7 +53,9 @@ def dependence(attacks=("Benign", *ATTACKS), features=("source_port", "destinati
     for feature, attack in itertools.product(features, attacks):
         grid = grids.get(feature, [0, 80, 443, 40000, 65535])
         row = {"attack": attack, "feature": feature}
-        shades += [row | {"value": value, "prediction": place / len(grid)} for place, value in enumerate(grid)]
+        for place, value in enumerate(grid):
+            shade = {"model": "baseline", "value": value, "prediction": place / len(grid), "flows": 40}
+            shades.append(row | shade | {"low": 0.9 * place / len(grid), "high": (place + 1) / len(grid)})
         values += [row | {"value": grid[1], "count": 900}, row | {"value": grid[2], "count": 9}]
     return pd.DataFrame(shades), pd.DataFrame(values)
 
@@ -61,8 +65,10 @@ def pair_scores():
     rows = []
     for place, (first, second) in enumerate(itertools.combinations(FEATURES, 2)):
         status = ("ok", "ok", "noise", "undefined", "infinite")[place % 5]
+        status = "constant" if "NS" in (first, second) else status
         score = {"undefined": math.nan, "infinite": math.inf}.get(status, (place + 1) / 10)
         row = {"feature_1": first, "feature_2": second, "drop_1": 0.01, "drop_2": 0.02, "drop_both": 0.03}
+        row |= {"low": score / 2, "high": 2 * score}  # holds 1 for scores from 0.5 to 2
         rows.append(row | {"score": score, "status": status})
     return pd.DataFrame(rows)
 
@@ -153,8 +159,8 @@ def test_fig4_shows_flows_as_bars_and_packets_as_circles():
 
 
 def test_fig4_names_tables_that_it_cannot_use(draw_files):
-    with pytest.raises(InputError, match=r"importance_0\.csv: column metric: unknown shapley"):
-        draw_files(plot_fig4, importance=[importance("shapley")])
+    with pytest.raises(InputError, match=r"importance_0\.csv: column metric: unknown lime"):
+        draw_files(plot_fig4, importance=[importance("lime")])
     with pytest.raises(InputError, match=r"importance_0\.csv: column feature: unknown colour"):
         draw_files(plot_fig4, importance=[importance("weights").replace("protocol", "colour")])
     with pytest.raises(InputError, match="metric weights comes twice"):
@@ -191,18 +197,29 @@ def test_pair_scores_stand_at_their_pair_and_show_what_they_rest_on():
     table = pair_scores()
     swapped = table.rename(columns={"feature_1": "feature_2", "feature_2": "feature_1"})
     for scores in (table, swapped):
-        panel = plot_pair_scores.draw(scores).axes[0]
+        figure = plot_pair_scores.draw(scores)
+        panel = figure.axes[0]
+        assert figure.get_supxlabel() == "Constant in the data: NS flag"
         columns, rows = (
             [label.get_text() for label in labels()] for labels in (panel.get_xticklabels, panel.get_yticklabels)
         )
-        assert columns[0] == "Source port" and rows[0] == "Destination port" and len(panel.patches) == 210
+        assert columns[0] == "Source port" and rows[0] == "Destination port" and len(panel.patches) == 182
         texts = {text.get_position(): text.get_text() for text in panel.texts}
         for place, (first, second) in enumerate(itertools.combinations(range(len(FEATURES)), 2)):
             row = table.iloc[place]
+            if row["status"] == "constant":
+                continue
             shown = {"undefined": "", "infinite": plotting.INFINITY}.get(row["status"])
             assert shown is None or texts[first, second] == shown
             assert shown is not None or float(texts[first, second]) == pytest.approx(row["score"], abs=0.5)
-        squares = list(zip(scores["status"], [square for square in panel.patches if square.get_fill()], strict=True))
+        drawn = scores[scores["status"] != "constant"]
+        squares = list(zip(drawn["status"], [square for square in panel.patches if square.get_fill()], strict=True))
+        grey = {row.status for row, (_, square) in zip(drawn.itertuples(), squares, strict=True)
+                if square.get_facecolor() == to_rgba(plotting.PALE)}  # fmt: skip
+        assert grey == {"ok", "noise"}
+        for row, (_, square) in zip(drawn.itertuples(), squares, strict=True):
+            if row.status == "ok":
+                assert (square.get_facecolor() == to_rgba(plotting.PALE)) == (row.low <= 1 <= row.high)
         faces = {status: square.get_facecolor() for status, square in squares}
         assert len({faces["noise"], faces["undefined"], faces["infinite"]}) == 3
         assert {status for status, square in squares if square.get_hatch()} == {"undefined"}
@@ -212,7 +229,7 @@ def test_pair_scores_stand_at_their_pair_and_show_what_they_rest_on():
 
 def test_only_scores_that_count_set_the_colours():
     norm = plot_pair_scores.colour_scale(pair_scores())
-    counted = pair_scores().query("status == 'ok'")["score"].max()
+    counted = pair_scores().query("status == 'ok' and (low > 1 or high < 1)")["score"].max()
     assert (norm.vmin, norm.vcenter, norm.vmax) == (0, 1, counted)
     assert plot_pair_scores.colour_scale(pair_scores().assign(status="noise")).vmax == 2
 
@@ -220,3 +237,67 @@ def test_only_scores_that_count_set_the_colours():
 def test_pair_scores_of_unknown_kind_are_refused(draw_files):
     with pytest.raises(InputError, match=r"column status: unknown maybe; expected ok"):
         draw_files(plot_pair_scores, pair_scores=pair_scores().replace("noise", "maybe"))
+
+
+def test_fig4_compares_one_packet_with_the_whole_flow_in_bits():
+    bits = [importance(metric).assign(value=2.0, low=1.0, high=3.0) for metric in plot_fig4.BITS]
+    bits[1] = bits[1].assign(value=[2.0 if name == "packet_length" else math.nan for name in bits[1]["feature"]])
+    figure = plot_fig4.draw(pd.concat([importance("weights"), *bits], ignore_index=True))
+    panel = figure.axes[-1]
+    assert panel.get_title() == "Mutual inf.,\nin bits" and not faults(figure)
+    shown = [container.lines[0].get_data() for container in panel.containers]
+    assert [len(values) for values, _ in shown] == [15, 1, 15]
+    assert np.round(shown[1][1].astype(float)).tolist() == [FEATURES.index("packet_length")]
+
+
+def steps(metric="input_perturbation", last=40):
+    """A metric that falls with the step and the feature's place; from step 36 on there are few flows."""
+    rows = [
+        {"metric": metric, "feature": name, "step": step, "flows": 40 - step, "value": 0.1 / step / (place + 1)}
+        for place, name in enumerate(FEATURES)
+        for step in range(1, last)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_steps_show_each_feature_at_each_packet_and_mask_few_flows():
+    table = pd.concat([steps(metric) for metric in plot_steps.METRICS])
+    figure = plot_steps.draw(table.assign(flows=33 - table["step"]))
+    assert not faults(figure)
+    panel = figure.axes[0]
+    shade = panel.collections[0].get_array()
+    assert shade.shape == (15, 30)
+    np.testing.assert_allclose(shade[3, :5], 100 * 0.1 / np.arange(1, 6) / 4)
+    assert shade.mask[:, 28:].all() and not shade.mask[:, :28].any()
+    assert "32 flows" in panel.get_title() and panel.get_yticklabels()[0].get_text() == "Source port"
+    of_bits = next(axes for axes in figure.axes if "observed" in axes.get_title())
+    assert of_bits.get_yticklabels()[0].get_text() == "Source port*"
+
+
+def test_features_that_never_matter_are_left_out_of_the_steps():
+    table = steps()
+    table.loc[table["feature"] == "URG", "value"] = 0.004
+    assert plot_steps.shown_features(table) == [name for name in FEATURES if name not in ("URG",)]
+
+
+def test_tables_that_are_not_of_steps_are_named(draw_files):
+    with pytest.raises(InputError, match="none of the metrics"):
+        draw_files(plot_steps, steps=[steps("weights")])
+    with pytest.raises(InputError, match="metric input_perturbation comes twice"):
+        draw_files(plot_steps, steps=[steps(), steps()])
+
+
+@pytest.mark.filterwarnings("error:constrained_layout")
+def test_fig6_shows_categories_as_bars_and_models_beside_each_other():
+    shades, values = dependence(ATTACKS[:2], ("direction", "source_port"))
+    shades = shades[(shades["feature"] != "direction") | shades["value"].isin([0, 80])].replace({"value": {80: 1}})
+    both = pd.concat([shades, shades.assign(model="adversarial_training")], ignore_index=True)
+    figure = plot_fig6.draw(both, values)
+    assert not faults(figure)
+    block = next(block for block in figure.subfigs if block.get_supxlabel() == "Direction")
+    panel = block.axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["forward", "reverse"]
+    assert [bar.get_height() for bar in panel.patches] == [0, 20, 0, 20]
+    assert panel.get_title().endswith("N = 40")
+    block = next(block for block in figure.subfigs if block.get_supxlabel() == "Source port")
+    assert len({line.get_color() for line in block.axes[0].lines[1:]}) == 2

@@ -28,7 +28,14 @@ def confidence(attacks=("Benign", *ATTACKS)):
         for step in range(1, 2 + 11 * place % 90):
             median = 1 - 0.5 / step
             row = {"attack": attack, "step": step, "flows": max(1, [7000, 9, 300][place % 3] - step)}
-            row |= {"median": median, "q10": median - 0.3, "q25": median - 0.1, "q75": median, "q90": 1.0}
+            row |= {
+                "model": "baseline",
+                "median": median,
+                "q10": median - 0.3,
+                "q25": median - 0.1,
+                "q75": median,
+                "q90": 1.0,
+            }
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -53,10 +60,11 @@ def sequential(attacks=tuple(ATTACKS), steps=12):
     for place, attack in enumerate(attacks):
         for feature, grid in grids.items():
             for step in range(1, steps + 1):
-                row = {"attack": attack, "feature": feature, "step": step}
+                row = {"model": "baseline", "attack": attack, "feature": feature, "step": step, "flows": 40 - step}
                 shades += [row | {"value": value, "confidence": step / steps} for value in grid]
                 after = math.nan if place == 1 else grid[3]
-                means.append(row | {"flows": 40 - step, "original": grid[1], "adversarial": after})
+                row |= {"original": grid[1], "adversarial": after}
+                means.append(row | {"original_median": grid[2], "adversarial_median": after / 2})
     return pd.DataFrame(shades), pd.DataFrame(means)
 
 
@@ -130,7 +138,40 @@ def test_fig8_shades_each_value_at_each_step():
     assert drawn[0].get_title(loc="left") == f"{ATTACKS[0]} (39 evaded)"
     assert drawn[2].get_title(loc="left") == f"{ATTACKS[1]} (39 flows, none evaded)"
     assert np.isnan(line(drawn[2], "adversarial").get_ydata().astype(float)).all()
-    np.testing.assert_allclose(line(drawn[1], "adversarial").get_ydata(), means["adversarial"][12])
+    np.testing.assert_allclose(line(drawn[0], "original flows").get_ydata(), means["original"][0])
+    np.testing.assert_allclose(line(drawn[1], "adversarial").get_ydata(), means["adversarial_median"][12])
+
+
+def two_models(table):
+    """A table of the baseline beside the same of a second model."""
+    return pd.concat([table, table.assign(model="adversarial_training")], ignore_index=True)
+
+
+@pytest.mark.filterwarnings("error:constrained_layout")
+def test_models_stand_beside_each_other():
+    shades, means = map(two_models, sequential(ATTACKS[:3]))
+    figure = plot_fig8.draw(shades, means)
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert titles[:2] == [f"{ATTACKS[0]} (39 evaded), {model}" for model in ("baseline", "adversarial training")]
+    assert len(titles) == 6 and not faults(figure)
+    figure = plot_fig7.draw(two_models(confidence(ATTACKS[:3])))
+    panel = figure.axes[2]
+    lines = [line(panel, f"median, {model}") for model in ("baseline", "adversarial training")]
+    assert lines[0].get_color() != lines[1].get_color() and not faults(figure)
+
+
+def test_steps_that_few_flows_reach_are_faint():
+    table = confidence(ATTACKS[:3]).tail(6).assign(step=range(1, 7), flows=[300, 50, 5, 4, 3, 1])
+    panel = plot_fig7.draw(table).axes[0]
+    assert line(panel, "median confidence").get_xdata()[-1] == 3.5
+    dotted = next(drawn for drawn in panel.lines if drawn.get_linestyle() == ":")
+    assert (dotted.get_xdata()[0], dotted.get_xdata()[-1]) == (2.5, 6.5)
+    bands = [band.get_paths()[0].vertices[:, 0].max() for band in panel.collections]
+    assert max(bands) == 3.5
+    shades, means = sequential(ATTACKS[:1])
+    panel = plot_fig8.draw(shades.assign(flows=15 - shades["step"]), means).axes[1]
+    veil = panel.patches[-1].get_bbox()
+    assert (veil.x0, veil.x1) == (10.5, 12.5)  # four flows or fewer
 
 
 def test_fig8_shows_the_means_of_flows_of_one_packet():

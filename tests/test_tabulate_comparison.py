@@ -72,6 +72,23 @@ def test_what_differs_has_a_reason(tabulate):
     assert set(table["reason"][~missing]) == {tabulate_comparison.OTHER_DATA}
     table, _, _ = tabulate("cic_ids_2017_published")
     assert set(table["reason"][table["ours"].notna()]) == {""}
+    table, _, _ = tabulate("cic_ids_2017")
+    assert all("corrected labels" in reason for reason in table["reason"][table["ours"].notna()])
+    assert not missing.all()
+
+
+def test_a_bound_is_no_number_to_differ_from(tabulate):
+    bounds = pd.read_csv(PAPER / "table1.csv").query("dataset == 'cic_ids_2017' and proportion_percent.isna()")
+    item = bounds["attack_in_rules"].iloc[0]
+    for flows, difference, reason in ((0, 0, tabulate_comparison.BELOW_BOUND), (25, 0.25 - 1e-4, "")):
+        counts = pd.DataFrame({"attack": ["Benign", item], "flows": [100 - flows - (flows == 0), flows or 1]})
+        counts.loc[1, "flows"] = flows
+        counts.loc[0, "flows"] = 100 - flows
+        table, page, _ = tabulate("cic_ids_2017_published", counts=counts)
+        row = table[(table["item"] == item) & (table["quantity"] == "proportion")].iloc[0]
+        assert row["paper_is_bound"] and float(row["difference"]) == pytest.approx(difference)
+        assert row["reason"] == reason
+        assert "&lt; 0.0001" in page
 
 
 def test_the_page_has_a_line_for_each_number(tabulate):

@@ -48,21 +48,27 @@ rule fig5:
 
 
 rule fig6:
-    """Fig. 6: partial dependence on the ports, per attack type."""
+    """Fig. 6: partial dependence on selected features, per attack type."""
     input:
-        expand("results/{dataset}/figures/fig6.pdf", dataset=config["selected_datasets"]),
+        with_variants("fig6"),
 
 
 rule fig7:
     """Fig. 7: confidence after each packet, per attack type."""
     input:
-        expand("results/{dataset}/figures/fig7.pdf", dataset=config["selected_datasets"]),
+        with_variants("fig7"),
 
 
 rule fig8:
     """Fig. 8: sequential partial dependence, with original and adversarial flows."""
     input:
-        expand("results/{dataset}/figures/fig8.pdf", dataset=config["selected_datasets"]),
+        with_variants("fig8"),
+
+
+rule fig_steps:
+    """At which packet which feature matters: perturbation, dropout and mutual information over the packets of a flow."""
+    input:
+        expand("results/{dataset}/figures/fig_steps.pdf", dataset=config["selected_datasets"]),
 
 
 rule fig9:
@@ -181,14 +187,14 @@ use rule plot_fig1 as plot_fig5 with:
 
 use rule plot_fig1 as plot_fig6 with:
     input:
-        dependence="results/{dataset}/baseline/explanations/pdp.csv",
-        values="results/{dataset}/baseline/explanations/pdp_values.csv",
+        dependence=of_compared_models("pdp.csv"),
+        values=lambda wildcards: of_compared_models("pdp_values.csv")(wildcards)[0],
     output:
-        **figure("fig6", "Explanations", "Fig. 6: partial dependence"),
+        **figure("fig6{variant}", "Explanations", "Fig. 6{variant}: partial dependence", caption="fig6"),
     log:
-        "results/{dataset}/logs/plot_fig6.log",
+        "results/{dataset}/logs/plot_fig6{variant}.log",
     benchmark:
-        "results/{dataset}/benchmarks/plot_fig6.tsv"
+        "results/{dataset}/benchmarks/plot_fig6{variant}.tsv"
     params:
         script=script("plot_fig6.py"),
         code=code("plot_fig6.py"),
@@ -196,13 +202,13 @@ use rule plot_fig1 as plot_fig6 with:
 
 use rule plot_fig1 as plot_fig7 with:
     input:
-        confidence="results/{dataset}/baseline/explanations/confidence.csv",
+        confidence=of_compared_models("confidence.csv"),
     output:
-        **figure("fig7", "Explanations", "Fig. 7: confidence per packet"),
+        **figure("fig7{variant}", "Explanations", "Fig. 7{variant}: confidence per packet", caption="fig7"),
     log:
-        "results/{dataset}/logs/plot_fig7.log",
+        "results/{dataset}/logs/plot_fig7{variant}.log",
     benchmark:
-        "results/{dataset}/benchmarks/plot_fig7.tsv"
+        "results/{dataset}/benchmarks/plot_fig7{variant}.tsv"
     params:
         script=script("plot_fig7.py"),
         code=code("plot_fig7.py"),
@@ -210,17 +216,35 @@ use rule plot_fig1 as plot_fig7 with:
 
 use rule plot_fig1 as plot_fig8 with:
     input:
-        dependence="results/{dataset}/baseline/explanations/sequential_pdp.csv",
-        means="results/{dataset}/baseline/explanations/sequential_means.csv",
+        dependence=of_compared_models("sequential_pdp.csv"),
+        means=of_compared_models("sequential_means.csv"),
     output:
-        **figure("fig8", "Explanations", "Fig. 8: sequential dependence"),
+        **figure("fig8{variant}", "Explanations", "Fig. 8{variant}: sequential dependence", caption="fig8"),
     log:
-        "results/{dataset}/logs/plot_fig8.log",
+        "results/{dataset}/logs/plot_fig8{variant}.log",
     benchmark:
-        "results/{dataset}/benchmarks/plot_fig8.tsv"
+        "results/{dataset}/benchmarks/plot_fig8{variant}.tsv"
     params:
         script=script("plot_fig8.py"),
         code=code("plot_fig8.py"),
+
+
+use rule plot_fig1 as plot_steps with:
+    input:
+        steps=[
+            "results/{dataset}/baseline/explanations/input_perturbation_steps.csv",
+            "results/{dataset}/feature_dropout/explanations/feature_dropout_steps.csv",
+            "results/{dataset}/baseline/explanations/mutual_information_steps.csv",
+        ],
+    output:
+        **figure("fig_steps", "Explanations", "Which packet matters"),
+    log:
+        "results/{dataset}/logs/plot_steps.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_steps.tsv"
+    params:
+        script=script("plot_steps.py"),
+        code=code("plot_steps.py"),
 
 
 use rule plot_fig1 as plot_fig9 with:

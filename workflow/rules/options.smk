@@ -187,10 +187,11 @@ def adversarial_training_options():
     )
 
 
-def explanation_options(name, *shared):
-    """Options of an explanation: its own section and `shared` as in the evaluation, seed."""
+def explanation_options(name, *shared, constraints=False):
+    """Options of an explanation: its own section and `shared` as in the evaluation, what the attacker can do, seed."""
     return flags(
         config["explanations"][name],
         {key: config["evaluation"][key] for key in shared},
+        config["attacks"]["constraints"] if constraints else {},
         seed=config["seed"],
     )

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from rnnids.datasets import encoding
-from rnnids.datasets.features import FORWARD, INTERARRIVAL_TIME, NANOSECONDS_PER_MILLISECOND, PACKET_LENGTH
+from rnnids.datasets.features import (
+    FORWARD,
+    INTERARRIVAL_TIME,
+    MANIPULABLE_FEATURES,
+    NANOSECONDS_PER_MILLISECOND,
+    PACKET_LENGTH,
+)
 from rnnids.datasets.flow_data import FlowData, is_packet
 from rnnids.errors import InputError
 from rnnids.settings import check, setting
@@ -151,6 +157,32 @@ def project(values: Tensor, feasible: FeasibleSet) -> Tensor:
             wanted, most = (values - low)[flows, :, column], (high - low)[flows, :, column]
             growth[flows, :, column] = shorten(wanted, most, feasible.room[flows, column], tick=grid[column])
     return low + growth
+
+
+def reachable_values(data: FlowData, threat_model: ThreatModel, *, feature: int, uniform: np.ndarray) -> np.ndarray:
+    """Random values that an attacker can give to one feature in all packets of a flow at once.
+
+    Bytes that are added are uniform, delays log-uniform; where a flow would outgrow its limits they are lowered.
+
+    Args:
+        data: N flows of P packets. feature: ``PACKET_LENGTH`` or ``INTERARRIVAL_TIME``.
+        uniform: (P, W) numbers in [0, 1) behind the values.
+
+    Returns:
+        (P, W) raw values in the units of ``features.py``.
+    """
+    rows, column = np.arange(len(data)), MANIPULABLE_FEATURES.index(feature)
+    feasible, packet = feasible_set(data, rows, threat_model), torch.from_numpy(is_packet(data.packet_count))
+    room, step = (feasible.upper - feasible.original)[..., column], feasible.grid[column]
+    found = np.empty(uniform.shape)
+    for number, shares in enumerate(uniform.T):
+        share = torch.zeros_like(room)
+        share[packet] = torch.from_numpy(np.ascontiguousarray(shares))
+        growth = share * room if feature == PACKET_LENGTH else step * (room / step).clamp(min=1) ** share
+        values = feasible.original.clone()
+        values[..., column] += torch.where(room > 0, growth, 0.0)
+        found[:, number] = project(values, feasible)[packet][:, column].numpy() / UNITS[column]
+    return found
 
 
 def shorten(growth: Tensor, cap: Tensor, total: Tensor, *, tick: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from rnnids.datasets.features import (
     FEATURES,
     FLAG_BITS,
     INTERARRIVAL_TIME,
+    NUM_FEATURES,
     PACKET_LENGTH,
 )
 from rnnids.datasets.flow_data import FlowData
@@ -28,6 +29,12 @@ def packet_values(data: FlowData, feature: int) -> np.ndarray:
     if feature == DIRECTION:
         return data.packets["direction"]
     return is_set(data.packets["flags"], FLAG_BITS[FEATURES[feature]]).astype(np.uint8)
+
+
+def constant_features(data: FlowData) -> np.ndarray:
+    """(15,) bool: features that have one value in all packets of a FlowData."""
+    values = (packet_values(data, feature) for feature in range(NUM_FEATURES))
+    return np.array([(of_feature == of_feature[0]).all() for of_feature in values])
 
 
 def sample_flows(data: FlowData, max_flows: int | None, seed: int | Sequence[int]) -> FlowData:

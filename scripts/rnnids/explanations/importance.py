@@ -15,19 +15,20 @@ import numpy as np
 from rnnids import settings
 from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData
-from rnnids.datasets.selection import packet_values
+from rnnids.datasets.selection import constant_features, packet_values
 from rnnids.detectors.inference import last_of_flow, packet_logits
 from rnnids.detectors.lstm import LSTMDetector
 from rnnids.detectors.metrics import INTERVAL, bootstrap_counts
 from rnnids.detectors.protocol import Detector
 from rnnids.errors import InputError
+from rnnids.explanations.feature_pairs import Losses, PairScores, pair_scores
+from rnnids.explanations.per_step import flows_by_step, mean_by_step
 from rnnids.explanations.variation import BATCH_PACKETS, vary_flows
 from rnnids.settings import setting
 
 LEVELS = ("packet", "flow")
 BOOTSTRAP_SAMPLES = 1000  # where none are given
 
-Losses = Mapping[tuple[int, ...], Mapping[str, np.ndarray]]
 Row = dict[str, str | float | None]
 
 
@@ -65,33 +66,16 @@ class Estimate(NamedTuple):
 
 
 class Importance(NamedTuple):
-    """The importance of each feature at both levels.
+    """The importance of each feature at both levels, and over the packets of a flow.
 
     Attributes:
         packet: for the predictions of all packets. flow: for those of flows, made at their last packets.
+        by_step: (15, T) for the predictions at each step, over the flows that reach it.
     """
 
     packet: Estimate
     flow: Estimate
-
-
-class PairScores(NamedTuple):
-    """How far the features of each pair replace each other (Eq. 4, of flow accuracy).
-
-    Attributes:
-        first, second: (105,) indices into ``FEATURES``.
-        drop_1, drop_2, drop_both: (105,) drops in accuracy without the first, the second, both.
-        score: (105,), see :func:`pair_score`.
-        status: (105,) texts: "ok", or why a score should not be ranked, see :func:`pair_status`.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    drop_1: np.ndarray
-    drop_2: np.ndarray
-    drop_both: np.ndarray
-    score: np.ndarray
-    status: np.ndarray
+    by_step: np.ndarray
 
 
 class DropoutImportance(NamedTuple):
@@ -119,11 +103,15 @@ def weight_importance(detector: LSTMDetector) -> np.ndarray:
     return importance[0, :NUM_FEATURES].double().cpu().numpy()
 
 
-def correct_predictions(flows: FlowData, logits: np.ndarray) -> dict[str, np.ndarray]:
-    """{level: (N,) number of correct predictions in each flow} from (P,) logits."""
-    correct = (logits > 0) == np.repeat(flows.is_attack, flows.packet_count)
-    per_packet = np.add.reduceat(correct, flows.start, dtype=np.int32)
-    return {"packet": per_packet, "flow": last_of_flow(correct, flows.packet_count).astype(np.int32)}
+def correct_packets(flows: FlowData, logits: np.ndarray) -> np.ndarray:
+    """(P,) int8: 1 where the prediction at a packet is correct, 0 elsewhere, from (P,) logits."""
+    return ((logits > 0) == np.repeat(flows.is_attack, flows.packet_count)).astype(np.int8)
+
+
+def lost_by_level(flows: FlowData, lost: np.ndarray) -> dict[str, np.ndarray]:
+    """{level: (N,) correct predictions that each flow lost} from those of packets (P,)."""
+    of_packets = np.add.reduceat(lost, flows.start, dtype=np.int32)
+    return {"packet": of_packets, "flow": last_of_flow(lost, flows.packet_count).astype(np.int32)}
 
 
 def prediction_counts(flows: FlowData) -> dict[str, np.ndarray]:
@@ -180,26 +168,29 @@ def permutation_importance(
     Returns:
         drops in accuracy of all features, shares of predictions.
     """
-    base = correct_predictions(flows, packet_logits(detector, flows, batch_packets=batch_packets))
-    drops = []
+    base = correct_packets(flows, packet_logits(detector, flows, batch_packets=batch_packets))
+    drops, by_step = [], []
     for feature in range(NUM_FEATURES):
         rng = np.random.default_rng([seed, feature])
         # ASSUME: "all values of this feature in the dataset" are those of all packets, also for constant features.
         values = packet_values(flows if pool is None else pool, feature)
         drawn = [draw_values(flows, values, feature=feature, rng=rng) for _ in range(repeats)]
         logits = vary_flows(detector, flows, feature, values=np.concatenate(drawn, axis=1), batch_packets=batch_packets)
-        passes = [correct_predictions(flows, column) for column in logits.T]
-        drop = {}
+        lost = np.sum([base - correct_packets(flows, column) for column in logits.T], axis=0)
+        drop, lost_of_flows = {}, lost_by_level(flows, lost)
         for level, total in prediction_counts(flows).items():
-            lost = np.sum([base[level] - found[level] for found in passes], axis=0)
-            drop[level] = accuracy_drop(lost, repeats * total, bootstrap_samples=bootstrap_samples, rng=rng)
+            drop[level] = accuracy_drop(
+                lost_of_flows[level], repeats * total, bootstrap_samples=bootstrap_samples, rng=rng
+            )
         drops.append(drop)
-    return by_level(drops)
+        by_step.append(mean_by_step(flows, lost) / repeats)
+    return by_level(drops, by_step)
 
 
-def by_level(found: Sequence[Mapping[str, tuple[float, float, float]]]) -> Importance:
-    """An Importance of {level: (value, low, high)} for each feature."""
-    return Importance(*(Estimate(*np.array([of_feature[level] for of_feature in found]).T) for level in LEVELS))
+def by_level(found: Sequence[Mapping[str, tuple[float, float, float]]], by_step: Sequence[np.ndarray]) -> Importance:
+    """An Importance of {level: (value, low, high)} and of (T,) values by step, for each feature."""
+    packet, flow = (Estimate(*np.array([of_feature[level] for of_feature in found]).T) for level in LEVELS)
+    return Importance(packet, flow, np.array(by_step))
 
 
 def importance_rows(metrics: Mapping[str, Importance]) -> list[Row]:
@@ -207,10 +198,21 @@ def importance_rows(metrics: Mapping[str, Importance]) -> list[Row]:
     rows: list[Row] = []
     for feature, name in enumerate(FEATURES):
         for metric, importance in metrics.items():
-            for level, estimate in zip(LEVELS, importance, strict=True):
+            for level, estimate in zip(LEVELS, importance[:2], strict=True):
                 numbers = {kind: float(values[feature]) for kind, values in estimate._asdict().items()}
                 rows.append({"metric": metric, "level": level, "feature": name, **numbers})
     return rows
+
+
+def step_rows(flows: FlowData, metrics: Mapping[str, Importance]) -> list[dict[str, str | float]]:
+    """Rows metric, feature, step, flows, value of {metric: Importance}: at each step, over the flows that reach it."""
+    reaching = flows_by_step(flows).tolist()
+    return [
+        {"metric": metric, "feature": name, "step": step, "flows": count, "value": value}
+        for metric, importance in metrics.items()
+        for name, values in zip(FEATURES, importance.by_step.tolist(), strict=True)
+        for step, (count, value) in enumerate(zip(reaching, values, strict=True), start=1)
+    ]
 
 
 def dropout_importance(
@@ -235,80 +237,44 @@ def dropout_importance(
     """
     if not getattr(detector, "feature_dropout", False):
         raise InputError("the model was trained without feature dropout; take one with `feature_dropout: true`")
-    losses = dropout_losses(detector, flows, batch_packets=batch_packets)
+    losses, by_step = dropout_losses(detector, flows, batch_packets=batch_packets)
     rng, drops = np.random.default_rng(seed), []
     for feature in range(NUM_FEATURES):
         drop = {}
         for level, total in prediction_counts(flows).items():
             drop[level] = accuracy_drop(losses[feature,][level], total, bootstrap_samples=bootstrap_samples, rng=rng)
         drops.append(drop)
-    importance = by_level(drops)
-    return DropoutImportance(importance, pair_scores(losses, noise=importance.flow.low <= 0))
+    importance = by_level(drops, by_step)
+    pairs = pair_scores(
+        losses,
+        noise=importance.flow.low <= 0,
+        constant=constant_features(flows),
+        bootstrap_samples=bootstrap_samples,
+        rng=np.random.default_rng([seed, NUM_FEATURES]),
+    )
+    return DropoutImportance(importance, pairs)
 
 
 def dropout_losses(
     detector: Detector, flows: FlowData, *, batch_packets: int = BATCH_PACKETS
-) -> dict[tuple[int, ...], dict[str, np.ndarray]]:
+) -> tuple[Losses, list[np.ndarray]]:
     """Correct predictions lost without each feature and each pair of features (Sec. V-A3).
 
     Args:
         detector: trained with feature dropout.
 
     Returns:
-        {(feature,) or (feature, feature): {level: (N,) lost in each flow}}, 15 + 105 entries.
+        {(feature,) or (feature, feature): {level: (N,) lost in each flow}}, 15 + 105 entries; and for each feature
+        alone (T,) the drop in accuracy at each step.
     """
-    base = correct_predictions(flows, packet_logits(detector, flows, batch_packets=batch_packets))
-    losses = {}
+    base = correct_packets(flows, packet_logits(detector, flows, batch_packets=batch_packets))
+    losses, by_step = {}, []
     for size in (1, 2):
         for features in itertools.combinations(range(NUM_FEATURES), size):
             suppressed = np.isin(np.arange(NUM_FEATURES), features)
             logits = packet_logits(detector, flows, batch_packets=batch_packets, suppressed=suppressed)
-            found = correct_predictions(flows, logits)
-            losses[features] = {level: base[level] - found[level] for level in LEVELS}
-    return losses
-
-
-def pair_score(drop_1: float, drop_2: float, drop_both: float) -> float:
-    """Eq. 4, the drops floored at 0; 0/0 is NaN, x/0 infinite.
-
-    Features that replace each other score high, those with nothing in common 0.5 to 1. At least 0.5
-    holds where the pair's drop is not below either single one; the paper's weaker condition, no
-    negative drop, is not enough.
-    """
-    drop_1, drop_2, drop_both = (max(0.0, drop) for drop in (drop_1, drop_2, drop_both))
-    if drop_1 + drop_2 == 0:
-        return np.inf if drop_both > 0 else np.nan
-    return drop_both / (drop_1 + drop_2)
-
-
-def pair_status(score: float, *, noise: bool) -> str:
-    """Whether a score can be read: "ok", "undefined" (0/0), "infinite" (x/0) or "noise"."""
-    if np.isnan(score):
-        return "undefined"
-    if np.isinf(score):
-        return "infinite"
-    return "noise" if noise else "ok"
-
-
-def pair_scores(losses: Losses, *, noise: np.ndarray) -> PairScores:
-    """The 105 pair scores of Eq. 4 on flow accuracy.
-
-    Args:
-        losses: of :func:`dropout_losses`.
-        noise: (15,) bool, features whose drop has an interval that holds 0; a pair of two such has status "noise".
-    """
-    pairs = np.array(list(itertools.combinations(range(NUM_FEATURES), 2)))
-    drop = {features: float(lost["flow"].mean()) for features, lost in losses.items()}
-    drops = np.array([(drop[first,], drop[second,], drop[first, second]) for first, second in pairs.tolist()])
-    score = np.array([pair_score(*of_pair) for of_pair in drops.tolist()])
-    both = noise[pairs].all(axis=1).tolist()
-    status = [pair_status(of_pair, noise=within) for of_pair, within in zip(score.tolist(), both, strict=True)]
-    return PairScores(
-        first=pairs[:, 0],
-        second=pairs[:, 1],
-        drop_1=drops[:, 0],
-        drop_2=drops[:, 1],
-        drop_both=drops[:, 2],
-        score=score,
-        status=np.array(status),
-    )
+            lost = base - correct_packets(flows, logits)
+            losses[features] = lost_by_level(flows, lost)
+            if size == 1:
+                by_step.append(mean_by_step(flows, lost))
+    return losses, by_step

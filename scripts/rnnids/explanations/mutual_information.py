@@ -2,24 +2,34 @@
 
 All other inputs fixed, the rounded prediction is a function of the value, so I = H(prediction)
 exactly (Eq. 5) and no binning of values is needed. Features that are constant in a flow vary for
-the whole flow, the others in one packet alone with the state before it kept. What values a feature
-takes decides the result, so there are two distributions: observed, and the attacker's.
+the whole flow, the others in one packet alone with the state before it kept; length and interarrival
+time, which an attacker changes in many packets, vary for the whole flow as well. What values a feature
+takes decides the result, so there are several distributions: observed, an attacker's, and what the
+constraints of real traffic leave to her.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from rnnids import settings
-from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, INTERARRIVAL_TIME, NUM_FEATURES, PACKET_LENGTH
+from rnnids.datasets.features import (
+    CONSTANT_FEATURES,
+    FEATURES,
+    INTERARRIVAL_TIME,
+    MANIPULABLE_FEATURES,
+    NUM_FEATURES,
+    PACKET_LENGTH,
+)
 from rnnids.datasets.flow_data import FlowData
 from rnnids.datasets.selection import packet_values
 from rnnids.detectors.metrics import INTERVAL
 from rnnids.detectors.protocol import Detector
 from rnnids.explanations.entropy import corrected_entropy, joint_counts, joint_information, plugin_entropy
 from rnnids.explanations.importance import BOOTSTRAP_SAMPLES, LEVELS, Importance, by_level
+from rnnids.explanations.per_step import mean_by_step
 from rnnids.explanations.variation import BATCH_PACKETS, vary_flows, vary_steps
 from rnnids.settings import setting
 
@@ -39,18 +49,23 @@ class MutualInformation:
 
 
 class FeatureInformation(NamedTuple):
-    """Mutual information of each feature and the prediction, in bits, by three estimates.
+    """Mutual information of each feature and the prediction, in bits, by several estimates.
 
-    Level `packet` averages over the flows that reach a step, then over steps; `flow` takes the last packets.
+    Level `packet` averages over all packets, `flow` over the last ones, whose prediction is the flow's.
 
     Attributes:
         observed: with values as they occur. attacker: with values as an attacker might choose them.
         binned: the latter by the paper's estimator, which bins the values and corrects no bias.
+        whole_flow: of length and interarrival time with values as they occur in all packets of the flow at once; NaN
+            for the other features. feasible: the same with what an attacker can make of the flow; NaN where
+            nobody says what that is.
     """
 
     observed: Importance
     attacker: Importance
     binned: Importance
+    whole_flow: Importance
+    feasible: Importance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,23 +195,27 @@ def packet_information(
         yield trial.information(flows, found > 0, bins=bins)
 
 
+def whole_flow_information(
+    detector: Detector, flows: FlowData, feature: int, *, values: np.ndarray, batch_packets: int = BATCH_PACKETS
+) -> np.ndarray:
+    """(P,) bits between the values (P, W) of a feature in a flow's packets up to one, and the prediction there."""
+    attacks = (vary_flows(detector, flows, feature, values=values, batch_packets=batch_packets) > 0).sum(axis=1)
+    return corrected_entropy(np.stack([attacks, values.shape[1] - attacks], axis=1))
+
+
 def averages(flows: FlowData, information: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """{level: (S,) weighted averages}, for S weightings of flows.
 
-    "packet" averages over the flows that reach a step, then over steps, as the paper; "flow" takes
-    each flow's last packet, whose prediction is the flow's.
+    "packet" averages over all packets, so that each step counts by the flows that reach it; the paper averages over
+    flows, then over steps, where two long flows would count for as much as all first packets. "flow"
+    takes each flow's last packet, whose prediction is the flow's.
 
     Args:
         information: (P,). weights: (S, N) how often each flow counts.
     """
     last = information[flows.start + flows.packet_count - 1]
-    steps = np.arange(flows.packet_count.max())
-    reached = steps < flows.packet_count[:, None]
-    padded = np.zeros(reached.shape)
-    padded[reached] = information
-    with np.errstate(invalid="ignore"):
-        by_step = (weights @ padded) / (weights @ reached)
-    return {"packet": np.nanmean(by_step, axis=1), "flow": weights @ last / weights.sum(axis=1)}
+    of_packets = weights @ np.add.reduceat(information, flows.start) / (weights @ flows.packet_count)
+    return {"packet": of_packets, "flow": weights @ last / weights.sum(axis=1)}
 
 
 def with_interval(
@@ -217,6 +236,7 @@ def mutual_information(
     flows: FlowData,
     *,
     pool: FlowData | None = None,
+    reachable: Mapping[int, np.ndarray] | None = None,
     draws: int = MutualInformation.draws,
     bins: int = MutualInformation.bins,
     bootstrap_samples: int = BOOTSTRAP_SAMPLES,
@@ -226,21 +246,21 @@ def mutual_information(
     """Mutual information between each feature and the prediction, in bits (Sec. V-A4, Eq. 5).
 
     Args:
-        detector: any detector; one that is not stateful takes longer.
-        flows: N flows whose packets are varied.
+        detector: any; one that is not stateful takes longer. flows: N flows whose packets are varied.
         pool: flows that say which values occur; None: `flows`.
+        reachable: {feature: (P, W) raw values} that an attacker can give to all packets of a flow at once.
         draws: values of a feature tried per packet (constant features: per flow).
         bins: of the paper's estimator.
         bootstrap_samples: resamples of flows, behind the 95 % intervals.
-        seed: of the draws and of the bootstrap.
-        batch_packets: packets, with their values, in a batch.
+        seed: of the draws and of the bootstrap. batch_packets: packets, with their values, in a batch.
     """
     even = np.full(len(flows), 1 / len(flows))
     resamples = np.random.default_rng(seed).multinomial(len(flows), even, size=bootstrap_samples)
+    pool = flows if pool is None else pool
     trials = [
         Trial(
             feature=feature,
-            distribution=distribution(flows if pool is None else pool, feature, draws=draws),
+            distribution=distribution(pool, feature, draws=draws),
             draws=draws,
             seed=(seed, feature),
             number=number,
@@ -249,7 +269,21 @@ def mutual_information(
         for number, distribution in enumerate((observed_values, attacker_values))
     ]
     found = packet_information(detector, flows, trials, bins=bins, batch_packets=batch_packets)
-    estimates = []
-    for (seen, _), (chosen, binned) in zip(found, found, strict=True):
-        estimates.append([with_interval(flows, information, resamples) for information in (seen, chosen, binned)])
-    return FeatureInformation(*(by_level(of_metric) for of_metric in zip(*estimates, strict=True)))
+    of_packets = np.full((len(FeatureInformation._fields), NUM_FEATURES, int(flows.packet_count.sum())), np.nan)
+    for feature, ((seen, _), (chosen, binned)) in enumerate(zip(found, found, strict=True)):
+        of_packets[:3, feature] = seen, chosen, binned
+    for feature in MANIPULABLE_FEATURES:
+        uniform = np.random.default_rng((seed, feature, 2)).random((of_packets.shape[-1], draws))
+        tried = {3: observed_values(pool, feature, draws=draws).quantile(uniform), 4: (reachable or {}).get(feature)}
+        for place, values in tried.items():
+            if values is not None:
+                of_packets[place, feature] = whole_flow_information(
+                    detector, flows, feature, values=values, batch_packets=batch_packets
+                )
+    return FeatureInformation(*(_estimates(flows, of_metric, resamples) for of_metric in of_packets))
+
+
+def _estimates(flows: FlowData, information: np.ndarray, resamples: np.ndarray) -> Importance:
+    """The averages of one metric (15, P) over packets and flows, and by step; resamples: (S, N)."""
+    levels = [with_interval(flows, of_feature, resamples) for of_feature in information]
+    return by_level(levels, [mean_by_step(flows, of_feature) for of_feature in information])

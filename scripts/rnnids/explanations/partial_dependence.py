@@ -16,9 +16,11 @@ from rnnids.datasets.flow_data import FlowData
 from rnnids.datasets.selection import packet_values
 from rnnids.detectors.protocol import Detector
 from rnnids.errors import InputError
+from rnnids.explanations.per_step import flows_by_step, mean_by_step, median_by_step
 from rnnids.explanations.variation import BATCH_PACKETS, feature_index, vary_flows, vary_steps
-from rnnids.flows.ranges import ragged_arange
 from rnnids.settings import setting
+
+BAND = (0.1, 0.9)  # quantiles of single flows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +51,34 @@ class SequentialDependence:
 
 
 class Dependence(NamedTuple):
-    """How the mean prediction depends on a feature's value.
+    """How the prediction of flows depends on a feature's value.
 
     Attributes:
         value: (W,) raw values of the feature, sorted.
-        prediction: mean probability of attack; (W,) for flows, (T, W) for steps.
+        prediction: (W,) mean probability of attack.
+        low, high: (W,) its 10 % and 90 % quantiles over single flows: where the mean hides that they differ.
+        flows: number of flows behind each value.
     """
 
     value: np.ndarray
     prediction: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    flows: int
+
+
+class StepDependence(NamedTuple):
+    """How the mean prediction at each step depends on a feature's value there.
+
+    Attributes:
+        value: (W,) raw values of the feature, sorted.
+        prediction: (T, W) mean probability of attack.
+        flows: (T,) number of flows that reach a step.
+    """
+
+    value: np.ndarray
+    prediction: np.ndarray
+    flows: np.ndarray
 
 
 class ObservedCounts(NamedTuple):
@@ -72,16 +93,19 @@ class ObservedCounts(NamedTuple):
 
 
 class StepMeans(NamedTuple):
-    """Means of a feature at each step, before and after an attack.
+    """A feature at each step, before and after an attack.
 
     Attributes:
         flows: (T,) number of flows that reach a step.
         original, adversarial: (T,) means over them, raw units.
+        original_median, adversarial_median: (T,) medians: a mean of delays is that of the longest one.
     """
 
     flows: np.ndarray
     original: np.ndarray
     adversarial: np.ndarray
+    original_median: np.ndarray
+    adversarial_median: np.ndarray
 
 
 def value_grid(values: np.ndarray, feature: int, *, size: int) -> np.ndarray:
@@ -126,14 +150,16 @@ def partial_dependence(
         batch_packets: padded packets per batch over all values.
 
     Returns:
-        prediction (W,): mean attack probability of the flows' last packets.
+        the attack probability of the flows' last packets at W values.
     """
     index = feature_index(feature)
     if grid is None:
         grid = value_grid(packet_values(flows, index), index, size=grid_size)
     values = np.broadcast_to(grid, (int(flows.packet_count.sum()), len(grid)))
     logits = vary_flows(detector, flows, index, values=values, batch_packets=batch_packets)
-    return Dependence(grid, probability(logits[flows.start + flows.packet_count - 1]).mean(axis=0))
+    single = probability(logits[flows.start + flows.packet_count - 1])  # (N, W), a flow's own dependence each
+    low, high = np.quantile(single, BAND, axis=0)
+    return Dependence(grid, single.mean(axis=0), low, high, len(flows))
 
 
 def sequential_partial_dependence(
@@ -144,7 +170,7 @@ def sequential_partial_dependence(
     grid: np.ndarray | None = None,
     grid_size: int = SequentialDependence.grid_size,
     batch_packets: int = BATCH_PACKETS,
-) -> Dependence:
+) -> StepDependence:
     """Sequential partial dependence (Eq. 7), given `flows`, for example those of one type.
 
     Args:
@@ -156,27 +182,19 @@ def sequential_partial_dependence(
         batch_packets: packets, with their values, in a batch.
 
     Returns:
-        prediction (T, W): mean attack probability at a step, over the flows that reach it.
+        the mean attack probability at T steps and W values, over the flows that reach a step.
     """
     index = feature_index(feature)
     if grid is None:
         grid = value_grid(packet_values(flows, index), index, size=grid_size)
     values = np.broadcast_to(grid, (int(flows.packet_count.sum()), len(grid)))
     (logits,) = vary_steps(detector, flows, [(index, values)], batch_packets=batch_packets)
-    return Dependence(grid, mean_by_step(flows, probability(logits)))
+    return StepDependence(grid, mean_by_step(flows, probability(logits)), flows_by_step(flows))
 
 
 def probability(logits: np.ndarray) -> np.ndarray:
     """Attack probability, as float64."""
     return 1 / (1 + np.exp(-logits.astype(float)))
-
-
-def mean_by_step(flows: FlowData, values: np.ndarray) -> np.ndarray:
-    """Means of per-packet `values` (P, ...) at each step, over the flows that reach it: (T, ...)."""
-    step = ragged_arange(np.zeros(len(flows), dtype=np.int64), flows.packet_count)
-    total = np.zeros((int(flows.packet_count.max()), *values.shape[1:]))
-    np.add.at(total, step, values)
-    return (total.T / np.bincount(step)).T
 
 
 def observed_counts(flows: FlowData, feature: int, *, grid: np.ndarray) -> ObservedCounts:
@@ -191,7 +209,7 @@ def observed_counts(flows: FlowData, feature: int, *, grid: np.ndarray) -> Obser
 
 
 def step_means(original: FlowData, adversarial: FlowData, feature: int, *, evaded: np.ndarray) -> StepMeans:
-    """Means of original and adversarial flows at each step (Fig. 8).
+    """Means and medians of original and adversarial flows at each step (Fig. 8).
 
     They are over the flows that evaded detection; where none did, over all, with no adversarial mean (NaN).
 
@@ -199,9 +217,10 @@ def step_means(original: FlowData, adversarial: FlowData, feature: int, *, evade
         original, adversarial: the same N flows. evaded: (N,) bool.
     """
     chosen = evaded if evaded.any() else np.ones_like(evaded)
-    before, after = (
-        mean_by_step(flows, packet_values(flows, feature))
-        for flows in (original.take(chosen), adversarial.take(chosen))
+    both = [flows.take(chosen) for flows in (original, adversarial)]
+    means, medians = (
+        [reduce(flows, packet_values(flows, feature)) for flows in both] for reduce in (mean_by_step, median_by_step)
     )
-    reaching = (original.packet_count[chosen, None] > np.arange(len(before))).sum(axis=0)
-    return StepMeans(reaching, before, after if evaded.any() else np.full_like(before, np.nan))
+    if not evaded.any():
+        means[1], medians[1] = (np.full(len(means[0]), np.nan) for _ in range(2))
+    return StepMeans(flows_by_step(both[0]), *means, *medians)

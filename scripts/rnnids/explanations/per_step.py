@@ -22,6 +22,24 @@ def step_of_packets(packet_count: np.ndarray) -> np.ndarray:
     return ragged_arange(np.ones(len(packet_count), dtype=np.int64), packet_count)
 
 
+def flows_by_step(flows: FlowData) -> np.ndarray:
+    """(T,) number of flows that reach each step."""
+    return np.bincount(step_of_packets(flows.packet_count))[1:]
+
+
+def mean_by_step(flows: FlowData, values: np.ndarray) -> np.ndarray:
+    """Means of per-packet `values` (P, ...) at each step, over the flows that reach it: (T, ...)."""
+    step = step_of_packets(flows.packet_count) - 1
+    total = np.zeros((int(flows.packet_count.max()), *values.shape[1:]))
+    np.add.at(total, step, values)
+    return (total.T / np.bincount(step)).T
+
+
+def median_by_step(flows: FlowData, values: np.ndarray) -> np.ndarray:
+    """Medians of per-packet `values` (P,) at each step, over the flows that reach it: (T,)."""
+    return pd.Series(values.astype(float)).groupby(step_of_packets(flows.packet_count)).median().to_numpy()
+
+
 def read_confidence(path: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """Confidence at every packet of predictions.h5: the probability given to the flow's true class.
 

@@ -22,7 +22,7 @@ from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from rnnids.errors import InputError
-from rnnids.storage import atomic_path
+from rnnids.storage import atomic_path, read_csv
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.16  # inches, IEEE
 BLACK, GREY, PALE = "#000000", "#8c8c8c", "#d9d9d9"
@@ -31,6 +31,8 @@ PURPLE, SKY = "#cc79a7", "#56b4e9"
 INFINITY = "\N{INFINITY}"
 ALL, BENIGN = "All", "Benign"
 SMALL_SAMPLE = 20  # flows; below, a share moves by 5 points with each flow
+THIN = 5  # flows; below, what is drawn over the packets of flows is faint
+MODEL_COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY)
 LOG_RATIO = 30  # largest to smallest value from which an axis is logarithmic
 
 STYLE = {
@@ -67,6 +69,24 @@ matplotlib.rcParams.update(cast(Any, STYLE))  # whose keys are a type of their o
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every glyph that it embeds
 
 
+def read_models(paths: Sequence[Path | str], text: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """The tables of several models below each other, with a column `model`: results/lab/MODEL/explanations/pdp.csv.
+
+    Raises:
+        InputError: as :func:`read_csv`, or two files of one model.
+    """
+    frames = {Path(path).absolute().parent.parent.name: read_csv(path, text, numbers) for path in paths}
+    if len(frames) < len(paths):
+        raise InputError(f"{' '.join(map(str, paths))}: two tables of one model; give one of each")
+    return pd.concat([frame.assign(model=model) for model, frame in frames.items()], ignore_index=True)
+
+
+def model_colors(table: pd.DataFrame) -> dict[str, str]:
+    """{model: colour} of a table with a column `model`, in its order."""
+    models = list(dict.fromkeys(table["model"]))
+    return {model: MODEL_COLORS[place % len(MODEL_COLORS)] for place, model in enumerate(models)}
+
+
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of every figure: where to save it, three times."""
     parser.add_argument("--output", required=True, help="output: the figure (PDF)")
@@ -99,6 +119,7 @@ def save(figure: Figure, output: Path | str, *, svg: Path | str = "", png: Path 
     for kind, name in files.items():
         with atomic_path(name) as path:
             figure.savefig(path, format=kind, dpi=200, metadata=undated[kind])
+        figure.set_layout_engine("none")  # what the first one found holds for all, and takes as long as drawing
 
 
 def small_multiples(figure: FigureBase, count: int, columns: int) -> list[Axes]:
