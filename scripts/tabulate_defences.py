@@ -16,6 +16,7 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.detectors.metrics import proportion_interval
+from rnnids.detectors.operating_points import threshold_at
 from rnnids.reporting import tables
 from rnnids.storage import read_csv, read_hdf5, write_csv
 
@@ -80,9 +81,7 @@ def recall_at(is_attack: np.ndarray, logits: np.ndarray, rate: float) -> tuple[i
     Args:
         is_attack: (N,) bool. logits: (N,), of the flows' last packets.
     """
-    benign = np.sort(logits[~is_attack])[::-1]
-    threshold = benign[math.floor(rate * len(benign))] if len(benign) else math.inf
-    return int((logits[is_attack] > threshold).sum()), int(is_attack.sum())
+    return int((logits[is_attack] > threshold_at(logits[~is_attack], rate)).sum()), int(is_attack.sum())
 
 
 def recalls(path: str) -> pd.DataFrame:

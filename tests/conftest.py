@@ -32,6 +32,7 @@ TINY = {
     "explanations": {
         "input_perturbation": {"max_flows": 50, "repeats": 2},
         "feature_dropout": {"max_flows": 50},
+        "shapley": {"max_flows": 20, "max_rounds": 4},
         "mutual_information": {"max_flows": 5, "draws": 10, "bins": 5},
         "partial_dependence": {"grid_size": 5, "max_flows": 5},
         "sequential_dependence": {"grid_size": 5, "max_steps": 5},

@@ -16,6 +16,7 @@ import plot_fig4
 import plot_fig5
 import plot_fig6
 import plot_pair_scores
+import plot_shapley
 import plot_steps
 from rnnids.datasets.features import FEATURES
 from rnnids.errors import InputError
@@ -301,3 +302,20 @@ def test_fig6_shows_categories_as_bars_and_models_beside_each_other():
     assert panel.get_title().endswith("N = 40")
     block = next(block for block in figure.subfigs if block.get_supxlabel() == "Source port")
     assert len({line.get_color() for line in block.axes[0].lines[1:]}) == 2
+
+
+def test_shapley_values_stand_beside_single_drops_the_largest_above(draw_files):
+    values, drops = importance("shapley"), importance("feature_dropout")
+    draw_files(plot_shapley, shapley=values, drops=drops)
+    of_flows = [100 * table[table["level"] == "flow"].set_index("feature")[["value", "low", "high"]]
+                for table in (values.iloc[::-1], drops.assign(value=drops["value"] / 10))]  # fmt: skip
+    figure = plot_shapley.draw(*of_flows)
+    assert not faults(figure)
+    panel = figure.axes[0]
+    assert panel.get_yticklabels()[0].get_text() == "Source port"
+    bars = [bar.get_width() for bar in panel.patches]
+    assert bars == sorted(bars, reverse=True) and bars == pytest.approx(sorted(of_flows[0]["value"], reverse=True))
+    rings = next(line for line in panel.lines if line.get_label() == "drop without it alone")
+    np.testing.assert_allclose(rings.get_xdata().astype(float), 100 * np.linspace(3, -1, len(FEATURES)) / 10)
+    with pytest.raises(InputError, match=r"shapley_0\.csv: no shapley of flows"):
+        draw_files(plot_shapley, shapley=drops, drops=drops)

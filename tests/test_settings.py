@@ -28,6 +28,7 @@ SECTIONS = {
     "adversarial_training": ["attacks.adversarial_training:AdversarialTraining"],
     "explanations.input_perturbation": ["explanations.importance:InputPerturbation"],
     "explanations.feature_dropout": ["explanations.importance:FeatureDropout"],
+    "explanations.shapley": ["explanations.shapley:Shapley"],
     "explanations.mutual_information": ["explanations.mutual_information:MutualInformation"],
     "explanations.partial_dependence": ["explanations.partial_dependence:PartialDependence"],
     "explanations.sequential_dependence": ["explanations.partial_dependence:SequentialDependence"],

@@ -14,7 +14,7 @@ MODELS = ("baseline", "feature_dropout", "adversarial_training")
 TABLES = ("table1", "label_audit", "table2", "table3", "table_defences", "paper_comparison")
 FIGURES = (
     *(f"fig{number}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 10)),
-    *("pair_scores", "fig_steps", "budget"),
+    *("pair_scores", "shapley", "fig_steps", "fig_detection", "budget"),
 )
 RESULTS = [
     "flows/session3_wed.h5",
@@ -34,6 +34,7 @@ RESULTS = [
     "baseline/robustness.csv",
     "tables/ars.html",
     "tables/attacks.html",
+    "tables/detection.html",
     *(f"tables/{table}.html" for table in TABLES),
     *(f"figures/{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")),
     *(f"figures/fig{number}_before_after.pdf" for number in (6, 7, 8)),
@@ -64,6 +65,9 @@ ATTACKS = ROBUSTNESS | {
     "partial_dependence": 1,
     "confidence_per_step": 1,
     "sequential_dependence": 2,
+    "measure_detection": 1,
+    "plot_detection": 1,
+    "tabulate_detection": 1,
     "tabulate_table2": 1,
     "tabulate_comparison": 1,
     "tabulate_defences": 1,
@@ -202,8 +206,8 @@ def test_an_edited_script_reruns_its_own_rule(checkout, done, edited):
 
 def test_another_model_leaves_the_others_alone(checkout, done):
     change = {"models": {"wide": {"hidden_size": 9}}, "selected_models": [*MODELS, "wide"]}
-    names = ("table2", "comparison", "defences", "ars", "attacks")
-    tables = {f"tabulate_{name}": 1 for name in names} | {"plot_budget": 1}
+    names = ("table2", "detection", "comparison", "defences", "ars", "attacks")
+    tables = {f"tabulate_{name}": 1 for name in names} | {"plot_budget": 1, "plot_detection": 1}
     assert plan(checkout, done, **change) == {
         "train": 1,
         "evaluate": 1,
@@ -212,6 +216,7 @@ def test_another_model_leaves_the_others_alone(checkout, done):
         "check_robustness": 3,
         "ars": 1,
         "measure_budget": 1,
+        "measure_detection": 1,
         **tables,
         "all": 1,
     }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from rnnids.explanations.importance import permutation_importance
     from rnnids.explanations.mutual_information import mutual_information
     from rnnids.explanations.partial_dependence import partial_dependence, sequential_partial_dependence
+    from rnnids.explanations.shapley import shapley_values
     from rnnids.flows.extract import extract_flows
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "partial_dependence",
     "permutation_importance",
     "sequential_partial_dependence",
+    "shapley_values",
     "write_pcap",
 ]
 HOMES = {
@@ -69,6 +71,7 @@ HOMES = {
     "mutual_information": "explanations.mutual_information",
     "partial_dependence": "explanations.partial_dependence",
     "sequential_partial_dependence": "explanations.partial_dependence",
+    "shapley_values": "explanations.shapley",
 }
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these

@@ -1,7 +1,8 @@
 # What explains a detector's decisions: importance of features, dependence on their values, sequences (Sec. V).
 #
 # In: results/{dataset}/dataset.h5, and of a model: weights.safetensors, predictions.h5 and attacks/cw/kappa_*.h5.
-# Out: results/{dataset}/{model}/explanations/*.csv, results/{dataset}/trajectories.csv and results/fig5.csv.
+# Out: results/{dataset}/{model}/explanations/*.csv, results/{dataset}/trajectories.csv and results/fig5.csv; what the
+# models detect at rates of false alarms: results/{dataset}/detection_curves.csv and operating_points.csv.
 
 
 rule perturb_inputs:
@@ -46,6 +47,19 @@ use rule perturb_inputs as drop_features with:
         script=script("drop_features.py"),
         code=code("drop_features.py"),
         options=explanation_options("feature_dropout", "bootstrap_samples"),
+
+
+use rule perturb_inputs as measure_shapley with:
+    output:
+        output="results/{dataset}/{model}/explanations/shapley.csv",
+    log:
+        "results/{dataset}/logs/{model}/measure_shapley.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/measure_shapley.tsv"
+    params:
+        script=script("measure_shapley.py"),
+        code=code("measure_shapley.py"),
+        options=explanation_options("shapley", "bootstrap_samples"),
 
 
 use rule perturb_inputs as measure_mutual_information with:
@@ -160,3 +174,21 @@ use rule confidence_per_step as compare_distributions with:
     params:
         script=script("compare_distributions.py"),
         code=code("compare_distributions.py"),
+
+
+use rule confidence_per_step as measure_detection with:
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        predictions=expand("results/{{dataset}}/{model}/predictions.h5", model=config["selected_models"]),
+    output:
+        curves="results/{dataset}/detection_curves.csv",
+        operating_points="results/{dataset}/operating_points.csv",
+    log:
+        "results/{dataset}/logs/measure_detection.log",
+    benchmark:
+        "results/{dataset}/benchmarks/measure_detection.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        script=script("measure_detection.py"),
+        code=code("measure_detection.py"),

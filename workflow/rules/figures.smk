@@ -41,6 +41,12 @@ rule pair_scores:
         expand("results/{dataset}/figures/pair_scores.pdf", dataset=config["selected_datasets"]),
 
 
+rule shapley:
+    """Shapley values of the features beside what the loss of each alone costs."""
+    input:
+        expand("results/{dataset}/figures/shapley.pdf", dataset=config["selected_datasets"]),
+
+
 rule fig5:
     """Fig. 5: two distributions of equal accuracy and different mutual information."""
     input:
@@ -81,6 +87,12 @@ rule fig10:
     """Fig. 10: robustness over the epochs of adversarial training."""
     input:
         expand("results/{dataset}/figures/fig10.pdf", dataset=config["selected_datasets"]),
+
+
+rule fig_detection:
+    """Precision over recall, and missed attacks over false alarms, of the selected models."""
+    input:
+        expand("results/{dataset}/figures/fig_detection.pdf", dataset=config["selected_datasets"]),
 
 
 rule plot_fig1:
@@ -144,6 +156,7 @@ use rule plot_fig1 as plot_fig4 with:
             "results/{dataset}/baseline/explanations/weights.csv",
             "results/{dataset}/baseline/explanations/input_perturbation.csv",
             "results/{dataset}/feature_dropout/explanations/feature_dropout.csv",
+            "results/{dataset}/feature_dropout/explanations/shapley.csv",
             "results/{dataset}/baseline/explanations/mutual_information.csv",
         ],
     output:
@@ -169,6 +182,21 @@ use rule plot_fig1 as plot_pair_scores with:
     params:
         script=script("plot_pair_scores.py"),
         code=code("plot_pair_scores.py"),
+
+
+use rule plot_fig1 as plot_shapley with:
+    input:
+        shapley="results/{dataset}/feature_dropout/explanations/shapley.csv",
+        drops="results/{dataset}/feature_dropout/explanations/feature_dropout.csv",
+    output:
+        **figure("shapley", "Explanations", "Shapley values"),
+    log:
+        "results/{dataset}/logs/plot_shapley.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_shapley.tsv"
+    params:
+        script=script("plot_shapley.py"),
+        code=code("plot_shapley.py"),
 
 
 use rule plot_fig1 as plot_fig5 with:
@@ -273,3 +301,18 @@ use rule plot_fig1 as plot_fig10 with:
     params:
         script=script("plot_fig10.py"),
         code=code("plot_fig10.py"),
+
+
+use rule plot_fig1 as plot_detection with:
+    input:
+        curves="results/{dataset}/detection_curves.csv",
+        operating_points="results/{dataset}/operating_points.csv",
+    output:
+        **figure("fig_detection", "Data and detection", "Detection against false alarms"),
+    log:
+        "results/{dataset}/logs/plot_detection.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_detection.tsv"
+    params:
+        script=script("plot_detection.py"),
+        code=code("plot_detection.py"),

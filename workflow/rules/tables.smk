@@ -29,6 +29,12 @@ rule table_defences:
         expand("results/{dataset}/tables/table_defences.html", dataset=config["selected_datasets"]),
 
 
+rule table_detection:
+    """Recall per attack type at 1 % and 0.1 % false alarms, and false alarms an hour."""
+    input:
+        expand("results/{dataset}/tables/detection.html", dataset=config["selected_datasets"]),
+
+
 rule paper_comparison:
     """Every number that the paper prints, beside ours."""
     input:
@@ -142,3 +148,22 @@ use rule tabulate_table1 as tabulate_comparison with:
     params:
         script=script("tabulate_comparison.py"),
         code=code("tabulate_comparison.py"),
+
+
+use rule tabulate_table1 as tabulate_detection with:
+    input:
+        operating_points="results/{dataset}/operating_points.csv",
+    output:
+        **table(
+            "detection",
+            "Data and detection",
+            "Detection at rates of false alarms",
+            caption="table_detection",
+        ),
+    log:
+        "results/{dataset}/logs/tabulate_detection.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_detection.tsv"
+    params:
+        script=script("tabulate_detection.py"),
+        code=code("tabulate_detection.py"),
