@@ -18,7 +18,7 @@ TRAINING |= {"batch_packets": 256, "validation_fraction": 0.1, "precision": "flo
 EVALUATION = {"model_name": "tiny", "bootstrap_samples": 50, "seed": 0, "batch_packets": 256, "device": "cpu"}
 ATTACK = {"iterations": 10, "batch_packets": 256, "device": "cpu"}
 SEARCH = {"iterations": 15, "far_iterations": 5, "draws": 16, "generations": 4, "children": 4, "values": 8, "depth": 1}
-SEARCH |= {"polish_rounds": 2, "nearer_rounds": 1, "batch_packets": 256, "device": "cpu"}
+SEARCH |= {"polish_rounds": 2, "nearer_rounds": 1, "restarts": 1, "batch_packets": 256, "device": "cpu"}
 ARS_COLUMNS = "model attack category flows already_benign success_ratio ars low high ars_detected"
 FLOW_COLUMNS = "row attack original_logit logit l1 linf last_l1 iteration already_benign success success_delta"
 

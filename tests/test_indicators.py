@@ -28,6 +28,7 @@ CRIPPLED = RobustSearch(
     depth=0,
     polish_rounds=0,
     nearer_rounds=0,
+    restarts=0,
 )
 CAPS = ThreatModel(mtu=1400, padding="payload", bytes_per_packet=100, bytes_per_flow=150)
 CAPS = replace(CAPS, delay_per_packet=0.5, delay_per_flow=0.7)

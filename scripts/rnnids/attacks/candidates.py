@@ -141,6 +141,14 @@ class Nearest:
             self.logit[place, own], self.member[place, own] = logit[chosen].to(self.logit.dtype), member
         return l1
 
+    def take_up(self, others: "Nearest") -> None:
+        """Keep what is nearer among `others`, of the same flows and thresholds."""
+        nearer = others.l1 < self.l1
+        for name in ("l1", "logit", "member"):
+            getattr(self, name)[nearer] = getattr(others, name)[nearer]
+        self.values[nearer] = others.values[nearer]
+        self.evaluations += others.evaluations
+
     def try_changes(self, change: Tensor, owner: Tensor, *, member: int) -> tuple[Tensor, Tensor]:
         """Project, evaluate and consider `change` (n, T, 2) z-scores of flows `owner`; (raw values, logits)."""
         values = self.problem.feasible(change, owner)

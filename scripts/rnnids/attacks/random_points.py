@@ -49,15 +49,27 @@ def mutants(point: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.
 def nearer_changes(best: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
     """(count, T, 2) points of smaller L1 norm than `best` (T, 2).
 
-    In turn: on a few of the numbers that `best` changes, on a few of all, and of any kind, drawn in to the distance.
+    In turn: on a few of the numbers that `best` changes, on a few of all, and of any kind, drawn in to the distance;
+    and `best` itself with some of its numbers lowered, of which another few take up a part.
     """
     changes = random_changes(limit, count, rng)
     weights = rng.random(changes.shape)
     for place, among in enumerate((best, limit)):
-        changes[place::3] = (few(among, len(changes[place::3]), rng) * weights[place::3]) * best.sum()
+        changes[place::4] = (few(among, len(changes[place::4]), rng) * weights[place::4]) * best.sum()
     radius = best.sum() * (1 - rng.random(count) ** 2)
     total = changes.sum(axis=(1, 2))
     # On few numbers up to the radius, which is where the nearest lie; those of any kind only down to it.
     factor = radius / np.maximum(total, SMALLEST)
-    factor[2::3] = np.minimum(factor[2::3], 1.0)
-    return np.minimum(changes * factor[:, None, None], limit)
+    factor[2::4] = np.minimum(factor[2::4], 1.0)
+    changes *= factor[:, None, None]
+    changes[3::4] = handed_on(best, limit, len(changes[3::4]), rng=rng)
+    return np.minimum(changes, limit)
+
+
+def handed_on(best: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
+    """(count, T, 2) variants of `best` (T, 2): a few numbers lowered, and of what that frees a share added to a few."""
+    lowered = best * np.where(few(best, count, rng), rng.random((count, *best.shape)), 1.0)
+    freed = best.sum() - lowered.sum(axis=(1, 2))
+    taken = few(limit, count, rng) * rng.random((count, *best.shape))
+    share = freed * rng.random(count) / np.maximum(taken.sum(axis=(1, 2)), SMALLEST)
+    return lowered + taken * share[:, None, None]

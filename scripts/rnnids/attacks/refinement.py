@@ -41,11 +41,13 @@ def coordinates(problem: Problem, nearest: Nearest, flows: Tensor, *, values: in
         if not len(owner):
             return
         room = torch.minimum((problem.limit - base)[owner, step, column], radius[owner])
-        # From a grid unit up to the room, by equal ratios: near points matter most.
+        # From a grid unit up to the room, half by equal ratios, since near points matter most, half by equal steps, since
+        # an evasion can be as narrow far away.
         unit = (problem.batch.feasible.grid / problem.scale)[column]
         ratio = (room / unit).clamp(min=1.0)
-        powers = torch.linspace(0, 1, values, device=room.device, dtype=room.dtype)
-        tried = unit[:, None] * ratio[:, None] ** powers
+        powers = torch.linspace(0, 1, values - values // 2, device=room.device, dtype=room.dtype)
+        shares = torch.arange(1, values // 2 + 1, device=room.device, dtype=room.dtype) / (values // 2 + 1)
+        tried = torch.cat([unit[:, None] * ratio[:, None] ** powers, room[:, None] * shares], dim=1)
         index = owner.repeat_interleave(values)
         change = base[index]
         place = torch.arange(len(index), device=index.device)

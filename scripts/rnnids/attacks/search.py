@@ -27,6 +27,8 @@ from rnnids.detectors.protocol import Detector, has_gradient
 from rnnids.settings import check, setting
 
 GOALS = ("last", "all")
+OF_USE = 0.01  # of a distance: by as much a round has to lower it
+PATIENCE = 2  # rounds of no use after which a flow draws no nearer points
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class RobustSearch:
     values: int = setting(24, "values tried of each single number, at a time", minimum=2)
     depth: int = setting(2, "numbers changed one after the other by the search over coordinates", minimum=0)
     polish_rounds: int = setting(8, "rounds in which evasions are pulled back", minimum=0)
-    nearer_rounds: int = setting(3, "rounds of random points nearer than what was found", minimum=0)
+    nearer_rounds: int = setting(12, "rounds of random points nearer than what was found, at most", minimum=0)
+    restarts: int = setting(
+        3, "times, at most, that other evasions are looked for and pulled back on their own", minimum=0
+    )
     step: float = setting(5.0, "first step of a descent, z-scores in L2; falls to a hundredth", above=0)
     gamma: float = setting(
         0.2, "first relative change of a descent's bound on the distance; falls to a fiftieth", above=0
@@ -152,9 +157,8 @@ class RobustSearch:
             segment(problem, nearest, flows, place=0)
             coordinates(problem, nearest, flows, values=self.values, depth=self.depth)
             polish(problem, nearest, flows, rounds=self.polish_rounds, place=0)
-            for _ in range(self.nearer_rounds):
-                self._draw_nearer(problem, nearest, flows, rngs)
-                polish(problem, nearest, flows, rounds=self.polish_rounds, place=0)
+            self._come_nearer(problem, nearest, flows, rngs)
+            self._begin_anew(problem, nearest, flows, rngs)
             gradients[flows] += self._reach_margin(problem, nearest, flows)
         _enter(result, rows, problem, nearest, original=original, free=free, exact=exact, gradients=gradients)
 
@@ -264,17 +268,46 @@ class RobustSearch:
             ends.append(problem.feasible(change, everything))
         return ends
 
-    def _draw_nearer(
+    def _begin_anew(
         self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]
     ) -> None:
-        """Random points nearer than the nearest evasion: few numbers, most of the distance."""
-        flows = nearest.moved(flows)
-        if not len(flows):
-            return
-        limits, best = own_packets(problem, problem.limit), own_packets(problem, nearest.change())
-        drawn = [nearer_changes(best[flow], limits[flow], self.draws, rng=rngs[flow]) for flow in flows.tolist()]
-        owner = flows.repeat_interleave(self.draws)
-        nearest.try_changes(padded_changes(problem, drawn), owner, member=NUMBER["random"])
+        """Other evasions than the nearest, pulled back on their own: what lies behind another hill is never near it.
+
+        From random points within twice the distance, for the flows to which the last round was of use.
+        """
+        active = nearest.moved(flows)
+        for _ in range(self.restarts):
+            if not len(active):
+                return
+            others = Nearest(problem)
+            limits, best = own_packets(problem, problem.limit), own_packets(problem, 2 * nearest.change())
+            drawn = [nearer_changes(best[flow], limits[flow], self.draws, rng=rngs[flow]) for flow in active.tolist()]
+            owner = active.repeat_interleave(self.draws)
+            others.try_changes(padded_changes(problem, drawn), owner, member=NUMBER["random"])
+            segment(problem, others, active, place=0)
+            polish(problem, others, active, rounds=self.polish_rounds, place=0)
+            self._come_nearer(problem, others, active, rngs)
+            before = nearest.l1[0].clone()
+            nearest.take_up(others)
+            active = active[nearest.l1[0][active] < before[active] * (1 - OF_USE)]
+
+    def _come_nearer(
+        self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]
+    ) -> None:
+        """Random points nearer than the nearest evasion, each round for the flows to which the last was of use."""
+        patience = torch.full_like(nearest.evaluations, PATIENCE)
+        for _ in range(self.nearer_rounds):
+            active = nearest.moved(flows[patience[flows] > 0])
+            if not len(active):
+                return
+            before = nearest.l1[0].clone()
+            limits, best = own_packets(problem, problem.limit), own_packets(problem, nearest.change())
+            drawn = [nearer_changes(best[flow], limits[flow], self.draws, rng=rngs[flow]) for flow in active.tolist()]
+            owner = active.repeat_interleave(self.draws)
+            nearest.try_changes(padded_changes(problem, drawn), owner, member=NUMBER["random"])
+            polish(problem, nearest, active, rounds=self.polish_rounds, place=0)
+            better = nearest.l1[0] < before * (1 - OF_USE)
+            patience = torch.where(better, PATIENCE, patience - 1)
 
 
 def own_packets(problem: Problem, values: Tensor) -> list[np.ndarray]:
