@@ -1,8 +1,10 @@
 """Draw Fig. 10: ARS (Eq. 3) of each attack type and the flows that still evade, over adversarial training.
 
-Input: ars_by_epoch.csv (train_adversarially.py). Bands are 95 % intervals. In the grey zone at the top
-the ARS, or the end of its interval, is infinite: fewer than half of the flows could be turned benign.
-An undefined ARS is left out. All panels have the same axes; types of one category stand together.
+Input: ars_by_epoch.csv (train_adversarially.py), by a single descent, and robustness.csv of the baseline and of the
+trained model: what the search for evasions says at both ends, drawn in black. Bands are 95 % intervals. In the
+grey zone at the top the ARS, or the end of its interval, is infinite: fewer than half of the flows could be turned
+benign. An undefined ARS is left out. "!" marks what the check of the search found fault with. All panels have the
+same axes; types of one category stand together.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from rnnids import cli
 from rnnids.reporting import plotting
-from rnnids.reporting.plotting import BLUE, INFINITY, PALE, RED
+from rnnids.reporting.plotting import BLACK, BLUE, INFINITY, PALE, RED
 from rnnids.storage import read_csv
 
 NUMBERS = ("epoch", "flows", "ars", "low", "high", "success_ratio")
@@ -26,6 +28,10 @@ INFINITE = {"color": RED, "linestyle": "", "marker": "^", "markersize": 4, "labe
 EVADING = {"color": BLUE, "linewidth": 0.8, "marker": "o", "markersize": 2.5} | {
     "label": "flows benign under attack (right axis)"
 }
+OK, DOUBTED = "ok", ("refuted", "invalid", "no gradient")  # verdicts of check_robustness.py
+SEARCHED = {"color": BLACK, "linestyle": "", "zorder": 4, "clip_on": False, "markerfacecolor": "none"}
+SEARCHED_SCORE = SEARCHED | {"marker": "s", "markersize": 5, "label": "ARS by the search"}
+SEARCHED_SHARE = SEARCHED | {"marker": "o", "markersize": 5, "label": "flows benign by the search"}
 COLUMNS = 5
 ZONE = 0.84  # of a panel's height: where the zone of infinite values begins
 MOST_TICKS = 5
@@ -34,6 +40,8 @@ MOST_TICKS = 5
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--scores", required=True, help="ARS per epoch and attack type (CSV)")
+    parser.add_argument("--before", help="robustness.csv of the baseline, by the search")
+    parser.add_argument("--after", help="robustness.csv of the model after the last epoch, by the search")
     plotting.add_output_arguments(parser)
     return parser.parse_args(argv)
 
@@ -79,11 +87,23 @@ def draw_evading(panel: Axes, rows: pd.DataFrame) -> Axes:
     return shares
 
 
+def draw_searched(panel: Axes, shares: Axes, rows: pd.DataFrame, infinity: float) -> None:
+    """What the search says of an attack type, at the first and the last epoch."""
+    panel.plot(rows["epoch"], rows["ars"].replace(math.inf, infinity), **SEARCHED_SCORE)
+    shares.plot(rows["epoch"], 100 * rows["success_ratio"], **SEARCHED_SHARE)
+
+
 def draw_type(panel: Axes, rows: pd.DataFrame, every: pd.DataFrame, *, column: int, columns: int) -> None:
     """One attack type; the axes are labelled in the first and the last column."""
     infinity = score_axis(panel, [*every["ars"], *every["low"], *every["high"]])
+    searched = rows[rows["searched"]]
+    rows = rows[~rows["searched"]]
     shares = draw_evading(panel, rows)
     draw_score(panel, rows, infinity)
+    doubted = False
+    if len(searched):
+        draw_searched(panel, shares, searched, infinity)
+        doubted = bool(searched["verdict"].isin(DOUBTED).any())
     panel.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     panel.tick_params(axis="y", labelleft=column == 0, labelcolor=RED)
     if column == columns - 1:
@@ -91,29 +111,47 @@ def draw_type(panel: Axes, rows: pd.DataFrame, every: pd.DataFrame, *, column: i
     else:
         shares.tick_params(labelright=False)
     flows = plotting.flagged(int(rows["flows"].max()))
-    panel.set_title(f"{plotting.wrapped(rows['attack'].iloc[0])}\nN = {flows}", fontsize=7)
+    panel.set_title(f"{plotting.wrapped(rows['attack'].iloc[0])}\nN = {flows}{' !' * doubted}", fontsize=7)
+
+
+def by_search(scores: pd.DataFrame, path: str | None, epoch: int) -> pd.DataFrame:
+    """Rows of a robustness.csv, under its main threat model, as those of the scores."""
+    if path is None:
+        return scores.iloc[:0].assign(searched=True)
+    found = read_csv(path, ("attack", "category", "threat_model", "goal"), NUMBERS[1:])
+    found = found[(found["threat_model"] == found["threat_model"].iloc[0]) & (found["goal"] == "last")]
+    verdict = found.get("verdict", OK)
+    return found.assign(epoch=epoch, searched=True, verdict=verdict)[[*scores.columns, "searched", "verdict"]]
 
 
 def draw(scores: pd.DataFrame) -> Figure:
-    """The figure of scores with one row per epoch and attack type."""
+    """The figure of scores with one row per epoch and attack type, and `searched` those that the search made."""
+    if "searched" not in scores:
+        scores = scores.assign(searched=False)
     scores = plotting.by_category(scores.sort_values("epoch", kind="stable"))
     types = [rows for _, rows in scores.groupby("attack", sort=False)]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 1.35 * math.ceil(len(types) / COLUMNS))
     panels = plotting.small_multiples(figure, len(types), COLUMNS)
     for place, (rows, panel) in enumerate(zip(types, panels, strict=True)):
         draw_type(panel, rows, scores, column=place % COLUMNS, columns=min(COLUMNS, len(types)))
-    handles = [Line2D([], [], **style) for style in (SCORE, INFINITE, EVADING)]
+    styles = [SCORE, INFINITE, EVADING] + ([SEARCHED_SCORE, SEARCHED_SHARE] if scores["searched"].any() else [])
+    handles = [Line2D([], [], **style) for style in styles]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.5)
     figure.supylabel("ARS (L1, z-scores)", color=RED)
     few = scores["flows"].min() < plotting.SMALL_SAMPLE
     note = f" (\N{DAGGER} fewer than {plotting.SMALL_SAMPLE} flows)" if few else ""
+    if "verdict" in scores and scores["verdict"].isin(DOUBTED).any():
+        note += " (! the check of the search found nearer or other evasions, or a fault; see table_ars)"
     figure.supxlabel(f"Epoch of adversarial training{note}")
     return figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
-    figure = draw(read_csv(args.scores, ("attack", "category"), NUMBERS))
+    scores = read_csv(args.scores, ("attack", "category"), NUMBERS)
+    last = scores["epoch"].max()
+    ends = [by_search(scores, args.before, 0), by_search(scores, args.after, last)]
+    figure = draw(pd.concat([scores.assign(searched=False), *ends]))
     plotting.save(figure, args.output, svg=args.svg, png=args.png)
 
 

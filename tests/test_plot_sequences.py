@@ -227,6 +227,25 @@ def test_fig10_puts_infinite_scores_in_their_zone_above_all_finite_ones():
     np.testing.assert_allclose(figure.axes[4].lines[0].get_ydata(), [100, 50, 0])
 
 
+def test_fig10_shows_what_the_search_says_at_both_ends(tmp_path, draw_files):
+    table = scores(TYPES[:3])
+    ends = table[table["epoch"] == 6].assign(threat_model="paper", goal="last", ars=[0.5, 0.7, math.inf], verdict="ok")
+    ends.loc[ends["attack"] == TYPES[0][0], "verdict"] = "refuted"
+    other = ends.assign(threat_model="payload", ars=9.0)
+    path = tmp_path / "robustness.csv"
+    pd.concat([ends.drop(columns="epoch"), other.drop(columns="epoch")]).to_csv(path, index=False)
+    searched = [plot_fig10.by_search(table, str(path), epoch) for epoch in (0, 6)]
+    figure = plot_fig10.draw(pd.concat([table.assign(searched=False), *searched]))
+    assert not faults(figure)
+    panels = figure.axes[:6:2]
+    for panel, expected in zip(panels, (0.5, 0.7), strict=False):
+        marks = line(panel, plot_fig10.SEARCHED_SCORE["label"])
+        assert marks.get_xdata().tolist() == [0, 6]
+        np.testing.assert_allclose(marks.get_ydata(), expected)
+    assert ["!" in panel.get_title() for panel in panels] == [True, False, False]
+    assert "see table_ars" in figure.get_supxlabel()
+
+
 def test_fig10_survives_scores_that_are_all_infinite_or_undefined():
     table = scores(TYPES[1:3]).assign(ars=math.inf, low=math.inf, high=math.inf)
     assert not faults(plot_fig10.draw(table))

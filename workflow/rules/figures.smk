@@ -292,6 +292,8 @@ use rule plot_fig1 as plot_fig9 with:
 use rule plot_fig1 as plot_fig10 with:
     input:
         scores="results/{dataset}/adversarial_training/ars_by_epoch.csv",
+        before="results/{dataset}/baseline/robustness.csv",
+        after="results/{dataset}/adversarial_training/robustness.csv",
     output:
         **figure("fig10", "Defences", "Fig. 10: adversarial training"),
     log:

@@ -41,8 +41,8 @@ def coordinates(problem: Problem, nearest: Nearest, flows: Tensor, *, values: in
         if not len(owner):
             return
         room = torch.minimum((problem.limit - base)[owner, step, column], radius[owner])
-        # From a grid unit up to the room, half by equal ratios, since near points matter most, half by equal steps, since
-        # an evasion can be as narrow far away.
+        # From a grid unit up to the room: half by equal ratios, since near points matter most, and half by equal
+        # steps, since an evasion can be narrow far away.
         unit = (problem.batch.feasible.grid / problem.scale)[column]
         ratio = (room / unit).clamp(min=1.0)
         powers = torch.linspace(0, 1, values - values // 2, device=room.device, dtype=room.dtype)
