@@ -18,8 +18,6 @@ from rnnids.datasets.features import PACKET_LENGTH
 PADDING = ThreatModel(delay_per_flow=0)
 NOTHING = {"generations": 0, "polish_rounds": 0, "nearer_rounds": 0, "restarts": 0, "depth": 0}
 SEARCH = RobustSearch(iterations=1, far_iterations=1, draws=8, **NOTHING)
-    iterations=1, far_iterations=1, draws=8, generations=0, polish_rounds=0, nearer_rounds=0, restarts=0, depth=0
-)
 CLOSE = 1e-5  # to the threshold: whether a logit is below it depends on how many flows are evaluated at a time
 
 
