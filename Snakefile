@@ -49,6 +49,7 @@ wildcard_constraints:
     method="pgd|fgsm",
     result=r"cw(_published)?/kappa_[0-9.]+|pgd|fgsm|search/(last|all)/[a-z0-9_]+",
     goal="last|all",
+    format="pcap|pcapng",
     threat_model="[a-z0-9_]+",
     variant="|_[a-z0-9_]+",
     chunk="[1-9][0-9]*",
@@ -64,6 +65,7 @@ include: "workflow/rules/explanations.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/robustness.smk"
+include: "workflow/rules/packets.smk"
 
 
 rule all:
@@ -93,5 +95,6 @@ rule all:
         rules.table_ars.input,
         rules.table_attacks.input,
         rules.budget.input,
+        rules.table_round_trip.input,
         rules.paper_comparison.input,
         rules.alerts.input,

@@ -115,7 +115,7 @@ SCRIPTS = sorted({script for script, _ in scripts_and_environments()})
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
     """Script -> the options that its commands give, in a dry run of the default configuration."""
-    targets = ("all", "check_datasets", "fig2_published")  # together they run every script
+    targets = ("all", "check_datasets", "fig2_published", "adversarial_captures")  # together they run every script
     run = snakemake(REPOSITORY, tmp_path_factory.mktemp("plan"), "-n", "-p", "--", *targets)
     assert run.returncode == 0, run.stdout
     found = {}

@@ -35,6 +35,9 @@ RESULTS = [
     "tables/ars.html",
     "tables/attacks.html",
     "tables/detection.html",
+    "baseline/round_trip.csv",
+    "baseline/round_trip_failures.csv",
+    "tables/round_trip.html",
     *(f"tables/{table}.html" for table in TABLES),
     *(f"figures/{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")),
     *(f"figures/fig{number}_before_after.pdf" for number in (6, 7, 8)),
@@ -60,6 +63,7 @@ ATTACKS = ROBUSTNESS | {
     "check_robustness": 6,
     "ars": 2,
     "measure_budget": 2,
+    "check_round_trip": 2,
     "train_adversarially": 1,
     "evaluate": 1,
     "partial_dependence": 1,
@@ -73,6 +77,7 @@ ATTACKS = ROBUSTNESS | {
     "tabulate_defences": 1,
     "tabulate_ars": 1,
     "tabulate_attacks": 1,
+    "tabulate_round_trip": 1,
     "plot_fig1": 1,
     "plot_fig2": 1,
     "plot_fig3": 1,
@@ -206,7 +211,7 @@ def test_an_edited_script_reruns_its_own_rule(checkout, done, edited):
 
 def test_another_model_leaves_the_others_alone(checkout, done):
     change = {"models": {"wide": {"hidden_size": 9}}, "selected_models": [*MODELS, "wide"]}
-    names = ("table2", "detection", "comparison", "defences", "ars", "attacks")
+    names = ("table2", "detection", "comparison", "defences", "ars", "attacks", "round_trip")
     tables = {f"tabulate_{name}": 1 for name in names} | {"plot_budget": 1, "plot_detection": 1}
     assert plan(checkout, done, **change) == {
         "train": 1,
@@ -217,6 +222,7 @@ def test_another_model_leaves_the_others_alone(checkout, done):
         "ars": 1,
         "measure_budget": 1,
         "measure_detection": 1,
+        "check_round_trip": 1,
         **tables,
         "all": 1,
     }

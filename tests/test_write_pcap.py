@@ -120,10 +120,10 @@ def written(folder, data, name="a.pcap", seed=0, chosen=0.6, most=300):
     return original, copy, flows, adversarial, result
 
 
-def assert_round_trip(copy, flows, adversarial, result, folder):
+def assert_round_trip(copy, flows, adversarial, result, folder, **settings):
     """Extracted again, the flows are the adversarial ones, and all others what they were."""
     assert list(result.flows.reason) == [""] * len(adversarial)
-    extract_flows(copy, folder / "again.h5")
+    extract_flows(copy, folder / "again.h5", **settings)
     again = flow_data(folder / "again.h5")
     assert len(again) == len(flows)
     places = {key[1:]: [] for key in flow_keys(again.flows)}
@@ -354,11 +354,30 @@ def test_an_output_that_exists_is_kept(tmp_path):
     assert pcap_path.read_bytes() == two()
 
 
-def test_a_capture_repaired_in_extraction_is_refused(tmp_path):
-    pcap_path, output, flows, adversarial = inputs(tmp_path)
-    extract_flows(pcap_path, flows, repair=True)
-    with pytest.raises(InputError, match="extracted with repair"):
-        rnnids.write_pcap(pcap_path, output, flows=flows, adversarial=adversarial)
+def disorder(packets, rng):
+    """Some packets twice within milliseconds, some up to 200 ms later than their time says."""
+    order = []
+    for time, frame in packets:
+        order.append((time + int(rng.integers(200) * (rng.random() < 0.1)) * MILLISECOND, len(order), time, frame))
+        if rng.random() < 0.1:
+            order.append((time + MILLISECOND, len(order), time + MILLISECOND, frame))
+    return [(time, frame) for _, _, time, frame in sorted(order)]
+
+
+@pytest.mark.parametrize("make", [pcap, pcapng])
+def test_of_a_capture_that_extraction_repaired_the_repaired_one_is_written(tmp_path, make):
+    rng = np.random.default_rng(11)
+    packets = disorder(traffic(rng), rng)
+    original, copy = tmp_path / "a.pcap", tmp_path / "b.pcap"
+    original.write_bytes(make(packets))
+    repair = {"repair": True, "duplicate_window": 0.005, "reorder_window": 0.5}
+    extract_flows(original, tmp_path / "flows.h5", **repair)
+    flows = flow_data(tmp_path / "flows.h5")
+    adversarial = attacked(flows, rng, np.flatnonzero(rng.random(len(flows)) < 0.6))
+    result = rnnids.write_pcap(original, copy, flows=tmp_path / "flows.h5", adversarial=adversarial)
+    assert_round_trip(copy, flows, adversarial, result, tmp_path, **repair)
+    assert len(read(copy)) == sum(flows.packet_count) + 1  # and the one that is not IP
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcap", "again.h5", "b.pcap", "flows.h5"]
 
 
 def test_what_a_damaged_capture_still_holds_is_written(tmp_path):

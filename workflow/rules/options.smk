@@ -1,11 +1,19 @@
 # Which sections of the configuration become the options of which script.
 
+import re
+
 
 def extraction_options(dataset, capture):
     """Options of extract_flows.py: the section `extraction`, with what the data set's own says instead."""
-    _, member = split_member(captures(dataset)[capture])
-    own = {} if member is None else {"member": member}
-    return flags(config["extraction"], config["datasets"][dataset].get("extraction", {}), own)
+    return flags(
+        config["extraction"], config["datasets"][dataset].get("extraction", {}), member(dataset, capture)
+    )
+
+
+def member(dataset, capture):
+    """The name of a capture within its zip archive, as an option; nothing where it is in none."""
+    _, name = split_member(captures(dataset)[capture])
+    return {} if name is None else {"member": name}
 
 
 def dataset_options(dataset):
@@ -135,6 +143,40 @@ def known_attacks(wildcards):
         kappas = [f"{folder}/cw/kappa_{kappa:g}.h5" for kappa in config["attacks"]["kappas"]]
         files += [*kappas, f"{folder}/pgd.h5", f"{folder}/fgsm.h5"]
     return files
+
+
+def all_attacks(wildcards):
+    """All attacks on a model whose flows are stored, those of the figures of CW first."""
+    folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
+    searches = search_files(f"{folder}/search/{{goal}}/{{threat_model}}.h5")
+    if wildcards.model != "baseline":
+        return searches
+    kappas = [f"{folder}/cw/kappa_{kappa:g}.h5" for kappa in config["attacks"]["kappas"]]
+    return [*kappas, f"{folder}/pgd.h5", f"{folder}/fgsm.h5", *searches]
+
+
+def round_trip_captures(wildcards):
+    """The captures of a data set, or the zip archives that hold them."""
+    files = dict.fromkeys(split_member(path)[0] for path in captures(wildcards.dataset).values())
+    product = "results/{dataset}/{model}/round_trip.csv"
+    found = [brought(path, wildcards, product) for path in files]
+    return [path for path in found if path]
+
+
+def adversarial_captures():
+    """The captures that target adversarial_captures makes."""
+    threat_model = config["selected_threat_models"][0]
+    folder = f"{config['selected_models'][0]}/captures/search/last/{threat_model}"
+    return [
+        f"results/{dataset}/{folder}/{name}.{capture_format(path)}.gz"
+        for dataset in config["selected_datasets"]
+        for name, path in captures(dataset).items()
+    ]
+
+
+def capture_format(path):
+    """Which format a capture has, by its name."""
+    return "pcapng" if re.search(r"\.pcapng(\.(gz|zst))?$", path) else "pcap"
 
 
 def reference_attack():

@@ -1,5 +1,6 @@
 # Robustness beyond the paper: scores under every threat model, what the search for evasions found and cost, and how
-# many flows evade within a budget of bytes or seconds.
+# many flows evade within a budget of bytes or seconds. What comes back of evasions that are written as packets stands in
+# packets.smk.
 #
 # In: robustness.csv and attacks/search/{goal}/{threat_model}.h5 of each selected model.
 # Out: results/{dataset}/tables/ars.{csv,html}, results/{dataset}/tables/attacks.{csv,html},

@@ -1,24 +1,27 @@
 """From adversarial flows back to packets: the capture as it would have been recorded, had the attacker sent them.
 
 How packets are changed stands in :mod:`rnnids.flows.rewriting` and :mod:`rnnids.captures.rewrite`; what is left of the
-capture goes over byte by byte.
+capture goes over byte by byte. Where extraction repaired the capture, the copy is that of the repaired one.
 """
 
+import contextlib
 import json
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rnnids.captures.copy import CaptureCopy, open_output
-from rnnids.captures.pcap import open_capture
+from rnnids.captures.copy import CaptureCopy, open_output, write_repaired
+from rnnids.captures.pcap import check_readable, open_capture
+from rnnids.captures.repair import Remedies
 from rnnids.cli import log
 from rnnids.datasets.flow_data import FlowData
 from rnnids.errors import InputError
-from rnnids.flows.extract import to_nanoseconds
+from rnnids.flows.extract import extraction_of, to_nanoseconds
 from rnnids.flows.files import FlowFile, read_captures, read_packets
 from rnnids.flows.rewriting import Connections, FlowChange, edits, flow_keys, plan
 from rnnids.storage import atomic_path, fingerprint
@@ -60,44 +63,63 @@ def write_pcap(
         what was written, and what could not be.
 
     Raises:
-        InputError: a capture other than that of the flow file, or repaired in extraction; `output` exists.
+        InputError: a capture other than that of the flow file; `output` exists.
     """
     if Path(output).exists():
         raise InputError(f"{output}: exists already; delete it, or name another file")
     (flow_file,), columns = read_captures([flows])
     check_origin(pcap, flow_file)
     chosen, changes = flow_changes(flow_file, columns, adversarial)
-    idle, active = (to_nanoseconds(float(flow_file.attributes[f"{name}_timeout"])) for name in ("idle", "active"))
-    connections = Connections(dict(zip(flow_keys(chosen.flows), changes, strict=True)), idle=idle, active=active)
-    with open_capture(pcap, member) as capture:
-        plan(capture, connections)
+    extraction = extraction_of(flow_file.attributes)
+    connections = Connections(
+        dict(zip(flow_keys(chosen.flows), changes, strict=True)),
+        idle=to_nanoseconds(extraction.idle_timeout),
+        active=to_nanoseconds(extraction.active_timeout),
+    )
     counts: Counter[str] = Counter()
-    with open_capture(pcap, member) as capture, atomic_path(output) as temporary:
-        with open_output(temporary, output) as sink:
-            copy = CaptureCopy(capture, sink, temporary.parent)
-            for piece, records, packets in connections.walk(capture):
-                copy.add(piece, records, list(edits(capture, packets, counts)))
-            copy.finish()
-        warnings = list(capture.warnings)
+    with as_extracted(pcap, member, remedies=extraction.remedies(), folder=Path(output).parent) as (source, inner):
+        with open_capture(source, inner) as capture:
+            plan(capture, connections)
+        with open_capture(source, inner) as capture, atomic_path(output) as temporary:
+            with open_output(temporary, output) as sink:
+                copy = CaptureCopy(capture, sink, temporary.parent)
+                for piece, records, packets in connections.walk(capture):
+                    copy.add(piece, records, list(edits(capture, packets, counts)))
+                copy.finish()
+            warnings = list(capture.warnings)
     written = WrittenCapture(_table(chosen, changes), dict(counts), warnings)
     _log(output, written)
     return written
 
 
 def check_origin(pcap: Path | str, flow_file: FlowFile) -> None:
-    """Raise InputError where a flow file was not extracted from this very capture, packet by packet."""
+    """Raise InputError where a flow file was not extracted from this very capture."""
+    check_readable(pcap)
     made_by = json.loads(str(flow_file.attributes["provenance"]))
     if fingerprint(pcap) not in made_by["inputs"].values():
         raise InputError(
             f"{pcap}: not the capture that {flow_file.path} was extracted from, or changed since (its sha256 is"
             " another); give that capture, or extract this one and attack its flows"
         )
-    for name in ("repair", "drop_outgoing"):
-        if made_by["arguments"].get(name, "False") != "False":
-            raise InputError(
-                f"{flow_file.path}: extracted with {name}, so its packets are not those of {pcap} one by one; make a"
-                " repaired capture first (editcap -D, reordercap), and extract it without"
-            )
+
+
+@contextlib.contextmanager
+def as_extracted(
+    pcap: Path | str, member: str | None, *, remedies: Remedies, folder: Path
+) -> Iterator[tuple[Path | str, str | None]]:
+    """Yield (path, member) of a capture with the packets that extraction takes, in its order.
+
+    That is the capture itself, or a repaired copy in `folder`, which is gone afterwards.
+    """
+    if remedies == Remedies():
+        yield pcap, member
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".repaired.") as scratch:
+        repaired = Path(scratch) / "capture"
+        with open_capture(pcap, member) as capture, open_output(repaired, repaired) as sink:
+            write_repaired(capture, sink, Path(scratch), remedies=remedies)
+        yield repaired, None
 
 
 def flow_changes(

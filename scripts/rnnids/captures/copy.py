@@ -19,8 +19,9 @@ import numpy as np
 import zstandard
 
 from rnnids.captures.pcap import Capture
-from rnnids.captures.reasons import KEPT, NO_TIME
+from rnnids.captures.reasons import KEPT, NO_TIME, REASONS
 from rnnids.captures.records import ENHANCED_BLOCK, MAX_SECONDS, OLD_PACKET_BLOCK, PCAPNG_MAGIC, SECOND
+from rnnids.captures.repair import HELD, Remedies, Repair
 
 BLOCK_HEADER, SIMPLE_HEADER = 28, 12  # bytes of a pcapng block before the packet, in enhanced and in simple blocks
 LAST_SECOND = (1 << 32) - 1  # that pcap can show: in the year 2106
@@ -120,6 +121,7 @@ class CaptureCopy:
     def __init__(self, capture: Capture, sink: Sink, folder: Path) -> None:
         self.capture, self.sink = capture, sink
         self.waiting = Waiting(folder)
+        self.latest = NEVER  # time of a packet so far, where late ones are put in order
 
     def add(self, piece: slice, records: np.ndarray, edits: Sequence[Edit] = ()) -> None:
         """Write the next piece.
@@ -138,6 +140,34 @@ class CaptureCopy:
             self._add_edit(records[edit.index], start, stop, edit)
             record, at = edit.index + 1, stop
         self._copy(at, piece.stop, records[record:], times[record:])
+
+    def add_repaired(self, piece: slice, records: np.ndarray, repair: Repair) -> None:
+        """Write the next piece without what `repair` leaves out, late packets in their place; the others wait for them.
+
+        Args:
+            records: (n,) RECORD within it.
+        """
+        if not len(records):
+            self._add_description(piece)
+            return
+        kept = set(repair.select(self.capture.buffer, records.copy(), np.zeros(len(REASONS), np.int64))["offset"])
+        window, at = repair.remedies.reorder_window, piece.start
+        for record in records:
+            start, stop = self._span(record)
+            self.sink.write(self.capture.buffer[at:start].tobytes())
+            at = stop
+            if record["offset"] not in kept:
+                continue
+            if window is None or record["problem"] != KEPT:
+                self.sink.write(self.capture.buffer[start:stop].tobytes())
+                continue
+            time = int(record["time"])
+            self.latest = max(self.latest, time)
+            self.waiting.put(max(time, self.latest - window), self.capture.buffer[start:stop].tobytes())
+            self._release(self.latest - window)
+            while len(self.waiting.heap) > HELD:
+                self.sink.write(self.waiting.pop())
+        self.sink.write(self.capture.buffer[at : piece.stop].tobytes())
 
     def finish(self) -> None:
         """Write what still waits."""
@@ -208,6 +238,18 @@ class CaptureCopy:
         body = bytes(head[8:]) + edit.frame + bytes(-len(edit.frame) % 4) + options
         size = struct.pack(f"{order}I", len(body) + 12)
         return bytes(head[:4]) + size + body + size
+
+
+def write_repaired(capture: Capture, sink: Sink, folder: Path, *, remedies: Remedies) -> None:
+    """Write a capture as extraction sees it: without what is left out, packets in the order in which they count.
+
+    Args:
+        folder: where packets that wait may lie.
+    """
+    copy, repair = CaptureCopy(capture, sink, folder), Repair(remedies)
+    for piece, records in capture.pieces():
+        copy.add_repaired(piece, records, repair)
+    copy.finish()
 
 
 def without_hash(options: bytes, order: str) -> bytes:

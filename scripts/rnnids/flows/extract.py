@@ -15,7 +15,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -32,7 +32,7 @@ from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS, Column
 from rnnids.flows.external_sort import Bucket, in_order, scratch
 from rnnids.flows.table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
 from rnnids.prefetch import prefetch
-from rnnids.settings import check, setting
+from rnnids.settings import check, fields, setting
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
 
 ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
@@ -66,6 +66,16 @@ class Extraction:
             duplicate_window=to_nanoseconds(self.duplicate_window),
             reorder_window=to_nanoseconds(self.reorder_window),
         )
+
+
+def extraction_of(attributes: Mapping[str, Any]) -> Extraction:
+    """The settings that a flow file was extracted with, from its attributes."""
+    given = json.loads(str(attributes["provenance"]))["arguments"]
+    values = {field.name: given[field.name] for field in fields(Extraction) if field.name in given}
+    kinds = {field.name: field.kind for field in fields(Extraction)}
+    return Extraction(
+        **{name: text == "True" if kinds[name] is bool else kinds[name](text) for name, text in values.items()}
+    )
 
 
 def to_nanoseconds(seconds: float) -> int:
