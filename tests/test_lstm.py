@@ -135,3 +135,10 @@ def test_device():
         assert pick_device("auto").type == "cpu"
         with pytest.raises(InputError, match="cuda"):
             pick_device("cuda")
+
+
+def test_float32_is_float32_on_a_gpu_too(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"
+    assert not torch.backends.cudnn.allow_tf32
