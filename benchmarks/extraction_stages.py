@@ -19,6 +19,7 @@ from extraction import ACTIVE, IDLE, PADDING, generate, in_memory
 from measure import write_page
 
 from rnnids import cli
+from rnnids.captures.packets import draw_keys
 from rnnids.captures.pcap import BUFFER, open_capture
 from rnnids.captures.reasons import REASONS
 from rnnids.captures.repair import Remedies, Repair
@@ -45,9 +46,9 @@ def clock(seconds, stage):
     seconds[stage] = time.perf_counter() - start
 
 
-def parsed(capture):
-    """Yield the packets of an open capture, as extraction does."""
-    return repaired_packets(capture, Repair(Remedies()), np.zeros(len(REASONS), np.int64))
+def parsed(capture, keys):
+    """Yield the packets of an open capture, as extraction does; `keys` of their hashes."""
+    return repaired_packets(capture, Repair(Remedies()), skipped=np.zeros(len(REASONS), np.int64), keys=keys)
 
 
 def read_bytes(path):
@@ -72,13 +73,15 @@ def run(path, output):
     with open_capture(path) as capture, clock(seconds, "read and walk"):
         for _ in capture.batches():
             pass
+    keys = draw_keys()
     with open_capture(path) as capture, clock(seconds, "read, walk and parse"):
-        for _ in parsed(capture):
+        for _ in parsed(capture, keys):
             pass
     with open_capture(path) as capture:
-        pieces = [packets.copy() for packets in parsed(capture)]
+        pieces = [packets.copy() for packets in parsed(capture, keys)]
     with scratch(output) as bucket, clock(seconds, "find flows"):
         builder = FlowBuilder(bucket, *TIMEOUTS)
+        builder.keys = keys
         for packets in pieces:
             builder.add(packets)
         builder.finish()

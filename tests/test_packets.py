@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from captures import ACK, FIN, SYN, ethernet, icmp, ipv4, ipv6, random_traffic, tcp, udp
 
-from rnnids.captures.packets import PACKET, parse_batch, parse_packet
+from rnnids.captures.packets import PACKET, draw_keys, parse_batch, parse_packet
 from rnnids.captures.reasons import KEPT, REASONS
 from rnnids.captures.records import RECORD
 
@@ -210,7 +210,7 @@ def test_batch_counts_what_it_skips():
     records["offset"] = np.cumsum(records["captured"]) - records["captured"]
     records["link"] = 1
     packets, skipped = np.zeros(4, PACKET), np.zeros(len(REASONS), np.int64)
-    assert parse_batch(buffer, records, packets, skipped) == 2
+    assert parse_batch(buffer, records, packets, skipped, draw_keys()) == 2
     assert list(packets["destination_port"][:2]) == [80, 5353]
     counted = {REASONS[i]: int(skipped[i]) for i in range(len(REASONS)) if skipped[i]}
     assert counted == {"not IP": 1, "truncated link header": 1}

@@ -10,6 +10,8 @@ out like those of IPv4, unless the header says that the fragment is the whole pa
 ICMP has source port 0 and destination port 256 * type + code.
 """
 
+import secrets
+
 import numpy as np
 from numba import njit
 
@@ -47,6 +49,12 @@ HOP_BY_HOP, ROUTING, FRAGMENT_HEADER, AUTHENTICATION, DESTINATION_OPTIONS = 0, 4
 MOBILITY, HIP, SHIM6 = 135, 139, 140
 LARGEST_PAYLOAD = 65535  # bytes that the column holds; more only where segmentation offload left no IP length
 MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
+HASH_KEYS = 6  # numbers that a hash of flows is drawn by
+
+
+def draw_keys() -> np.ndarray:
+    """(HASH_KEYS,) random uint64: which flows share a slot of the table must not be known to whoever made a capture."""
+    return np.frombuffer(secrets.token_bytes(8 * HASH_KEYS), np.uint64)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -190,20 +198,35 @@ def mix(word: Integer) -> Integer:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def hash_key(flow: Record) -> Integer:
-    """Hash of the 5-tuple of a FLOW or PACKET, the same in both directions."""
+def hash_end(high: Integer, low: Integer, port: Integer, keys: np.ndarray) -> Integer:
+    """Hash of one end of a flow: Thorup's pair-multiply (arXiv:1504.06804, Sec. 3.4), then one round of mixing.
+
+    Before the mixing, two ends that differ agree in the upper half once in 2**32 choices of `keys`, whatever they are.
+    """
+    half, bits = np.uint64(0xFFFFFFFF), np.uint64(32)
+    value = (keys[0] + (high >> bits)) * (keys[1] + (high & half)) + keys[4] * port
+    value += (keys[2] + (low >> bits)) * (keys[3] + (low & half))
+    value = (value ^ (value >> bits)) * np.uint64(0xFF51AFD7ED558CCD)
+    return value ^ (value >> bits)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def hash_key(flow: Record, keys: np.ndarray) -> Integer:
+    """Hash of the 5-tuple of a FLOW or PACKET, the same in both directions; `keys` as of :func:`draw_keys`."""
     source, destination = np.uint64(flow.source_port), np.uint64(flow.destination_port)
     extra = np.uint64(flow.protocol)
     if flow.protocol == ICMP or flow.protocol == ICMPV6:
         extra |= destination << np.uint64(8)
         destination = source = np.uint64(0)
-    one = mix(flow.source_high + mix(flow.source_low ^ (source << np.uint64(48))))
-    other = mix(flow.destination_high + mix(flow.destination_low ^ (destination << np.uint64(48))))
-    return mix(one + other + extra)
+    one = hash_end(flow.source_high, flow.source_low, source, keys)
+    other = hash_end(flow.destination_high, flow.destination_low, destination, keys)
+    return mix(one + other + extra * keys[5])
 
 
 @njit(cache=True, nogil=True)
-def parse_batch(buffer: np.ndarray, records: np.ndarray, packets: np.ndarray, skipped: np.ndarray) -> Integer:
+def parse_batch(
+    buffer: np.ndarray, records: np.ndarray, packets: np.ndarray, skipped: np.ndarray, keys: np.ndarray
+) -> Integer:
     """Fill `packets` from the frames of `records`, counting in ``skipped[reason]`` those left out.
 
     Args:
@@ -211,16 +234,17 @@ def parse_batch(buffer: np.ndarray, records: np.ndarray, packets: np.ndarray, sk
         records: (n,) ``records.RECORD`` whose bytes lie within `buffer`.
         packets: (n,) ``PACKET``, written from the front.
         skipped: (len(REASONS),) int64, added to.
+        keys: of the hashes, as of :func:`draw_keys`.
 
     Returns:
         Number of packets kept.
     """
-    buffer, records, packets = borrowed(buffer), borrowed(records), borrowed(packets)
+    buffer, records, packets, keys = borrowed(buffer), borrowed(records), borrowed(packets), borrowed(keys)
     count = 0
     for i in range(len(records)):
         reason = parse_packet(buffer, records[i], packets[count])
         if reason == KEPT:
-            packets[count].hash = hash_key(packets[count])
+            packets[count].hash = hash_key(packets[count], keys)
             count += 1
         else:
             skipped[reason] += 1

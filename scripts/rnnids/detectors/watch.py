@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numba import njit
 
+from rnnids.captures.packets import draw_keys
 from rnnids.captures.compiled import Record
 from rnnids.captures.packets import PACKET
 from rnnids.captures.records import SECOND
@@ -111,7 +112,7 @@ class Watch:
         lstm = trained.detector.lstm
         self.shape = 2, lstm.num_layers, lstm.hidden_size
         self.states = StateStore(int(np.prod(self.shape)), watching.state_memory << 20, folder)
-        self.table = np.zeros(SMALLEST, FLOW)
+        self.keys, self.table = draw_keys(), np.zeros(SMALLEST, FLOW)
         self.counters = np.zeros(1, COUNTERS)[0]
         self.rows, self.ended = np.empty(self.batch_packets, ROW), np.empty(ENDED, FLOW)
         self.places: dict[int, int] = {}  # flow id -> its place in what follows, and in the states
@@ -163,7 +164,7 @@ class Watch:
             self.counters["rows"] = self.counters["ended"] = 0
             if 4 * self.counters["used"] > 3 * len(self.table):
                 self._settle(sweep(self.table, self.counters["now"], *self.timeouts, False))
-                self.table = rebuild(self.table, self.counters)
+                self.table = rebuild(self.table, self.counters, self.keys)
 
     def _judge(self, packets: np.ndarray, rows: np.ndarray) -> None:
         """Let the detector go on with flows, and raise alarms; `rows` (P,) say to which flow `packets` (P,) belong."""

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from rnnids.captures.link_layers import LINK_TYPES
-from rnnids.captures.packets import PACKET, parse_batch
+from rnnids.captures.packets import PACKET, draw_keys, parse_batch
 from rnnids.captures.pcap import BATCH, Capture, check_readable, open_capture
 from rnnids.captures.reasons import LINK_UNSUPPORTED, REASONS
 from rnnids.captures.records import SECOND
@@ -84,7 +84,13 @@ def to_nanoseconds(seconds: float) -> int:
 
 
 class PacketSink(Protocol):
-    """What takes the packets of a capture: a :class:`FlowBuilder`, or a detector that watches them."""
+    """What takes the packets of a capture: a :class:`FlowBuilder`, or a detector that watches them.
+
+    Attributes:
+        keys: of the packets' hashes, as of ``packets.draw_keys``.
+    """
+
+    keys: np.ndarray
 
     def add(self, packets: np.ndarray, /) -> None:
         """Take a (n,) PACKET array, in capture order."""
@@ -97,10 +103,11 @@ class PacketSink(Protocol):
 
 
 class FlowBuilder:
-    """Groups parsed packets into flows and spills both into `bucket`; time-outs in nanoseconds."""
+    """Groups packets, parsed with its `keys`, into flows and spills both into `bucket`; time-outs in nanoseconds."""
 
     def __init__(self, bucket: Bucket, idle: int, active: int) -> None:
         self.bucket, self.timeouts = bucket, (idle, active)
+        self.keys = draw_keys()
         self.table = np.zeros(SMALLEST, FLOW)
         self.counters = np.zeros(1, COUNTERS)[0]
         self.rows, self.ended = bucket.packets.space(ROWS), np.empty(ENDED, FLOW)
@@ -115,7 +122,7 @@ class FlowBuilder:
             self._flush()
             if 4 * self.counters["used"] > 3 * len(self.table):
                 self.bucket.flows.append(sweep(self.table, self.counters["now"], *self.timeouts, False))
-                self.table = rebuild(self.table, self.counters)
+                self.table = rebuild(self.table, self.counters, self.keys)
 
     def finish(self) -> int:
         """End the flows that are still live; returns the number of all flows."""
@@ -145,7 +152,7 @@ def build_flows(capture: Capture, builder: PacketSink, repair: Repair) -> tuple[
             f"convert the capture to one of {', '.join(map(str, LINK_TYPES))}"
         )
     skipped = np.zeros(len(REASONS), np.int64)
-    for packets in prefetch(repaired_packets(capture, repair, skipped), AHEAD):
+    for packets in prefetch(repaired_packets(capture, repair, skipped=skipped, keys=builder.keys), AHEAD):
         builder.add(packets)
     builder.finish()
     if capture.packets_read and skipped[LINK_UNSUPPORTED] == capture.packets_read:
@@ -153,16 +160,20 @@ def build_flows(capture: Capture, builder: PacketSink, repair: Repair) -> tuple[
     return skipped, capture.warnings + builder.warnings()
 
 
-def repaired_packets(capture: Capture, repair: Repair, skipped: np.ndarray) -> Generator[np.ndarray, None, None]:
+def repaired_packets(
+    capture: Capture, repair: Repair, *, skipped: np.ndarray, keys: np.ndarray
+) -> Generator[np.ndarray, None, None]:
     """Yield (n,) PACKET arrays in the order in which they count, and report progress.
 
     An array is written again after ``AHEAD`` more. Where a pipe has no more for now, what there is comes at once.
+    `skipped` and `keys` are as in ``packets.parse_batch``.
     """
     ring = itertools.cycle([np.empty(PIECE, PACKET) for _ in range(AHEAD + 1)])
     packets, kept, position = next(ring), 0, 0
     with Progress(f"reading {os.path.basename(capture.path)}", total=capture.size, unit="bytes") as progress:
         for buffer, records in capture.batches():
-            kept += parse_batch(buffer, repair.select(buffer, records, skipped), packets[kept:], skipped)
+            chosen = repair.select(buffer, records, skipped)
+            kept += parse_batch(buffer, chosen, packets[kept:], skipped, keys)
             if kept > PIECE - BATCH or (kept and capture.waits()):
                 yield repair.order(packets[:kept])
                 packets, kept = next(ring), 0

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from rnnids.captures.compiled import Integer, borrowed
-from rnnids.captures.packets import PACKET, hash_key, parse_packet
+from rnnids.captures.packets import PACKET, draw_keys, hash_key, parse_packet
 from rnnids.captures.pcap import BATCH
 from rnnids.captures.reasons import KEPT
 from rnnids.flows.table import COUNTERS, FLOW, ROW, SMALLEST, add_packets, rebuild
@@ -17,23 +17,28 @@ END_SPACE = 1 << 14  # flows that end, which nobody asks for here
 
 
 @njit(cache=True, nogil=True)
-def hash_keys(flows: np.ndarray) -> np.ndarray:
-    """(N,) uint64 hashes of the connections of (N,) FLOW or PACKET records."""
+def hash_keys(flows: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """(N,) uint64 hashes of the connections of (N,) FLOW or PACKET records, by `keys` of ``packets.draw_keys``."""
     hashes = np.empty(len(flows), np.uint64)
     for i in range(len(flows)):
-        hashes[i] = hash_key(flows[i])
+        hashes[i] = hash_key(flows[i], keys)
     return hashes
 
 
 @njit(cache=True, nogil=True)
 def parse_chosen(
-    buffer: np.ndarray, records: np.ndarray, hashes: np.ndarray, packets: np.ndarray, indices: np.ndarray
+    buffer: np.ndarray,
+    records: np.ndarray,
+    keys: np.ndarray,
+    hashes: np.ndarray,
+    packets: np.ndarray,
+    indices: np.ndarray,
 ) -> Integer:
     """Fill `packets`, and `indices` of their records, with those whose hash is among `hashes`.
 
     Args:
         buffer: (B,) uint8. records: (n,) ``records.RECORD`` whose bytes lie within it.
-        hashes: (k,) uint64, sorted.
+        keys: those that `hashes` are made with. hashes: (k,) uint64, sorted.
         packets, indices: (n,) ``PACKET`` and int64, written from the front.
 
     Returns:
@@ -44,7 +49,7 @@ def parse_chosen(
     for i in range(len(records)):
         if parse_packet(buffer, records[i], packets[count]) != KEPT:
             continue
-        hashed = hash_key(packets[count])
+        hashed = hash_key(packets[count], keys)
         place = np.searchsorted(hashes, hashed)
         if place < len(hashes) and hashes[place] == hashed:
             packets[count].hash = hashed
@@ -62,7 +67,8 @@ class Follower:
     """
 
     def __init__(self, flows: np.ndarray, *, idle: int, active: int) -> None:
-        self.hashes = np.unique(hash_keys(flows))
+        self.keys = draw_keys()
+        self.hashes = np.unique(hash_keys(flows, self.keys))
         self.timeouts = idle, active
         self.table, self.counters = np.zeros(SMALLEST, FLOW), np.zeros(1, COUNTERS)[0]
         self.packets, self.indices = np.empty(BATCH, PACKET), np.empty(BATCH, np.int64)
@@ -78,13 +84,13 @@ class Follower:
             ((m,) PACKET array, (m,) indices of their records, (m,) ROW array of the packets in their flows);
             overwritten by the next call.
         """
-        count = parse_chosen(buffer, records, self.hashes, self.packets, self.indices)
+        count = parse_chosen(buffer, records, self.keys, self.hashes, self.packets, self.indices)
         packets = self.packets[:count]
         done, self.counters["rows"] = 0, 0
         while (done := self._add(packets, done)) < count:
             self.counters["ended"] = 0
             if 4 * self.counters["used"] > 3 * len(self.table):
-                self.table = rebuild(self.table, self.counters)
+                self.table = rebuild(self.table, self.counters, self.keys)
         return packets, self.indices[:count], self.rows[:count]
 
     def _add(self, packets: np.ndarray, done: int) -> int:

@@ -14,6 +14,10 @@ port, so a request and its reply are two flows.
 The table is open addressing with linear probing. Ended flows keep their slot, since their key often
 comes back, until the table is rebuilt; then flows past a time-out go too, so that its size follows the
 number of live flows. (Where time steps back far, a rebuild may end a flow that would have gone on.)
+
+Hashes are drawn anew in each run: with known ones, 200,000 chosen flows took a minute to find their slots. Which ones
+are drawn shows nowhere in the result. Between two rebuilds a quarter of the slots is filled, so that passing over the
+table costs a few slots a flow, whenever flows end.
 """
 
 import numpy as np
@@ -249,8 +253,8 @@ def sweep(table: np.ndarray, now: Integer, idle: int, active: int, everything: b
 
 
 @njit(cache=True, nogil=True)
-def rebuild(table: np.ndarray, counters: Record) -> np.ndarray:
-    """A new table with the live flows of `table`, at most half full."""
+def rebuild(table: np.ndarray, counters: Record, keys: np.ndarray) -> np.ndarray:
+    """A new table with the live flows of `table`, at most half full; `keys` are those of the packets' hashes."""
     live = 0
     for slot in range(len(table)):
         live += (table[slot].state & LIVE) // LIVE
@@ -260,7 +264,7 @@ def rebuild(table: np.ndarray, counters: Record) -> np.ndarray:
     fresh = np.zeros(size, FLOW)
     for slot in range(len(table)):
         if table[slot].state & LIVE:
-            place, _ = find_slot(fresh, table[slot], hash_key(table[slot]))
+            place, _ = find_slot(fresh, table[slot], hash_key(table[slot], keys))
             fresh[place] = table[slot]
     counters.used = live
     return fresh
