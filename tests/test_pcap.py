@@ -3,6 +3,7 @@
 import functools
 import gzip
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -139,6 +140,30 @@ def test_blocks_larger_than_the_buffer(tmp_path):
     assert len(large) > 3 * pcap_module.BUFFER
     content = section() + large + interface(resolution=9) + large + enhanced(START, FRAME) + large
     assert read_bytes(tmp_path, content)[0] == [(START, 1, FRAME)]
+
+
+@pytest.mark.parametrize("compress", [functools.partial(gzip.compress, compresslevel=1), zstandard.compress])
+def test_large_blocks_cost_no_more_a_byte_than_small_ones(compress, tmp_path):
+    seconds = []
+    for size, count in ((16 << 20, 8), (16 << 10, 8 << 10)):
+        filler = block(0x0BAD, bytes(size - 12)) * count
+        (tmp_path / "capture").write_bytes(
+            compress(section() + interface(resolution=9) + filler + enhanced(START, FRAME))
+        )
+        before = time.process_time()
+        assert read(tmp_path / "capture")[0] == [(START, 1, FRAME)]
+        seconds.append(time.process_time() - before)
+    assert seconds[0] < 4 * seconds[1] + 0.2  # it was 40 times
+
+
+@pytest.mark.parametrize("filler", [interface(), section(), block(1, bytes(8) + 5000 * struct.pack("<HH", 2, 0))])
+def test_endless_descriptions_are_not_read_for_minutes(filler, tmp_path, monkeypatch):
+    monkeypatch.setattr(pcap_module, "DESCRIBED", 1 << 20)
+    start = section() + interface(resolution=9) + enhanced(START, FRAME)
+    found, capture = read_bytes(tmp_path, start + filler * ((1 << 20) // (len(filler) + pcap_module.EACH) + 1) + start)
+    assert found == [(START, 1, FRAME)]
+    assert ["too many sections and interfaces" in warning for warning in capture.warnings] == [True]
+    assert read_bytes(tmp_path, start + 10 * filler + start)[1].warnings == []
 
 
 def test_many_interfaces(tmp_path):

@@ -39,6 +39,9 @@ from rnnids.errors import InputError
 BUFFER = 1 << 19  # bytes; grows for the rare pcapng block that needs more
 BATCH = 4096  # records handed over at a time
 STANDARD_INPUT = "-"
+# Bytes of section headers and interface descriptions, each counted as so many more: beyond, a file is not read on. They
+# are read in Python, and a million bytes of gzip can hold fifty million interfaces, minutes of nothing.
+DESCRIBED, EACH = 64 << 20, 64
 
 PCAP_MAGICS = {  # as little-endian number: nanoseconds per tick, bytes of a record header
     0xA1B2C3D4: (1000, 16),
@@ -86,7 +89,7 @@ class Capture:
         self.buffer = np.empty(BUFFER, np.uint8)
         self.at = self.end = self.base = 0  # next byte, end of data, place of buffer[0] in the stream
         self.exhausted = self.damaged = False
-        self.packets_read = 0
+        self.packets_read = self.described = 0  # the latter as DESCRIBED counts
         self.warnings: list[str] = []
         self.interfaces, self.interface_count = np.empty(8, INTERFACE), 0
         self.resolution_ns: int | None = None
@@ -138,7 +141,9 @@ class Capture:
                 if self.at < self.end and not self.damaged:
                     self._warn("the file ends inside a record")
                 return
-        self._warn("the record header makes no sense; the rest of the file is not read")
+        endless = self.described > DESCRIBED
+        what = "too many sections and interfaces" if endless else "the record header makes no sense"
+        self._warn(f"{what}; the rest of the file is not read")
 
     def _walk(self, records: np.ndarray) -> tuple[int, int, int]:
         if self.link is None:
@@ -157,12 +162,9 @@ class Capture:
         """Read more bytes behind those not used yet; False at the end of the file."""
         if self.exhausted:
             return False
-        rest = self.end - self.at
-        target = self.buffer if rest < len(self.buffer) // 2 else np.empty(2 * len(self.buffer), np.uint8)
-        target[:rest] = self.buffer[self.at : self.end].copy()
-        self.buffer, self.base, self.at, self.end = target, self.base + self.at, 0, rest
+        self._make_room()
         try:
-            size = self.stream.readinto(self.buffer[rest:].data)
+            size = self.stream.readinto(self.buffer[self.end :].data)
         except DamagedStreamError as damage:
             self.exhausted = self.damaged = True
             self._warn(str(damage))
@@ -172,6 +174,21 @@ class Capture:
         self.end += size
         self.exhausted = size == 0
         return size > 0
+
+    def _make_room(self) -> None:
+        """Have room behind the bytes not used yet; a byte is moved once at most for each byte used, or with a growth.
+
+        So a stream of small pieces does not move the beginning of a large block for each of them.
+        """
+        rest = self.end - self.at
+        if self.at >= rest:
+            target = self.buffer
+        elif self.end == len(self.buffer):
+            target = np.empty(2 * len(self.buffer), np.uint8)
+        else:
+            return
+        target[:rest] = self.buffer[self.at : self.end]
+        self.buffer, self.base, self.at, self.end = target, self.base + self.at, 0, rest
 
     def _need(self, size: int) -> bool:
         """Have at least `size` bytes in the buffer; False if the file ends before."""
@@ -219,6 +236,9 @@ class Capture:
         kind, length = (int(load32(self.buffer, self.at + place, self.big)) for place in (0, 4))
         minimum = 20 if kind == INTERFACE_BLOCK else 28
         if not minimum <= length <= MAX_BLOCK or length % 4 or not self._need(length):
+            return 0
+        self.described += EACH + length
+        if self.described > DESCRIBED:
             return 0
         body = self._take(length)[8:-4]
         if kind == INTERFACE_BLOCK:
