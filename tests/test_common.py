@@ -186,6 +186,29 @@ def test_an_archive_is_missed_once_and_its_members_are_options(common, tmp_path)
     assert options("lab", "plain") == "--reorder-window 1 --repair"
 
 
+@pytest.mark.parametrize("name", ["a{b}.pcap", "c<d>.pcap", "e\nf.pcap", "}/g.pcap", "-h.pcap"])
+def test_names_that_snakemake_takes_for_its_own_are_refused(name, common, tmp_path):
+    with pytest.raises(WorkflowError, match=r"datasets\.lab\.captures: .* cannot stand there.*rename the file"):
+        common(**dataset(name)).captures("lab")
+    config = dataset("x.pcap")
+    config["datasets"]["lab"]["labels"] = name
+    with pytest.raises(WorkflowError, match=r"datasets\.lab\.labels: .* cannot stand there"):
+        common(**config).label_paths("lab")
+
+
+def test_such_a_member_of_an_archive_gets_another_name(common):
+    rules = common(**dataset("all.zip!x/a{b}<c>.pcap", "all.zip!-d.pcap"), extraction={})
+    assert list(rules.captures("lab")) == ["a_b__c_", "_d"]
+    assert rules.extraction_options("lab", "_d") == "--member=-d.pcap"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18), b"PK\x05\x06" + b"\xff" * 18, b"PK\x01\x02" * 20])
+def test_an_archive_that_cannot_be_listed_is_named(content, common, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(content)
+    with pytest.raises(WorkflowError, match=r"bad\.zip!\*: cannot list the archive|no file matches"):
+        common(**dataset("bad.zip!*")).captures("lab")
+
+
 def test_a_glob_without_files_is_refused(common):
     with pytest.raises(WorkflowError, match=r"no file matches 'none/\*\.pcap'"):
         common(**dataset("none/*.pcap")).captures("lab")

@@ -8,6 +8,7 @@ import resource
 import stat
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rnnids import storage
@@ -140,6 +141,19 @@ def test_provenance_depends_on_arguments_and_inputs_not_on_places(tmp_path):
     assert one == two == storage.provenance("x.py", {"a": 2, "b": 1}, [tmp_path / "one/in.csv"])
     assert json.loads(one)["inputs"] == {"in.csv": hashlib.sha256(b"same").hexdigest()}
     assert one != storage.provenance("x.py", {"a": 3, "b": 1}, [tmp_path / "one/in.csv"])
+
+
+NAMES = ["=1+1", "+x", "-", "@home", "\tx", "'=x", "''+x", "'plain", "it's", "a-b", "DoS =x"]
+
+
+def test_names_are_no_formulas_of_a_spreadsheet_and_come_back_as_they_were(tmp_path):
+    storage.write_csv(tmp_path / "x.csv", [{"attack": name, "value": -1.5} for name in NAMES], model="-m")
+    cells = pd.read_csv(tmp_path / "x.csv", dtype=str)
+    assert not cells.attack.str.match(r"[=+\-@\t\r]").any()
+    assert (cells.value == "-1.5").all()
+    read = storage.read_csv(tmp_path / "x.csv", ("model", "attack"), ("value",))
+    assert read.attack.tolist() == NAMES
+    assert set(read.model) == {"-m"}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ CHUNK_CACHE = 1 << 20  # bytes for each column being written: its last chunk is 
 # Opening is where HDF5 finds a damaged superblock, reading is where it finds a wrong checksum. Not compressed: a packet
 # takes 17 bytes, a small part of what it took in the capture, and LZF makes writing and reading eight times slower.
 COLUMN_OPTIONS: dict[str, Any] = {"chunks": True, "fletcher32": True}
+# How a text begins that a spreadsheet takes for a formula, or that :func:`write_csv` made of one.
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @contextlib.contextmanager
@@ -57,10 +60,15 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame, **first: Any) -> None:
-    """Write a list of dicts or a data frame atomically as CSV, with constant columns `first` before the others."""
+    """Write a list of dicts or a data frame atomically as CSV, with constant columns `first` before the others.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it, which :func:`read_csv` takes away.
+    """
     frame = pd.DataFrame(rows)
     for position, (name, value) in enumerate(first.items()):
         frame.insert(position, name, value)
+    for name in frame.select_dtypes(exclude=["number", "bool"]):
+        frame[name] = [f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in frame[name]]
     with atomic_path(path) as temporary:
         frame.to_csv(temporary, index=False)
 
@@ -79,6 +87,8 @@ def read_csv(path: Path | str, text: Sequence[str], numbers: Sequence[str]) -> p
         raise InputError(f"{path}: no column {', '.join(missing)}; it holds {', '.join(map(str, frame))}")
     if frame.empty:
         raise InputError(f"{path}: no rows, so there is nothing to show; the step that made it found nothing to count")
+    for name in text:
+        frame[name] = frame[name].str.replace(f"^'(?={FORMULA.pattern})", "", regex=True)
     for name in numbers:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             raise InputError(f"{path}: column {name}: holds something other than numbers; correct or remake it")

@@ -12,6 +12,7 @@ from snakemake.logging import logger
 CAPTURE_SUFFIX = re.compile(r"(\.(pcap|pcapng|cap|dump))?(\.(gz|zst))?$")
 NUMBERED = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}(.*)")
 ZIP_MEMBER = re.compile(r"(.+?\.zip)!(.+)", re.IGNORECASE)
+UNUSABLE = re.compile(r"[{}<>\x00-\x1f\x7f]|^-")  # in a path: Snakemake's own, and the dash of an option
 
 
 def split_member(path):
@@ -34,9 +35,9 @@ def expand_members(archive, pattern):
         return [pattern]
     try:
         names = zipfile.ZipFile(locate(archive)).namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of a damaged archive zipfile raises whatever its parts run into
         raise WorkflowError(
-            f"{archive}!{pattern}: cannot list the archive ({error}); get it, or number the members"
+            f"{archive}!{pattern}: cannot list the archive ({error!r}); get it, or number the members"
         )
     matches = lambda name: not name.endswith("/") and PurePosixPath(name).match(pattern)
     return [pattern] if pattern in names else sorted(filter(matches, names))
@@ -78,6 +79,7 @@ def named_captures(patterns, key):
             raise WorkflowError(f"{key}: no file matches {pattern!r}")
         files.extend(found)
     files = list(dict.fromkeys(files))
+    check_paths([split_member(path)[0] for path in files], f"datasets.{dataset}.captures")
     alike = len({capture_name(path) for path in files}) < len(files)
     paths = {}
     for path in files:
@@ -87,12 +89,28 @@ def named_captures(patterns, key):
     return paths
 
 
+def check_paths(paths, key):
+    """Raise WorkflowError for a path that Snakemake takes for something else than it is."""
+    for path in paths:
+        if found := UNUSABLE.search(path):
+            raise WorkflowError(
+                f"{key}: {path!r}: {found[0]!r} cannot stand there, since Snakemake or a script would take it for its own;"
+                " rename the file, or make a link to it of another name"
+            )
+
+
 def capture_name(path, with_folder=False):
-    """A file's name without its suffixes, in a zip archive `with_folder` before it: pcaps_22-1-2015_1."""
+    """A file's name without its suffixes, in a zip archive `with_folder` before it: pcaps_22-1-2015_1.
+
+    A member of an archive cannot be renamed, so what its name must not hold becomes an underscore.
+    """
     file, member = split_member(path)
     inner = PurePosixPath(member or file)
     name = CAPTURE_SUFFIX.sub("", inner.name)
-    return re.sub(r"\s", "_", f"{inner.parent.name}_{name}") if member and with_folder else name
+    if not member:
+        return name
+    name = re.sub(r"\s", "_", f"{inner.parent.name}_{name}") if with_folder else name
+    return UNUSABLE.sub("_", name)
 
 
 @functools.cache
@@ -149,7 +167,9 @@ def unlabelled_file(wildcards):
 def label_paths(dataset):
     """The label files of a data set."""
     paths = config["datasets"][dataset]["labels"]
-    return [locate(path) for path in ([paths] if isinstance(paths, str) else paths)]
+    found = [locate(path) for path in ([paths] if isinstance(paths, str) else paths)]
+    check_paths(found, f"datasets.{dataset}.labels")
+    return found
 
 
 def files_at_hand(dataset):

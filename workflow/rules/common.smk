@@ -31,14 +31,17 @@ def as_word(value):
 def flags(*sections, **more):
     """Configuration as options, by name: {"repair": False, "max_flows": 40} -> "--max-flows 40 --no-repair".
 
-    True is --key and false --no-key, null the word none; a list becomes as many words, perhaps none. Of equal keys the
-    last one counts. The same values give the same text, whatever file they stand in.
+    True is --key and false --no-key, null the word none; a list becomes as many words, perhaps none, and a text that
+    looks like an option stands behind an equals sign. Of equal keys the last one counts. The same values give the same
+    text, whatever file they stand in.
     """
     words = []
     merged = {key: value for section in (*sections, more) for key, value in section.items()}
     for key, value in sorted(merged.items()):
         words.append(f"--{'no-' if value is False else ''}{key}".replace("_", "-"))
-        if not isinstance(value, bool):
+        if isinstance(value, str) and value.startswith("-"):
+            words[-1] += f"={as_word(value)}"
+        elif not isinstance(value, bool):
             words.extend(as_word(item) for item in (value if isinstance(value, list) else [value]))
     return " ".join(words)
 
