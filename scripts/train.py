@@ -6,9 +6,9 @@ from the checkpoint. Started by torchrun, it trains on several GPUs of a node.
 """
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -69,7 +69,7 @@ def write(
         save_detector(args.best, detector, data.mean, std=data.std, training=description | {"epoch": epoch})
     if args.curve:
         write_csv(args.curve, curve)
-    os.unlink(args.checkpoint)
+    Path(args.checkpoint).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

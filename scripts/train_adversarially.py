@@ -6,9 +6,9 @@ that was interrupted resumes after the last finished epoch.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_csv(args.scores, scores)
     if args.adversarial_flows:
         write_flows(args, flows)
-    os.unlink(args.checkpoint)
+    Path(args.checkpoint).unlink(missing_ok=True)
 
 
 def write_flows(args: argparse.Namespace, flows: AdversarialFlows) -> None:

@@ -1,6 +1,5 @@
 """Packets, a flow each, that someone chose who knows how flows were once hashed: without any key."""
 
-
 import numpy as np
 
 from rnnids.captures.packets import MAPPED, PACKET, UDP
@@ -81,5 +80,3 @@ def drawn(count):
     rng = np.random.default_rng(count)
     ends = rng.integers(0, 1 << 63, (2, count), dtype=np.uint64)
     return packets(count, source_low=ends[0], destination_low=ends[1])
-
-

@@ -158,6 +158,31 @@ def test_a_wrong_member_name_lists_the_nearest(tmp_path):
     assert not list((tmp_path / "x").iterdir())
 
 
+def test_damage_anywhere_in_an_archive_is_an_input_error_or_a_warning(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        methods = {"1.pcap": zipfile.ZIP_DEFLATED, "é.pcap": zipfile.ZIP_BZIP2, "3.pcap": zipfile.ZIP_LZMA}
+        for name, method in methods.items():
+            archive.writestr(zipfile.ZipInfo(name), pcap([(START, FRAME)] * 3), method)
+    content = (tmp_path / "all.zip").read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for at in [*range(len(content)), *rng.integers(len(content), size=len(content))]:
+        damaged = bytearray(content)
+        damaged[at] = rng.choice([0, 0xFF, damaged[at] ^ 1 << rng.integers(8)])
+        if rng.random() < 0.2:
+            damaged[at : at + rng.integers(1, 9)] = bytes(rng.integers(0, 9))
+        (tmp_path / "bad.zip").write_bytes(damaged)
+        for member in methods:
+            try:
+                with open_capture(tmp_path / "bad.zip", member) as capture:
+                    for _ in capture.batches():
+                        pass
+            except InputError as error:
+                assert str(error).startswith(f"{tmp_path / 'bad.zip'}")
+                refused += 1
+    assert refused > len(content) // 4
+
+
 def test_what_is_no_whole_archive_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("1.pcap", pcap([(START, FRAME)]))

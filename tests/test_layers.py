@@ -44,6 +44,7 @@ SOUGHT = {
     "captures.tcp_streams": "TCP numbers of padded packets",
     "datasets.audit": "target label_audit",
     "detectors.contract": "tries a detector of one's own",
+    "detectors.environment": "what a model was computed on",
     "detectors.flow_statistics": "the detector to compare with",
     "detectors.kept_states": "states before each packet",
     "detectors.state_store": "states of more flows than memory holds",

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import safetensors
+import safetensors.torch
 import torch
 
 from rnnids.datasets.features import DIRECTION, INTERARRIVAL_TIME, NUM_FEATURES, PACKET_LENGTH
 from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device, save_detector
+from rnnids.detectors.tensor_files import read_tensors, write_tensors
 from rnnids.errors import InputError
 
 
@@ -102,21 +104,84 @@ def test_a_model_goes_with_its_normalisation(tmp_path):
             load_detector(path, SimpleNamespace(mean=np.full(15, mean), std=np.full(15, std)))
 
 
-def test_any_damage_to_the_description_is_reported(tmp_path):
+@pytest.fixture
+def saved(tmp_path):
+    """A file of a small detector."""
     path = tmp_path / "w.safetensors"
     save_detector(path, detector(), np.ones(15), std=np.ones(15), training={})
-    content, rng = path.read_bytes(), np.random.default_rng(0)
-    end = 8 + int.from_bytes(content[:8], "little")
-    found = 0
-    for place in rng.integers(0, end, 150):
+    return path
+
+
+def test_every_flipped_bit_is_found(saved):
+    content, rng = saved.read_bytes(), np.random.default_rng(0)
+    end = 8 + int.from_bytes(content[:8], "little")  # of the description
+    for place in [*rng.integers(0, end, 300), *rng.integers(end, len(content), 300)]:
         damaged = bytearray(content)
-        damaged[place] ^= 1 << rng.integers(7)
-        path.write_bytes(damaged)
-        try:
-            load_detector(path, SimpleNamespace(mean=np.ones(15), std=np.ones(15)))
-        except InputError:
-            found += 1
-    assert found > 75
+        damaged[place] ^= 1 << rng.integers(8)
+        saved.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"w\.safetensors: .*train it again"):
+            load_detector(saved)
+
+
+def rewritten(path, change):
+    """Save a model's file anew, its digest right, after ``change(description, weights)``."""
+    weights, texts = read_tensors(path, ["rnnids"])
+    description = json.loads(texts["rnnids"])
+    change(description, weights)
+    write_tensors(path, weights, {"rnnids": json.dumps(description)})
+
+
+def reverse_features(description, _):
+    description["features"] = description["features"][::-1]
+
+
+def set_weight(value):
+    def change(_, weights):
+        weights["lstm.weight_hh_l0"][0, 0] = value
+
+    return change
+
+
+def describe(**changes):
+    return lambda description, _: description.update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (reverse_features, "made for other features, or for these in another order"),
+        (describe(features=[]), "made for other features"),
+        (describe(mean=[0.0] * 14 + [float("nan")]), "its normalisation cannot be used"),
+        (describe(std=[1.0] * 14 + [0.0]), "its normalisation cannot be used"),
+        (describe(std=[1.0] * 14), "its normalisation cannot be used"),
+        (describe(mean="x"), "not a model of this workflow, or damaged"),
+        (set_weight(float("inf")), "lstm.weight_hh_l0 holds numbers that are not finite"),
+        (set_weight(float("nan")), "lstm.weight_hh_l0 holds numbers that are not finite"),
+        (describe(architecture={"hidden_size": 10**9, "num_layers": 1}), "damaged"),
+        (describe(architecture={"hidden_size": 4, "num_layers": 10**9}), "more layers than its weights"),
+        (describe(architecture={"hidden_size": "4", "num_layers": 1}), "damaged"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_refused(change, message, saved):
+    rewritten(saved, change)
+    with pytest.raises(InputError, match=message):
+        load_detector(saved)
+
+
+def test_a_model_of_an_earlier_version_is_read_with_a_warning(saved, caplog):
+    weights, texts = read_tensors(saved, ["rnnids"])
+    safetensors.torch.save_file(weights, saved, metadata=texts)
+    load_detector(saved)
+    assert "of an earlier version, without a digest" in caplog.text
+
+
+def test_a_model_says_what_it_was_computed_on(saved):
+    with safetensors.safe_open(saved, framework="pt") as file:
+        found = json.loads(file.metadata()["rnnids"])["computed_on"]
+    assert found["torch"] == torch.__version__
+    assert found["threads"] == str(torch.get_num_threads())
+    assert {"processor", "instructions", "numpy", "python", "mkl", "onednn"} <= found.keys()
+    assert all(isinstance(words, str) and words for words in found.values())
 
 
 def test_wrong_files(tmp_path):

@@ -6,13 +6,18 @@ import json
 import os
 import resource
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 from rnnids import storage
 from rnnids.errors import InputError
+from rnnids.flows.external_sort import scratch
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -46,6 +51,46 @@ def test_the_umask_decides_who_may_read(tmp_path, mask):
     finally:
         os.umask(before)
     assert stat.S_IMODE(os.stat(tmp_path / "shared.csv").st_mode) == 0o666 & ~mask
+
+
+WAITS = """
+import os, sys
+from rnnids.storage import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def begin(target):
+    """A process that writes `target` and waits until its input ends."""
+    environment = os.environ | {"PYTHONPATH": str(Path(storage.__file__).parents[1])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", WAITS, target], env=environment, **pipes)
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_the_next_run_of_an_output_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
+    target = tmp_path / "flows.h5"
+    others = {".flows.h5.notes", ".flows.h5", ".other.h5.abcdefgh.h5", ".flows.h5.scratch", "flows.h5.abcdefgh.h5"}
+    for name in others:
+        (tmp_path / name).write_text("kept")
+    killed, running = begin(target), begin(target)
+    assert len(os.listdir(tmp_path)) == len(others) + 2, "no run removes what another one still writes"
+    killed.kill()
+    killed.communicate()
+    (tmp_path / ".flows.h5.scratch-0123abcd").mkdir()
+    (tmp_path / ".flows.h5.scratch-0123abcd/tmpabc").write_text("packets")
+    with storage.atomic_path(target) as own, scratch(target) as bucket, scratch(target) as second:
+        assert len(os.listdir(tmp_path)) == len(others) + 4
+        assert Path(bucket.directory).is_dir() and Path(second.directory).is_dir()
+        own.write_text("whole")
+    running.communicate()
+    assert running.returncode == 0
+    assert target.read_text() == "half", "that of the run which ended last"
+    assert set(os.listdir(tmp_path)) == {*others, "flows.h5"}
 
 
 def test_where_nothing_can_be_written_the_path_is_named(tmp_path):
@@ -112,6 +157,32 @@ def test_absent_files_and_absent_columns_are_named(column, tmp_path):
         read(tmp_path / "none.h5")
     with pytest.raises(InputError, match="other"), storage.read_hdf5(column) as file:
         file["other"]
+
+
+def test_every_changed_character_of_an_attribute_is_found(tmp_path):
+    path = tmp_path / "data.h5"
+    with storage.create_hdf5(path, "made by") as file:
+        file.attrs["attacks"] = json.dumps(["DoS Hulk", "PortScan"])
+        file.create_dataset("values", data=[1, 2], **storage.COLUMN_OPTIONS).attrs["unit"] = "bytes"
+    content = path.read_bytes()
+    for text in (b"made by", b"DoS Hulk", b"bytes", b"attributes_sha256", b"format_version"):
+        start = content.index(text)
+        for at in range(start, start + len(text)):
+            damaged = bytearray(content)
+            damaged[at] ^= 1
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match="damaged, or not written by this workflow"):
+                read(path)
+
+
+def test_a_file_of_a_later_format_is_refused_and_one_of_an_earlier_is_read(column):
+    with h5py.File(column, "r+") as file:
+        file.attrs["format_version"] = storage.FORMAT_VERSION + 1
+    with pytest.raises(InputError, match="written by a later version; this one knows 1: update it"):
+        read(column)
+    with h5py.File(column, "r+") as file:
+        del file.attrs["format_version"], file.attrs[storage.DIGEST]
+    assert len(read(column)[0]) == 20_000
 
 
 def test_mistakes_of_the_program_are_not_blamed_on_the_file(column):
@@ -210,6 +281,14 @@ def test_a_full_disk_leaves_a_whole_file_or_none(form, limit_files, tmp_path):
 def test_a_full_disk_while_writing_a_table_is_an_input_error(limit_files, tmp_path):
     with pytest.raises(InputError, match=r"table\.csv: no space left"), limit_files(1000):
         storage.write_csv(tmp_path / "table.csv", [{"x": i} for i in range(10_000)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_by_libraries_in_words_too(tmp_path):
+    with pytest.raises(InputError, match=r"x: no space left"), storage.atomic_path(tmp_path / "x"):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(RuntimeError), storage.atomic_path(tmp_path / "x"):
+        raise RuntimeError("I/O error: Permission denied (os error 13)")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,6 +1,7 @@
 """Training: the right loss, and the same end however often it is interrupted."""
 
 import math
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,10 +11,12 @@ import detectors
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors
 import torch
 from torch.nn import functional
 
 from rnnids.detectors import training
+from rnnids.detectors.checkpoints import load_checkpoint
 from rnnids.detectors.lstm import LSTMDetector
 from rnnids.errors import InputError
 
@@ -91,6 +94,32 @@ def test_checkpoint_that_is_none_is_left_alone(tmp_path, content):
     (tmp_path / "checkpoint").write_bytes(content)
     settings = replace(SETTINGS, epochs=1)
     assert fit(tmp_path / "checkpoint", settings)[2] == fit(tmp_path / "new", settings)[2]
+
+
+def test_a_damaged_checkpoint_is_left_alone_whichever_bit_it_is(tmp_path, caplog):
+    settings = replace(SETTINGS, epochs=1)
+    fit(tmp_path / "checkpoint", settings)
+    with safetensors.safe_open(tmp_path / "checkpoint", framework="pt") as file:
+        run = file.metadata()["run"]
+    assert load_checkpoint(tmp_path / "checkpoint", run)
+    content, rng = (tmp_path / "checkpoint").read_bytes(), np.random.default_rng(0)
+    for place in rng.integers(len(content), size=200):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        (tmp_path / "checkpoint").write_bytes(damaged)
+        assert load_checkpoint(tmp_path / "checkpoint", run) is None
+    assert caplog.text.count("is damaged") == 200
+
+
+def test_a_full_disk_ends_a_training_in_one_line(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"checkpoint: no space left to write it"):
+            fit(tmp_path / "checkpoint")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_diverging_training_is_an_error(tmp_path, monkeypatch):

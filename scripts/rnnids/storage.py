@@ -2,20 +2,24 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 import pandas as pd
 
 from rnnids import __version__
+from rnnids.cli import log
 from rnnids.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ CHUNK_CACHE = 1 << 20  # bytes for each column being written: its last chunk is 
 # Opening is where HDF5 finds a damaged superblock, reading is where it finds a wrong checksum. Not compressed: a packet
 # takes 17 bytes, a small part of what it took in the capture, and LZF makes writing and reading eight times slower.
 COLUMN_OPTIONS: dict[str, Any] = {"chunks": True, "fletcher32": True}
+FORMAT_VERSION, DIGEST = 1, "attributes_sha256"  # of all HDF5 files; the latter an attribute of them
 # How a text begins that a spreadsheet takes for a formula, or that :func:`write_csv` made of one.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -34,29 +39,64 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it on success, remove it on any failure.
 
+    What a killed run left of the same file is removed first.
+
     Raises:
         InputError: the directory cannot be created or written, or the disk or a quota is full.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path.parent, f".{path.name}.", path.suffix)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror}); check permissions and free space") from error
-    os.close(handle)
+    claim(handle)
     umask = os.umask(0)
     os.umask(umask)
     try:
         yield Path(temporary)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        if not is_full(error):
             raise
         raise InputError(f"{path}: no space left to write it; free some, or write to another disk") from error
     finally:
+        os.close(handle)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a disk, a quota or a limit of files is what failed; libraries in Rust say it in words only."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError):
+        return error.errno in full
+    return any(f"(os error {number})" in str(error) for number in full)
+
+
+def claim(handle: int) -> bool:
+    """Mark an open file or folder as in use, until it is closed or the process ends; False where another one does."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)  # any other: a file system without locks
+    return True
+
+
+def clear_leftovers(folder: Path, prefix: str, suffix: str = "") -> None:
+    """Remove temporary files and folders of these names from `folder` that no running process claims."""
+    pattern = re.compile(re.escape(prefix) + "[a-z0-9_]{8}" + re.escape(suffix))
+    for left in [path for path in folder.iterdir() if pattern.fullmatch(path.name)]:
+        with contextlib.suppress(OSError):
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                if claim(handle):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+                    log.info("%s: removed what an interrupted run left", left)
+            finally:
+                os.close(handle)
 
 
 def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame, **first: Any) -> None:
@@ -67,8 +107,9 @@ def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame
     frame = pd.DataFrame(rows)
     for position, (name, value) in enumerate(first.items()):
         frame.insert(position, name, value)
-    for name in frame.select_dtypes(exclude=["number", "bool"]):
-        frame[name] = [f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in frame[name]]
+    for column in frame.select_dtypes(exclude=["number", "bool"]):
+        cells = [f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in frame[column]]
+        frame[column] = cells
     with atomic_path(path) as temporary:
         frame.to_csv(temporary, index=False)
 
@@ -156,8 +197,9 @@ def create_hdf5(path: Path | str, made_by: str) -> Iterator[h5py.File]:
         try:
             # libver "latest" checksums the metadata; fletcher32 (COLUMN_OPTIONS) checksums the data.
             with h5py.File(target, "w", libver="latest", rdcc_nbytes=CHUNK_CACHE) as file:
-                file.attrs["provenance"] = made_by
+                file.attrs["provenance"], file.attrs["format_version"] = made_by, FORMAT_VERSION
                 yield file
+                file.attrs.create(DIGEST, np.bytes_(attributes_digest(file)))
         finally:
             target.check()
 
@@ -169,9 +211,38 @@ def read_hdf5(path: Path | str) -> Iterator[h5py.File]:
         raise InputError(f"{path}: no such file; run the rule that makes it, or check the path")
     try:
         with h5py.File(path, "r") as file:
+            _check_attributes(path, file)
             yield file
     # h5py gives None for what it cannot open; texts in attributes have no checksum.
     except (OSError, KeyError, RuntimeError, TypeError, json.JSONDecodeError) as error:
         raise InputError(
             f"{path}: damaged, or not written by this workflow ({error}); delete it and run again"
         ) from error
+
+
+def _check_attributes(path: Path | str, file: h5py.File) -> None:
+    """Raise where an open file is of a later version, or its attributes are not those that were written."""
+    version = file.attrs.get("format_version", 0)  # 0: before there were digests
+    if version > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: of format {version}, written by a later version; this one knows {FORMAT_VERSION}: update it"
+        )
+    if version and file.attrs[DIGEST].decode() != attributes_digest(file):
+        raise OSError("its attributes are not those that were written")
+
+
+def attributes_digest(file: h5py.File) -> str:
+    """SHA-256, as hex, of names, types and shapes in an HDF5 file and of all attributes but this one.
+
+    HDF5 has checksums for what lies in tables (``COLUMN_OPTIONS``) and for names, but none for texts in attributes.
+    """
+    parts: list[Any] = []
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        kind = [str(item.dtype), item.shape] if isinstance(item, h5py.Dataset) else None
+        values = {key: np.asarray(value).tolist() for key, value in item.attrs.items() if key != DIGEST}
+        parts.append([name, kind, {key: str(value) for key, value in sorted(values.items())}])
+
+    add("/", file)
+    file.visititems(add)
+    return hashlib.sha256(json.dumps(parts).encode("utf-8", "surrogateescape")).hexdigest()

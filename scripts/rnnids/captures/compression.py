@@ -11,8 +11,10 @@ bytes.
 import contextlib
 import copy
 import difflib
+import errno
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -30,7 +32,22 @@ GZIP_BITS, ZIP_BITS = 31, -zlib.MAX_WBITS  # how zlib is told of the header befo
 READ = 1 << 16  # bytes
 # One input byte can become 32 KiB of output, and zstandard hands it over in one piece.
 ZSTD_READ = 1 << 12
-SHOWN = 3  # names of a message
+SHOWN, LOOKED_AT = 3, 1000  # names of a message, and those among which the nearest are found
+# Whatever zipfile raises on damaged archives: it leaves much to struct, to the codecs, and to seeking out of the file.
+ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class DamagedStreamError(Exception):
@@ -237,8 +254,8 @@ class MemberFile(io.RawIOBase):
         """
         try:
             piece = self.file.read(min(len(view), READ))
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # bzip2 has no error of its own
+        except ZIP_FAULTS as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # bzip2 has no error of its own
                 raise
             raise DamagedStreamError(f"the zip member is cut or corrupt ({error})") from error
         self.position, self.crc = self.position + len(piece), zlib.crc32(piece, self.crc)
@@ -257,7 +274,7 @@ def find_member(archive: zipfile.ZipFile, path: Path | str, member: str) -> zipf
     names = [name for name in archive.namelist() if not name.endswith("/")]
     if member in names:
         return archive.getinfo(member)
-    near = difflib.get_close_matches(member, names, SHOWN, cutoff=0)
+    near = difflib.get_close_matches(member, names[:LOOKED_AT], SHOWN, cutoff=0)
     raise InputError(
         f"{path}: no member {member!r} among {len(names):,}; nearest: {', '.join(map(repr, near)) or 'none'}"
     )
@@ -291,14 +308,15 @@ def open_member(path: Path | str, member: str) -> Iterator[tuple[MemberFile, int
     with contextlib.ExitStack() as stack:
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))
-        except zipfile.BadZipFile as error:
+        except ZIP_FAULTS as error:
             raise InputError(f"{path}: not a whole zip archive ({error}); fetch it again") from error
         entry = find_member(archive, path, member)
         try:
             archive.open(entry).close()
-        except (NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+            file = _member_file(archive, entry)
+        except ZIP_FAULTS as error:
             raise InputError(f"{path}!{member}: cannot be read ({error}); {remedy}") from error
         try:
-            yield _member_file(archive, entry), entry.file_size
+            yield file, entry.file_size
         except DamagedStreamError as error:  # at the very beginning, so that there is nothing to deliver
             raise InputError(f"{path}!{member}: {error}; fetch it again") from error

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from rnnids.cli import log
-from rnnids.storage import atomic_path
+from rnnids.detectors.tensor_files import FAULTS, read_tensors, write_tensors
 
 
 def save_checkpoint(
@@ -28,12 +26,11 @@ def save_checkpoint(
         groups: {group: {name: tensor}}. state: JSON-serialisable.
     """
     tensors = {
-        f"{group}/{name}": torch.as_tensor(value).detach().contiguous().cpu()
+        f"{group}/{name}": torch.as_tensor(value)
         for group, members in groups.items()
         for name, value in members.items()
     }
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={"run": run, "state": json.dumps(state)})
+    write_tensors(path, tensors, {"run": run, "state": json.dumps(state)})
 
 
 def load_checkpoint(path: str | Path, run: str) -> tuple[dict[str, dict[str, Tensor]], Any] | None:
@@ -41,14 +38,12 @@ def load_checkpoint(path: str | Path, run: str) -> tuple[dict[str, dict[str, Ten
     if not Path(path).is_file():
         return None
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = json.loads(metadata.get("state", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        tensors, texts = read_tensors(path, ["run", "state"])
+        state = json.loads(texts["state"])
+    except FAULTS as error:
         log.warning("the checkpoint %s is damaged (%s): starting anew", path, error)
         return None
-    if metadata.get("run") != run:
+    if texts["run"] != run:
         log.info("the checkpoint %s belongs to other settings or data: starting anew", path)
         return None
     log.info("resuming from %s", path)

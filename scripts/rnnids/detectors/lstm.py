@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -19,10 +17,11 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnnids.datasets.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData
+from rnnids.detectors.environment import computing_environment
 from rnnids.detectors.kept_states import KeptStates, keep_states, next_outputs
 from rnnids.detectors.packed_lstm import pack, run_lstm
+from rnnids.detectors.tensor_files import FAULTS, read_tensors, write_tensors
 from rnnids.errors import InputError
-from rnnids.storage import atomic_path
 
 # Padded places a packet from which on packing is faster on a CPU: below, oneDNN's LSTM makes up for them. It derives
 # the weights even where they are frozen, so with frozen ones packing is always faster.
@@ -180,10 +179,9 @@ def save_detector(
         "mean": np.asarray(mean, dtype=float).tolist(),
         "std": np.asarray(std, dtype=float).tolist(),
         "training": training,
+        "computed_on": computing_environment(detector.device),
     }
-    with atomic_path(path) as temporary:
-        weights = {name: value.contiguous().cpu() for name, value in detector.state_dict().items()}
-        safetensors.torch.save_file(weights, temporary, metadata={"rnnids": json.dumps(description, sort_keys=True)})
+    write_tensors(path, detector.state_dict(), {"rnnids": json.dumps(description, sort_keys=True)})
 
 
 class Trained(NamedTuple):
@@ -207,15 +205,14 @@ def read_detector(path: str | Path, device: torch.device | str = "cpu") -> Train
         InputError: the file is damaged or of another kind.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})["rnnids"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        detector = LSTMDetector(**description["architecture"])
-        detector.load_state_dict(weights)
+        weights, texts = read_tensors(path, ["rnnids"])
+        description = json.loads(texts["rnnids"])
         mean, std = (np.asarray(description[name], dtype=float) for name in ("mean", "std"))
         training = dict(description["training"])
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        detector = _with_weights(description["architecture"], weights)
+    except FAULTS as error:
         raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
+    _check_inputs(path, description, mean, std=std)
     # Nothing here differs in training but cuDNN, which has no backward pass for an LSTM in evaluation mode.
     return Trained(detector.requires_grad_(False).to(device).train(), mean, std, training)
 
@@ -233,3 +230,25 @@ def load_detector(path: str | Path, data: FlowData | None = None, device: torch.
     if data is not None and not (np.array_equal(data.mean, trained.mean) and np.array_equal(data.std, trained.std)):
         raise InputError(f"{path}: trained on another data set (its normalisation differs); train it on this one")
     return trained.detector
+
+
+def _with_weights(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> LSTMDetector:
+    """The detector of a description; its sizes are those of the weights before memory is taken for them."""
+    if architecture["num_layers"] > len(weights):
+        raise ValueError("its description has more layers than its weights")
+    with torch.device("meta"):
+        detector = LSTMDetector(**architecture)
+    detector.load_state_dict(weights, assign=True)
+    return detector
+
+
+def _check_inputs(path: str | Path, description: Mapping[str, Any], mean: np.ndarray, *, std: np.ndarray) -> None:
+    """Raise InputError where a model takes other inputs than this version gives it."""
+    if list(description.get("features", ())) != list(FEATURES):
+        raise InputError(
+            f"{path}: made for other features, or for these in another order; this version has {', '.join(FEATURES)};"
+            " train it again"
+        )
+    usable = mean.shape == std.shape == (NUM_FEATURES,) and np.isfinite([mean, std]).all() and (std > 0).all()
+    if not usable:
+        raise InputError(f"{path}: its normalisation cannot be used (mean or standard deviation); train it again")

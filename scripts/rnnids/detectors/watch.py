@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from numba import njit
 
-from rnnids.captures.packets import draw_keys
 from rnnids.captures.compiled import Record
-from rnnids.captures.packets import PACKET
+from rnnids.captures.packets import PACKET, draw_keys
 from rnnids.captures.records import SECOND
 from rnnids.datasets.encoding import encode_packets
 from rnnids.detectors.alarms import AlarmRule, score_after, score_at_end

@@ -18,6 +18,7 @@ from numba import njit
 
 from rnnids.flows.columns import PACKET_COLUMNS
 from rnnids.flows.table import DIRECTION_BIT, FLOW, KEY, ROW, TCP_FLAGS
+from rnnids.storage import claim, clear_leftovers
 
 Sorted = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]  # flows, PACKET_COLUMNS of their packets, packet_count
 
@@ -124,14 +125,23 @@ class Bucket:
 
 @contextlib.contextmanager
 def scratch(output: Path | str) -> Iterator[Bucket]:
-    """A bucket in a scratch directory beside `output` that is removed whatever happens."""
-    name = f".{os.path.basename(output)}.scratch-{secrets.token_hex(4)}"
-    directory = os.path.join(os.path.dirname(os.path.abspath(output)), name)
+    """A bucket in a scratch directory beside `output` that is removed whatever happens.
+
+    That of a run which was killed is removed by the next one of the same output.
+    """
+    prefix = f".{os.path.basename(output)}.scratch-"
+    folder = os.path.dirname(os.path.abspath(output))
+    clear_leftovers(Path(folder), prefix)
+    directory, handle = os.path.join(folder, f"{prefix}{secrets.token_hex(4)}"), None
     try:  # before it is made: TemporaryDirectory leaves it if the interrupt comes too soon
         os.mkdir(directory, 0o700)
+        handle = os.open(directory, os.O_RDONLY)
+        claim(handle)
         yield Bucket(directory, BUCKET)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
 
 
 def splitters(sample: np.ndarray, buckets: int) -> np.ndarray:

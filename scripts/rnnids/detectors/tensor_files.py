@@ -1,0 +1,59 @@
+"""Files of tensors and a text (safetensors), of which no wrong bit goes unseen.
+
+safetensors checks where tensors lie, not what they hold: half of all flipped bits load without a word. So a digest of
+every tensor and text stands in the metadata, and numbers that are not finite are refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from rnnids.cli import log
+from rnnids.storage import atomic_path
+
+DIGEST = "sha256"
+FAULTS = (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError)  # of a damaged file
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
+    """Write `tensors` and `texts`, both by name, with their digest."""
+    own = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(own, temporary, metadata={**texts, DIGEST: digest_of(own, texts)})
+
+
+def read_tensors(path: str | Path, names: Collection[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, texts) of a file; its texts have just these `names`.
+
+    Raises:
+        ValueError, and the others of ``FAULTS``: absent, of another kind, damaged, or numbers that are not finite.
+    """
+    with safetensors.safe_open(path, framework="pt") as file:
+        texts = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    digest = texts.pop(DIGEST, None)
+    if texts.keys() != set(names):  # the name of the digest might be what is damaged
+        raise ValueError(f"it holds {', '.join(sorted(texts)) or 'no text'} and not {', '.join(sorted(names))}")
+    if digest is None:
+        log.warning("warning: %s: of an earlier version, without a digest: damage would not be seen", path)
+    elif digest != digest_of(tensors, texts):
+        raise ValueError("its digest does not fit what it holds")
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} holds numbers that are not finite")
+    return tensors, texts
+
+
+def digest_of(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    """SHA-256, as hex, of named tensors on the CPU and named texts, whatever their order."""
+    digest = hashlib.sha256(json.dumps(dict(texts), sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
