@@ -30,7 +30,8 @@ def common(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
 
     def load(**config):
-        workflow = SimpleNamespace(basedir=str(tmp_path), executor_plugin=None, dryrun=True)
+        modifier = SimpleNamespace(path_modifier=SimpleNamespace(replace_prefix=lambda path: path))
+        workflow = SimpleNamespace(basedir=str(tmp_path), executor_plugin=None, dryrun=True, modifier=modifier)
         names = {"workflow": workflow, "config": config, "BASE": tmp_path}
         for file in ("common.smk", "captures.smk", "options.smk"):
             names |= runpy.run_path(str(REPOSITORY / "workflow/rules" / file), names)

@@ -79,7 +79,7 @@ def named_captures(patterns, key):
             raise WorkflowError(f"{key}: no file matches {pattern!r}")
         files.extend(found)
     files = list(dict.fromkeys(files))
-    check_paths([split_member(path)[0] for path in files], f"datasets.{dataset}.captures")
+    check_paths([split_member(path)[0] for path in files], key)
     alike = len({capture_name(path) for path in files}) < len(files)
     paths = {}
     for path in files:

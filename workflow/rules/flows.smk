@@ -57,7 +57,7 @@ rule extract_flows:
         code=code("extract_flows.py"),
         options=lambda wildcards: extraction_options(wildcards.dataset, wildcards.capture),
     shell:
-        "python {params.script:q} --pcap {input.pcap:q} --output {output.flows:q} --name={wildcards.capture:q}"
+        "python {params.script:q} --pcap {input.pcap:q} --output {output.flows:q} --name {wildcards.capture:q}"
         " {params.options} 2> {log:q}"
 
 
