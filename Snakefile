@@ -59,13 +59,14 @@ wildcard_constraints:
 
 include: "workflow/rules/flows.smk"
 include: "workflow/rules/models.smk"
-include: "workflow/rules/detection.smk"
 include: "workflow/rules/attacks.smk"
 include: "workflow/rules/explanations.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/robustness.smk"
 include: "workflow/rules/packets.smk"
+include: "workflow/rules/detection.smk"
+include: "workflow/rules/transfer.smk"
 
 
 rule all:
@@ -98,3 +99,6 @@ rule all:
         rules.table_round_trip.input,
         rules.paper_comparison.input,
         rules.alerts.input,
+        rules.table_latency.input,
+        rules.latency.input,
+        rules.table_transfer.input,

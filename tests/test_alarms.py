@@ -1,9 +1,9 @@
-"""Alarm rules: against a plain reading of their definition, and thresholds against counting."""
+"""Alarm rules: against a plain reading of their definition."""
 
 import numpy as np
 import pytest
 
-from rnnids.detectors.alarms import AlarmRule, first_alarms, flow_scores, packet_scores, threshold_at
+from rnnids.detectors.alarms import AlarmRule, first_alarms, flow_scores, packet_scores
 from rnnids.errors import InputError
 
 RULES = [AlarmRule(rule=rule, k=k, n=n) for rule, k, n in [("last", 3, 5), ("any", 3, 5)]] + [
@@ -58,17 +58,6 @@ def test_one_of_one_is_any(flows):
     np.testing.assert_array_equal(packet_scores(*flows, one), packet_scores(*flows, AlarmRule(rule="any")))
 
 
-@pytest.mark.parametrize("rate", [0, 0.01, 0.05, 0.29, 0.5, 0.99])
-def test_a_threshold_is_the_lowest_that_keeps_the_rate(rate):
-    scores = np.random.default_rng(1).normal(size=100).astype(np.float32)
-    threshold = threshold_at(rate, scores)
-    assert (scores > threshold).mean() <= rate + 1e-12
-    lower = scores[scores < threshold]
-    assert not len(lower) or (scores > lower.max()).mean() > rate
-
-
 def test_what_cannot_be():
     with pytest.raises(InputError, match="5 of 3 packets can never be"):
         AlarmRule(rule="k_of_n", k=5, n=3)
-    with pytest.raises(InputError, match="no benign flow"):
-        threshold_at(0.1, np.empty(0))

@@ -18,6 +18,7 @@ SECTIONS = {
     "label_audit": ["datasets.audit:LabelAudit"],
     "training": ["detectors.training:Training"],
     "detection": ["detectors.alarms:AlarmRule", "detectors.watch:Watching"],
+    "early_detection": ["detectors.latency:EarlyDetection"],
     "evaluation": ["detectors.metrics:Evaluation"],
     "flow_statistics": ["detectors.flow_statistics:FlowStatistics"],
     "attacks.cw": ["attacks.gradient:CarliniWagner without kappa"],
@@ -34,7 +35,7 @@ SECTIONS = {
     "explanations.sequential_dependence": ["explanations.partial_dependence:SequentialDependence"],
 }
 # Sections that hold few values of which no class is behind all: these come from a script's own options.
-WITHOUT_CLASS = {"attacks.bounded", "attacks.cw_published", "ars"}
+WITHOUT_CLASS = {"transfer", "attacks.bounded", "attacks.cw_published", "ars"}
 # Sections that describe by name what differs from another one.
 DESCRIBING = {"datasets", "models", "threat_models", "unlabelled"}
 BOUNDS = {"above": "exclusiveMinimum", "minimum": "minimum", "below": "exclusiveMaximum", "maximum": "maximum"}

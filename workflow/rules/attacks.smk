@@ -162,7 +162,7 @@ rule search_evasions:
     params:
         script=script("search_evasions.py"),
         code=code("search_evasions.py"),
-        options=lambda wildcards: search_options(wildcards.threat_model),
+        options=lambda wildcards: search_options(wildcards.threat_model, wildcards.dataset),
         unwatched=unwatched(config["attacks"]["selection"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --goal {wildcards.goal}"
@@ -204,9 +204,9 @@ rule check_robustness:
 rule ars:
     """Adversarial Robustness Score per threat model and attack type (Sec. IV, Eq. 3)."""
     input:
-        searches=search_files("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5"),
-        indicators=search_files("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.csv"),
-        better=search_files("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.h5"),
+        searches=scored_searches("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5"),
+        indicators=scored_searches("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.csv"),
+        better=scored_searches("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.h5"),
     output:
         robustness="results/{dataset}/{model}/robustness.csv",
         ars="results/{dataset}/{model}/ars.csv",

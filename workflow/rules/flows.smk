@@ -77,6 +77,8 @@ rule build_dataset:
         "results/{dataset}/logs/build_dataset.log",
     benchmark:
         "results/{dataset}/benchmarks/build_dataset.tsv"
+    wildcard_constraints:
+        dataset=one_of(config["datasets"]),
     conda:
         "../../envs/flows.yaml"
     resources:

@@ -17,6 +17,7 @@ rule train:
     benchmark:
         "results/{dataset}/benchmarks/{model}/train.tsv"
     wildcard_constraints:
+        dataset=none_of(copied_transfers()),
         model="(?!(adversarial|continued)_training/)[a-z0-9_]+",
     conda:
         "../../envs/torch.yaml"
@@ -52,6 +53,8 @@ rule train_adversarially:
         "results/{dataset}/logs/adversarial_training/train_adversarially.log",
     benchmark:
         "results/{dataset}/benchmarks/adversarial_training/train_adversarially.tsv"
+    wildcard_constraints:
+        dataset=none_of(copied_transfers()),
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -84,6 +87,8 @@ rule continue_training:
         "results/{dataset}/logs/continued_training/continue_training.log",
     benchmark:
         "results/{dataset}/benchmarks/continued_training/continue_training.tsv"
+    wildcard_constraints:
+        dataset=none_of(copied_transfers()),
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]

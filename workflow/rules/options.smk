@@ -66,6 +66,55 @@ def audit_options(dataset):
     return flags(config["label_audit"], test_fraction=own["test_fraction"], seed=config["seed"])
 
 
+@functools.cache
+def transfers():
+    """Name -> description of the data sets that have training flows of some and test flows of another."""
+    return {
+        f"{'_and_'.join(pair['trained_on'])}_to_{pair['tested_on']}": pair
+        for pair in config["transfer"]["pairs"]
+    }
+
+
+def copied_transfers():
+    """Those trained on one data set, whose detectors are there already."""
+    return [name for name, pair in transfers().items() if len(pair["trained_on"]) == 1]
+
+
+def one_of(names):
+    """A regular expression for a wildcard that is one of some names, perhaps of none."""
+    return "|".join(names) or "(?!)"
+
+
+def none_of(names):
+    """A regular expression for a wildcard that is any name but some."""
+    return f"(?!({one_of(names)})/)[a-z0-9_]+"
+
+
+def transferred(dataset):
+    """(trained on, tested on, model, folder of its results) of each row of table_transfer, a data set's own first."""
+    described = [(name, pair) for name, pair in transfers().items() if pair["trained_on"][0] == dataset]
+    models = dict.fromkeys(model for _, pair in described for model in pair["models"])
+    rows = [(dataset, dataset, model, f"results/{dataset}/{model}") for model in models]
+    for name, pair in described:
+        trained_on = " + ".join(pair["trained_on"])
+        rows += [
+            (trained_on, pair["tested_on"], model, f"results/{name}/{model}") for model in pair["models"]
+        ]
+    return rows
+
+
+def transfer_files(dataset, name, model=None):
+    """A file of each row of table_transfer, or of those of one model."""
+    return [f"{folder}/{name}" for _, _, own, folder in transferred(dataset) if model in (None, own)]
+
+
+def transfer_rows(dataset):
+    """Options of tabulate_transfer.py that name its rows, in the order of their files."""
+    rows = transferred(dataset)
+    named = {"trained_on": [row[0] for row in rows], "tested_on": [row[1] for row in rows]}
+    return flags(named | {"models": [row[2] for row in rows]})
+
+
 def model_options(model):
     """Options of train.py: the section `training`, with what the model says instead."""
     return flags(config["training"], config["models"][model], seed=config["seed"])
@@ -77,13 +126,14 @@ def unwatched(section, *more):
     return Unwatched(flags(given, device=config["device"]))
 
 
-def attack_options(*sections, constraints=None):
+def attack_options(*sections, constraints=None, dataset=None):
     """Options of an attack: its own sections, what the attacker can do, and the selection of flows."""
     attacks = config["attacks"]
+    chosen = config["transfer"] if dataset in transfers() else attacks["selection"]
     return flags(
         *(attacks[section] for section in sections),
         constraints or attacks["constraints"],
-        max_flows=attacks["selection"]["max_flows"],
+        max_flows=chosen["max_flows"],
         seed=config["seed"],
     )
 
@@ -99,9 +149,10 @@ def bounded_options():
     return f"{attack_options('bounded')} {flags(common)}"
 
 
-def search_options(name):
+def search_options(name, dataset):
     """Options of search_evasions.py under a threat model."""
-    return f"{attack_options(constraints=threat_model(name))} {flags(config['search'], threat_model=name)}"
+    attack = attack_options(constraints=threat_model(name), dataset=dataset)
+    return f"{attack} {flags(config['search'], threat_model=name)}"
 
 
 def searches():
@@ -124,6 +175,16 @@ def search_files(pattern, threat_models=None):
     ]
 
 
+def scored_searches(pattern):
+    """An input: what scores rest on, every search or, on another recording, the main one; `pattern` as in search_files."""
+
+    def files(wildcards):
+        found = search_files(pattern)[: 1 if wildcards.dataset in transfers() else None]
+        return [path.format(**wildcards) for path in found]
+
+    return files
+
+
 def main_searches(pattern):
     """Files of the searches of a model under the main threat model, of each goal; `pattern` as in search_files."""
     return search_files(pattern, config["selected_threat_models"][:1])
@@ -134,6 +195,8 @@ def known_attacks(wildcards):
 
     Every search also weighs each flow taken up: what its own threat model does not allow is left out.
     """
+    if wildcards.dataset in transfers():
+        return []
     folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
     names = config["selected_threat_models"]
     own = names.index(wildcards.threat_model) if wildcards.threat_model in names else -1  # -1: takes up all
@@ -177,6 +240,15 @@ def adversarial_captures():
 def capture_format(path):
     """Which format a capture has, by its name."""
     return "pcapng" if re.search(r"\.pcapng(\.(gz|zst))?$", path) else "pcap"
+
+
+def timed_attacks(wildcards):
+    """The attacks on a model under which its alarms are timed: all searches and, of the baseline, CW, PGD and FGSM."""
+    folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
+    bounded = [reference_attack().format(**wildcards), f"{folder}/pgd.h5", f"{folder}/fgsm.h5"]
+    found = scored_searches("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5")(wildcards)
+    own = wildcards.model == "baseline" and wildcards.dataset not in transfers()
+    return [*(bounded if own else []), *found]
 
 
 def reference_attack():

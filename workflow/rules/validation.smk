@@ -64,6 +64,23 @@ def unknown_watchers(config):
         yield f"detection.k: {config['detection']['k']} of n = {config['detection']['n']} packets can never be; lower k"
 
 
+def impossible_transfers(config):
+    """Pairs of data sets with names that nothing describes, or whose results would have the name of a data set."""
+    for place, pair in enumerate(config["transfer"]["pairs"]):
+        key = f"transfer.pairs.{place}"
+        for name in (*pair["trained_on"], pair["tested_on"]):
+            if name not in config["datasets"]:
+                yield f"{key}: {name!r} is not described under datasets; {nearest(name, list(config['datasets']))}"
+        for name in pair["models"]:
+            if name not in config["models"]:
+                yield f"{key}: {name!r} is not described under models; {nearest(name, list(config['models']))}"
+        if pair["trained_on"] == [pair["tested_on"]]:
+            yield f"{key}: trained and tested on {pair['tested_on']!r}, as every model is; name another data set"
+        combined = f"{'_and_'.join(pair['trained_on'])}_to_{pair['tested_on']}"
+        if combined in config["datasets"]:
+            yield f"datasets.{combined}: {key} has results of this name; choose another"
+
+
 def names_in_use(config):
     """Models that would share their files with something else, and what is set for one that takes no settings."""
     for name in config["models"]:
@@ -123,6 +140,7 @@ def check_config(config, schema, files):
     lines = lines or [
         *unknown_selections(config),
         *unknown_watchers(config),
+        *impossible_transfers(config),
         *names_in_use(config),
         *awkward_kappas(config),
     ]

@@ -1,4 +1,4 @@
-"""When the logits of a flow's packets make an alarm, how early, and above which threshold.
+"""When the logits of a flow's packets make an alarm, and how early.
 
 Three rules. ``last``: the logit of the flow's last packet, as in the paper's metrics, so that the alarm comes when the
 flow has ended. ``any``: that of any packet. ``k_of_n``: of `k` packets among `n` in a row; a flow of fewer than `k`
@@ -125,19 +125,3 @@ def first_alarms(scores: np.ndarray, packet_count: np.ndarray, threshold: float)
     rows = np.append(np.flatnonzero(scores > threshold), len(scores))
     first = rows[np.searchsorted(rows, start)]
     return np.where(first < start + packet_count, first - start, -1)
-
-
-def threshold_at(rate: float, benign_scores: np.ndarray) -> float:
-    """The lowest threshold above which a share of at most `rate` of benign flows lies.
-
-    Args:
-        benign_scores: (N,) of :func:`flow_scores`.
-
-    Raises:
-        InputError: no benign flow, so that nothing can be measured.
-    """
-    if not len(benign_scores):
-        raise InputError("false-alarm rate: no benign flow to measure it on; give a data set that has some")
-    falling = np.sort(benign_scores)[::-1]
-    allowed = min(int(rate * len(falling) + 1e-9), len(falling) - 1)  # 0.29 * 100 is below 29
-    return float(falling[allowed])

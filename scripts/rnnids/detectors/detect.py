@@ -24,16 +24,11 @@ from rnnids.captures.pcap import open_capture
 from rnnids.captures.reasons import REASONS
 from rnnids.captures.records import SECOND
 from rnnids.captures.repair import Repair
-from rnnids.cli import log
 from rnnids.datasets.build import DatasetOptions
-from rnnids.datasets.flow_data import TRAIN, load_dataset
-from rnnids.detectors.alarms import AlarmRule, flow_scores, packet_scores, threshold_at
-from rnnids.detectors.inference import packet_logits
-from rnnids.detectors.lstm import Trained, read_detector
-from rnnids.detectors.metrics import proportion_interval
-from rnnids.detectors.training import hold_out
+from rnnids.detectors.alarms import AlarmRule
+from rnnids.detectors.lstm import read_detector
+from rnnids.detectors.thresholds import measure_threshold, validation_flows
 from rnnids.detectors.watch import Watch, Watching
-from rnnids.errors import InputError
 from rnnids.flows.extract import Extraction, build_flows, to_nanoseconds
 
 Event = dict[str, Any]
@@ -81,7 +76,8 @@ def detect(
     """
     trained, rule, watching = read_detector(weights, device), rule or AlarmRule(), watching or Watching()
     rate, threshold = watching.false_alarm_rate, watching.threshold
-    threshold = threshold if rate is None else measure_threshold(trained, dataset, rule, rate=rate)
+    if rate is not None:
+        threshold = measure_threshold(trained.detector, validation_flows(trained, dataset), rule, rate=rate)
     alerts = Alerts(emit, rule, threshold, capture=str(pcap))
     extraction = extraction or Extraction()
     timeouts = to_nanoseconds(extraction.idle_timeout), to_nanoseconds(extraction.active_timeout)
@@ -127,50 +123,6 @@ class Alerts:
             "sources": dict(self.sources.most_common(SHOWN)),
             "targets": dict(self.targets.most_common(SHOWN)),
         }
-
-
-def measure_threshold(trained: Trained, dataset: Path | str | None, rule: AlarmRule, *, rate: float) -> float:
-    """The threshold above which at most `rate` of the benign flows lie that were held out from training.
-
-    Raises:
-        InputError: no data set, another one, or a detector that was trained without validation flows.
-    """
-    if dataset is None:
-        raise InputError("--false-alarm-rate: nothing to measure it on; give the detector's data set with --dataset")
-    try:
-        fraction, seed = float(trained.training["validation_fraction"]), int(trained.training["seed"])
-    except KeyError as error:
-        raise InputError(
-            f"--false-alarm-rate: the detector was trained without validation flows (no {error}); give --threshold"
-        ) from error
-    data = load_dataset(dataset, TRAIN)
-    if not (np.array_equal(data.mean, trained.mean) and np.array_equal(data.std, trained.std)):
-        raise InputError(f"{dataset}: not the data set that the detector was trained on; give that one")
-    _, validation = hold_out(data, fraction, seed)
-    benign = validation.take(~validation.is_attack)
-    scores = flow_scores(
-        packet_scores(packet_logits(trained.detector, benign), benign.packet_count, rule), benign.packet_count
-    )
-    threshold = threshold_at(rate, scores)
-    alarms = int((scores > threshold).sum())
-    low, high = proportion_interval(alarms, len(benign))
-    log.info(
-        "threshold %.4g: %d of %s benign validation flows raise the alarm, %.3g %% (95 %% interval %.3g to %.3g %%)",
-        threshold,
-        alarms,
-        f"{len(benign):,}",
-        100 * alarms / len(benign),
-        100 * low,
-        100 * high,
-    )
-    if rate * len(benign) < 1:
-        log.warning(
-            "warning: %s: %d benign validation flows cannot show a rate of %g; none of them raises the alarm",
-            dataset,
-            len(benign),
-            rate,
-        )
-    return threshold
 
 
 def eve_event(flow: np.void, *, rule: AlarmRule, threshold: float, capture: str) -> Event:
