@@ -50,6 +50,8 @@ SOUGHT = {
     "detectors.kept_states": "states before each packet",
     "detectors.latency": "target table_latency",
     "detectors.state_store": "states of more flows than memory holds",
+    "explanations.positions": "table_agreement",
+    "explanations.rank_agreement": "table_agreement",
     "flows.external_sort": "flows beyond memory",
     "flows.follow": "which flow a packet belongs to",
     "labels.flow_csv": "a format of labels",

@@ -33,6 +33,7 @@ SECTIONS = {
     "explanations.mutual_information": ["explanations.mutual_information:MutualInformation"],
     "explanations.partial_dependence": ["explanations.partial_dependence:PartialDependence"],
     "explanations.sequential_dependence": ["explanations.partial_dependence:SequentialDependence"],
+    "explanations.comparison": ["explanations.positions:Comparison"],
 }
 # Sections that hold few values of which no class is behind all: these come from a script's own options.
 WITHOUT_CLASS = {"transfer", "attacks.bounded", "attacks.cw_published", "ars"}

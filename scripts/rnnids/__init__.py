@@ -24,10 +24,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from rnnids.detectors.detect import detect
     from rnnids.detectors.evaluation import evaluate
     from rnnids.detectors.lstm import LSTMDetector, load_detector
+    from rnnids.explanations.gradients import integrated_gradients
     from rnnids.explanations.importance import permutation_importance
     from rnnids.explanations.mutual_information import mutual_information
     from rnnids.explanations.partial_dependence import partial_dependence, sequential_partial_dependence
     from rnnids.explanations.shapley import shapley_values
+    from rnnids.explanations.single_flow import explain_flow
     from rnnids.flows.extract import extract_flows
 
 __version__ = "0.1.0"
@@ -42,7 +44,9 @@ __all__ = [
     "build_dataset",
     "detect",
     "evaluate",
+    "explain_flow",
     "extract_flows",
+    "integrated_gradients",
     "load_dataset",
     "load_detector",
     "mutual_information",
@@ -72,6 +76,8 @@ HOMES = {
     "partial_dependence": "explanations.partial_dependence",
     "sequential_partial_dependence": "explanations.partial_dependence",
     "shapley_values": "explanations.shapley",
+    "explain_flow": "explanations.single_flow",
+    "integrated_gradients": "explanations.gradients",
 }
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these

@@ -108,6 +108,28 @@ use rule perturb_inputs as sequential_dependence with:
         options=explanation_options("sequential_dependence"),
 
 
+use rule perturb_inputs as compare_explanations with:
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+        importance=[
+            "results/{dataset}/feature_dropout/explanations/feature_dropout.csv",
+            "results/{dataset}/feature_dropout/explanations/shapley.csv",
+        ],
+        attacks=reference_attack(),
+    output:
+        cells="results/{dataset}/{model}/explanations/agreement_cells.csv",
+        moves="results/{dataset}/{model}/explanations/agreement_moves.csv",
+    log:
+        "results/{dataset}/logs/{model}/compare_explanations.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/compare_explanations.tsv"
+    params:
+        script=script("compare_explanations.py"),
+        code=code("compare_explanations.py"),
+        options=explanation_options("comparison", constraints=True),
+
+
 rule confidence_per_step:
     """Confidence after each packet, per attack type (Fig. 7); others that take neither options nor a GPU inherit."""
     input:

@@ -318,3 +318,18 @@ use rule plot_fig1 as plot_detection with:
     params:
         script=script("plot_detection.py"),
         code=code("plot_detection.py"),
+
+
+use rule plot_fig1 as plot_agreement with:
+    input:
+        agreement="results/{dataset}/tables/agreement.csv",
+        by_type="results/{dataset}/tables/agreement_by_type.csv",
+    output:
+        **figure("agreement", "Explanations", "Do explanations predict attacks?", caption="table_agreement"),
+    log:
+        "results/{dataset}/logs/plot_agreement.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_agreement.tsv"
+    params:
+        script=script("plot_agreement.py"),
+        code=code("plot_agreement.py"),

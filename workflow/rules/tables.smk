@@ -35,6 +35,13 @@ rule table_detection:
         expand("results/{dataset}/tables/detection.html", dataset=config["selected_datasets"]),
 
 
+rule table_agreement:
+    """Do explanations predict attacks? Rank correlation of each method with attacks on single features and positions."""
+    input:
+        expand("results/{dataset}/tables/agreement.html", dataset=config["selected_datasets"]),
+        expand("results/{dataset}/figures/agreement.pdf", dataset=config["selected_datasets"]),
+
+
 rule paper_comparison:
     """Every number that the paper prints, beside ours."""
     input:
@@ -167,3 +174,30 @@ use rule tabulate_table1 as tabulate_detection with:
     params:
         script=script("tabulate_detection.py"),
         code=code("tabulate_detection.py"),
+
+
+rule tabulate_agreement:
+    """Whether explanations of one data set's baseline predict attacks on it."""
+    input:
+        cells=["results/{dataset}/baseline/explanations/agreement_cells.csv"],
+        moves=["results/{dataset}/baseline/explanations/agreement_moves.csv"],
+    output:
+        **table("agreement", "Explanations", "Do explanations predict attacks?", caption="table_agreement"),
+        by_type="results/{dataset}/tables/agreement_by_type.csv",
+    log:
+        "results/{dataset}/logs/tabulate_agreement.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_agreement.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(2000),
+    params:
+        script=script("tabulate_agreement.py"),
+        code=code("tabulate_agreement.py"),
+        inputs=inputs_by_name,
+        seed=config["seed"],
+    shell:
+        "python {params.script:q} {params.inputs} --dataset {wildcards.dataset} --seed {params.seed}"
+        " --output {output.csv:q} --by-type {output.by_type:q} --html {output.html:q} 2> {log:q}"

@@ -108,7 +108,7 @@ class Nearest:
     Attributes:
         values: (K, B, T, 2) raw; the original where there is none. l1, logit: (K, B), infinite where there is none.
         member: (K, B) number of the member that found it; -1.
-        evaluations: (B,) copies of each flow that a detector has seen.
+        lowest: (B,) least decisive logit seen. evaluations: (B,) copies of each flow that a detector has seen.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -118,6 +118,7 @@ class Nearest:
         self.values = original.repeat(thresholds, 1, 1, 1)
         self.l1, self.logit = (original.new_full((thresholds, len(original)), math.inf) for _ in range(2))
         self.member = torch.full((thresholds, len(original)), -1, device=original.device)
+        self.lowest = original.new_full((len(original),), math.inf)
         self.evaluations = torch.zeros(len(original), dtype=torch.int64, device=original.device)
 
     def consider(self, values: Tensor, owner: Tensor, logit: Tensor, *, member: int) -> Tensor:
@@ -131,6 +132,7 @@ class Nearest:
         """
         l1 = self.problem.change_of(values, owner).sum(dim=(1, 2))
         self.evaluations.index_add_(0, owner, torch.ones_like(owner))
+        self.lowest.scatter_reduce_(0, owner, logit.to(self.lowest.dtype), "amin")
         for place, threshold in enumerate(self.problem.thresholds):
             nearer = torch.nonzero((logit <= threshold) & (l1 < self.l1[place][owner])).squeeze(1)
             if not len(nearer):
@@ -147,6 +149,7 @@ class Nearest:
         for name in ("l1", "logit", "member"):
             getattr(self, name)[nearer] = getattr(others, name)[nearer]
         self.values[nearer] = others.values[nearer]
+        self.lowest = torch.minimum(self.lowest, others.lowest)
         self.evaluations += others.evaluations
 
     def try_changes(self, change: Tensor, owner: Tensor, *, member: int) -> tuple[Tensor, Tensor]:

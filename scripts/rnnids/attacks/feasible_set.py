@@ -7,7 +7,7 @@ capture's clock and below `idle_timeout`, total duration below `active_timeout`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,12 @@ class FeasibleSet:
     def take(self, flows: Tensor) -> "FeasibleSet":
         """That of some flows, by their numbers."""
         return FeasibleSet(self.original[flows], self.upper[flows], self.room[flows], self.grid)
+
+    def restricted(self, allowed: np.ndarray, packets: Tensor) -> "FeasibleSet":
+        """That in which only some numbers can change: `allowed` (P, 2) bool of the flows' `packets` (B, T) bool."""
+        may_change = torch.zeros_like(self.original, dtype=torch.bool)
+        may_change[packets] = torch.from_numpy(allowed).to(packets.device)
+        return replace(self, upper=torch.where(may_change, self.upper, self.original))
 
     def contains(self, values: Tensor) -> Tensor:
         """(B,) bool: flows whose raw `values` (B, T, 2) can be sent."""

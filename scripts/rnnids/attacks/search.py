@@ -41,6 +41,7 @@ class SearchResult:
         l1, logit: (2, N) distance in z-scores and decisive logit at 0 and at delta; 0 and the original's where that
             is there already, infinite where nothing was found. member: (2, N) index into ``MEMBERS``; -1 for none.
         length, iat_ns: two (P,) each, the packets of the nearest evasions; the originals where there is none.
+        lowest: (N,) least decisive logit of all points that were tried, the original among them.
         free: (N,) numbers that the attacker can change. exact: (N,) bool, whether all their values were tried.
         evaluations, gradients: (N,) times that the detector saw a copy of the flow, and that it was derived.
     """
@@ -52,6 +53,7 @@ class SearchResult:
     member: np.ndarray
     length: list[np.ndarray]
     iat_ns: list[np.ndarray]
+    lowest: np.ndarray
     free: np.ndarray
     exact: np.ndarray
     evaluations: np.ndarray
@@ -108,6 +110,7 @@ class RobustSearch:
         *,
         threat_model: ThreatModel | None = None,
         known: Sequence[FlowData] = (),
+        allowed: np.ndarray | None = None,
         seed: int = 0,
         batch_packets: int = BATCH_PACKETS,
         label: str = "searching",
@@ -117,6 +120,8 @@ class RobustSearch:
         Args:
             threat_model: what the attacker can do; None: the paper's.
             known: the same flows as other attacks changed them; they count where the threat model allows them.
+            allowed: (P, 2) bool, lengths and interarrival times that may change, of those that the threat model lets
+                change; None: all of them.
             seed: of random points.
             batch_packets: padded packets per batch, at most.
             label: of the progress bar.
@@ -126,6 +131,9 @@ class RobustSearch:
         with Progress(label, total=len(flows), unit="flows") as progress:
             for rows in batches_by_length(flows.packet_count, batch_packets):
                 batch = make_batch(flows, rows, threat_model, device=detector.device)
+                if allowed is not None:
+                    feasible = batch.feasible.restricted(allowed[flows.packet_rows(rows)], batch.mask)
+                    batch = replace(batch, feasible=feasible)
                 problem = Problem(detector, batch, self.goal, (0.0, self.delta), batch_packets, largest_growth(batch))
                 self._search_batch(problem, result, rows, known=known, seed=seed)
                 progress.update(len(rows))
@@ -333,6 +341,7 @@ def _empty(flows: FlowData) -> SearchResult:
         member=np.full((2, count), -1),
         length=[packets["length"].copy() for _ in range(2)],
         iat_ns=[packets["iat_ns"].copy() for _ in range(2)],
+        lowest=np.full(count, math.inf),
         free=np.zeros(count, dtype=np.int64),
         exact=np.zeros(count, dtype=bool),
         evaluations=np.zeros(count, dtype=np.int64),
@@ -350,6 +359,7 @@ def _enter(result: SearchResult, rows: np.ndarray, problem: Problem, nearest: Ne
         length, iat = packet_values(nearest.values[place], problem.batch.lengths)
         result.length[place][packet_rows], result.iat_ns[place][packet_rows] = length, iat
     result.original_logit[rows] = columns["original"].cpu().numpy()
+    result.lowest[rows] = torch.minimum(nearest.lowest, columns["original"].to(nearest.lowest.dtype)).cpu().numpy()
     result.evaluations[rows] = nearest.evaluations.cpu().numpy()
     for name in ("free", "exact", "gradients"):
         getattr(result, name)[rows] = columns[name].cpu().numpy()
