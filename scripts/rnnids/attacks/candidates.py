@@ -1,7 +1,7 @@
 """Many changed copies of each flow, and the nearest of them that evade: what every member of the search works with."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,18 @@ def largest_growth(batch: Batch) -> Tensor:
     feasible = batch.feasible
     growth = torch.minimum(feasible.upper - feasible.original, feasible.room[:, None])
     return torch.floor(growth / feasible.grid) * feasible.grid / raw_scale(batch.std)
+
+
+def own_packets(problem: Problem, values: Tensor) -> list[np.ndarray]:
+    """`values` (B, T, 2) of each flow without padding: what is drawn must not depend on a batch's longest flow."""
+    return [own[:count] for own, count in zip(values.cpu().numpy(), problem.batch.lengths.tolist(), strict=True)]
+
+
+def padded_changes(problem: Problem, drawn: Sequence[np.ndarray]) -> Tensor:
+    """Changes of one flow after the other, (draws, packets, 2) each, as one (n, T, 2)."""
+    steps = problem.limit.shape[1]
+    padded = [np.pad(changes, ((0, 0), (0, steps - changes.shape[1]), (0, 0))) for changes in drawn]
+    return torch.from_numpy(np.concatenate(padded)).to(problem.limit.device)
 
 
 def least_of_each(owner: Tensor, scores: Tensor) -> Tensor:

@@ -73,6 +73,10 @@ class Batch:
             std=self.std,
         )
 
+    def restricted(self, allowed: np.ndarray) -> "Batch":
+        """The batch in which of its P packets only `allowed` (P, 2) lengths and interarrival times can change."""
+        return replace(self, feasible=self.feasible.restricted(allowed, self.mask))
+
 
 @dataclass(frozen=True)
 class AttackResult:

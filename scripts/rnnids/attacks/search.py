@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnids.attacks.candidates import NUMBER, Nearest, Problem, largest_growth
+from rnnids.attacks.candidates import NUMBER, Nearest, Problem, largest_growth, own_packets, padded_changes
 from rnnids.attacks.descent import BATCH_PACKETS, make_batch
 from rnnids.attacks.exact import enumerate_flows, free_numbers
 from rnnids.attacks.feasible_set import ThreatModel, packet_values, raw_values
@@ -120,8 +120,7 @@ class RobustSearch:
         Args:
             threat_model: what the attacker can do; None: the paper's.
             known: the same flows as other attacks changed them; they count where the threat model allows them.
-            allowed: (P, 2) bool, lengths and interarrival times that may change, of those that the threat model lets
-                change; None: all of them.
+            allowed: (P, 2) bool, lengths and times that may change, of those that the threat model allows; None: all.
             seed: of random points.
             batch_packets: padded packets per batch, at most.
             label: of the progress bar.
@@ -132,8 +131,7 @@ class RobustSearch:
             for rows in batches_by_length(flows.packet_count, batch_packets):
                 batch = make_batch(flows, rows, threat_model, device=detector.device)
                 if allowed is not None:
-                    feasible = batch.feasible.restricted(allowed[flows.packet_rows(rows)], batch.mask)
-                    batch = replace(batch, feasible=feasible)
+                    batch = batch.restricted(allowed[flows.packet_rows(rows)])
                 problem = Problem(detector, batch, self.goal, (0.0, self.delta), batch_packets, largest_growth(batch))
                 self._search_batch(problem, result, rows, known=known, seed=seed)
                 progress.update(len(rows))
@@ -316,18 +314,6 @@ class RobustSearch:
             polish(problem, nearest, active, rounds=self.polish_rounds, place=0)
             better = nearest.l1[0] < before * (1 - OF_USE)
             patience = torch.where(better, PATIENCE, patience - 1)
-
-
-def own_packets(problem: Problem, values: Tensor) -> list[np.ndarray]:
-    """`values` (B, T, 2) of each flow without padding: what is drawn must not depend on a batch's longest flow."""
-    return [own[:count] for own, count in zip(values.cpu().numpy(), problem.batch.lengths.tolist(), strict=True)]
-
-
-def padded_changes(problem: Problem, drawn: Sequence[np.ndarray]) -> Tensor:
-    """Changes of one flow after the other, (draws, packets, 2) each, as one (n, T, 2)."""
-    steps = problem.limit.shape[1]
-    padded = [np.pad(changes, ((0, 0), (0, steps - changes.shape[1]), (0, 0))) for changes in drawn]
-    return torch.from_numpy(np.concatenate(padded)).to(problem.limit.device)
 
 
 def _empty(flows: FlowData) -> SearchResult:
