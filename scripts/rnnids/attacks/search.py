@@ -37,11 +37,10 @@ class SearchResult:
 
     Attributes:
         flows: FlowData that was attacked.
-        original_logit: (N,) decisive logit unmodified.
+        original_logit: (N,) decisive logit unmodified. lowest: (N,) the least of all points that were tried.
         l1, logit: (2, N) distance in z-scores and decisive logit at 0 and at delta; 0 and the original's where that
             is there already, infinite where nothing was found. member: (2, N) index into ``MEMBERS``; -1 for none.
         length, iat_ns: two (P,) each, the packets of the nearest evasions; the originals where there is none.
-        lowest: (N,) least decisive logit of all points that were tried, the original among them.
         free: (N,) numbers that the attacker can change. exact: (N,) bool, whether all their values were tried.
         evaluations, gradients: (N,) times that the detector saw a copy of the flow, and that it was derived.
     """
