@@ -91,6 +91,7 @@ rule all:
         rules.fig8.input,
         rules.fig_steps.input,
         rules.table_agreement.input,
+        rules.sanity.input,
         rules.fig9.input,
         rules.fig10.input,
         rules.table_defences.input,

@@ -36,6 +36,7 @@ TINY = {
         "mutual_information": {"max_flows": 5, "draws": 10, "bins": 5},
         "partial_dependence": {"grid_size": 5, "max_flows": 5},
         "sequential_dependence": {"grid_size": 5, "max_steps": 5},
+        "sanity": {"max_flows": 20, "training_flows": 30, "epochs": 1, "hidden_size": 4, "max_steps": 3, "orders": 1},
         "comparison": {"max_flows": 2, "draws": 3, "descent": 1, "points": 8},
     },
 }

@@ -81,7 +81,7 @@ def test_each_method_finds_the_one_number_that_decides():
     def logit(inputs):
         length = inputs[..., LENGTH]
         at_second = length[:, 1:2].expand(-1, length.shape[1] - 1)
-        return 4 * torch.cat([length[:, :1] * 0 + 1, at_second], dim=1)
+        return -4 * torch.cat([length[:, :1] * 0 - 1, at_second], dim=1)
 
     data = make_flows(np.full(40, 5))
     scores = method_scores(

@@ -51,7 +51,7 @@ SOUGHT = {
     "detectors.latency": "target table_latency",
     "detectors.state_store": "states of more flows than memory holds",
     "explanations.positions": "table_agreement",
-    "explanations.rank_agreement": "table_agreement",
+    "explanations.sanity": "target sanity",
     "flows.external_sort": "flows beyond memory",
     "flows.follow": "which flow a packet belongs to",
     "labels.flow_csv": "a format of labels",

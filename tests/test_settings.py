@@ -34,6 +34,7 @@ SECTIONS = {
     "explanations.partial_dependence": ["explanations.partial_dependence:PartialDependence"],
     "explanations.sequential_dependence": ["explanations.partial_dependence:SequentialDependence"],
     "explanations.comparison": ["explanations.positions:Comparison"],
+    "explanations.sanity": ["explanations.sanity:Sanity"],
 }
 # Sections that hold few values of which no class is behind all: these come from a script's own options.
 WITHOUT_CLASS = {"transfer", "attacks.bounded", "attacks.cw_published", "ars"}

@@ -39,6 +39,7 @@ RESULTS = [
     "baseline/round_trip_failures.csv",
     "tables/round_trip.html",
     "tables/agreement.html",
+    "tables/sanity.html",
     "figures/agreement.pdf",
     *(f"tables/{table}.html" for table in TABLES),
     *(f"figures/{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")),

@@ -130,6 +130,19 @@ use rule perturb_inputs as compare_explanations with:
         options=explanation_options("comparison", constraints=True),
 
 
+use rule perturb_inputs as check_explanations with:
+    output:
+        output="results/{dataset}/{model}/explanations/sanity.csv",
+    log:
+        "results/{dataset}/logs/{model}/check_explanations.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/check_explanations.tsv"
+    params:
+        script=script("check_explanations.py"),
+        code=code("check_explanations.py"),
+        options=explanation_options("sanity"),
+
+
 rule confidence_per_step:
     """Confidence after each packet, per attack type (Fig. 7); others that take neither options nor a GPU inherit."""
     input:

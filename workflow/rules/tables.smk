@@ -42,6 +42,12 @@ rule table_agreement:
         expand("results/{dataset}/figures/agreement.pdf", dataset=config["selected_datasets"]),
 
 
+rule sanity:
+    """Which explanation passes which sanity check: planted feature, random weights, permuted labels, deletion, insertion."""
+    input:
+        expand("results/{dataset}/tables/sanity.html", dataset=config["selected_datasets"]),
+
+
 rule paper_comparison:
     """Every number that the paper prints, beside ours."""
     input:
@@ -201,3 +207,17 @@ rule tabulate_agreement:
     shell:
         "python {params.script:q} {params.inputs} --dataset {wildcards.dataset} --seed {params.seed}"
         " --output {output.csv:q} --by-type {output.by_type:q} --html {output.html:q} 2> {log:q}"
+
+
+use rule tabulate_table1 as tabulate_sanity with:
+    input:
+        sanity="results/{dataset}/feature_dropout/explanations/sanity.csv",
+    output:
+        **table("sanity", "Explanations", "Sanity checks of explanations"),
+    log:
+        "results/{dataset}/logs/tabulate_sanity.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_sanity.tsv"
+    params:
+        script=script("tabulate_sanity.py"),
+        code=code("tabulate_sanity.py"),
