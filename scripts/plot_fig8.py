@@ -83,7 +83,8 @@ def draw_type(pair: Mapping[str, Axes], dependence: pd.DataFrame, means: pd.Data
 def title(attack: str, means: pd.DataFrame, *, model: str) -> str:
     """The attack type with the number of flows behind the lines, and the model where there are several."""
     kind = "evaded" if means["adversarial"].notna().any() else "flows, none evaded"
-    return f"{attack} ({plotting.flagged(int(means['flows'].max()))} {kind}){model and f', {model}'}".replace("_", " ")
+    flows = f"{plotting.flagged(int(means['flows'].max()))} {kind}"
+    return f"{attack}\n{model.replace('_', ' ')}: {flows}" if model else f"{attack} ({flows})"
 
 
 def draw_legend(figure: FigureBase) -> None:
@@ -101,7 +102,7 @@ def draw(dependence: pd.DataFrame, means: pd.DataFrame) -> Figure:
     models = list(dict.fromkeys(dependence["model"]))
     attacks = list(dict.fromkeys(dependence["attack"]))
     shown = [(attack, model) for attack in attacks for model in models if (attack, model) in shades]
-    height = panels.figure_height(len(shown))
+    height = panels.figure_height(len(shown)) * (1.15 if len(models) > 1 else 1)  # titles have two lines then
     figure = plotting.new_figure(plotting.PAGE_WIDTH, LEGEND_HEIGHT + height)
     above, below = figure.subfigures(2, 1, height_ratios=(LEGEND_HEIGHT, height))
     draw_legend(above)

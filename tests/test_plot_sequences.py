@@ -149,11 +149,11 @@ def two_models(table):
 
 @pytest.mark.filterwarnings("error:constrained_layout")
 def test_models_stand_beside_each_other():
-    shades, means = map(two_models, sequential(ATTACKS[:3]))
+    shades, means = map(two_models, sequential(ATTACKS))
     figure = plot_fig8.draw(shades, means)
     titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
-    assert titles[:2] == [f"{ATTACKS[0]} (39 evaded), {model}" for model in ("baseline", "adversarial training")]
-    assert len(titles) == 6 and not faults(figure)
+    assert titles[:2] == [f"{ATTACKS[0]}\n{model}: 39 evaded" for model in ("baseline", "adversarial training")]
+    assert len(titles) == 2 * len(ATTACKS) and not faults(figure)
     figure = plot_fig7.draw(two_models(confidence(ATTACKS[:3])))
     panel = figure.axes[2]
     lines = [line(panel, f"median, {model}") for model in ("baseline", "adversarial training")]

@@ -33,7 +33,7 @@ class Shapley:
     """Settings of :func:`shapley_values` and of the flows that it is measured on."""
 
     max_flows: int | None = setting(500, "flows to predict, at most; none: all", minimum=1)
-    standard_error: float = setting(0.005, "largest standard error of a feature's value at which it stops", above=0)
+    standard_error: float = setting(0.006, "largest standard error of a feature's value at which it stops", above=0)
     max_rounds: int = setting(64, "rounds of two opposite orders a flow, at most", minimum=FEWEST_ROUNDS)
 
     def __post_init__(self) -> None:
