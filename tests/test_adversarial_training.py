@@ -9,7 +9,8 @@ import torch
 
 from rnnids.attacks import adversarial_training as adversarial
 from rnnids.attacks import descent
-from rnnids.attacks.adversarial_training import AdversarialTraining, Schedule
+from rnnids.attacks.adversarial_training import AdversarialTraining, Schedule, far_start
+from rnnids.attacks.descent import decisive_logits, make_batch
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm
@@ -106,3 +107,19 @@ def test_interrupted_run_ends_the_same(tmp_path, monkeypatch):
     assert (resumed_curve, resumed_scores) == (curve, scores)
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     assert np.array_equal(resumed_flows.flows.packets["iat_ns"], flows.flows.packets["iat_ns"])
+
+
+def test_attacks_can_begin_at_the_best_of_far_points():
+    detector, data = detectors.trained()
+    rows = np.flatnonzero(data.is_attack)[:12]
+    rows = rows[np.argsort(-data.packet_count[rows], kind="stable")]
+    batch = make_batch(data, rows, ThreatModel())
+    original = batch.feasible.original
+    assert far_start(detector, batch, original, draws=0, visit=0) is original
+    first, again = (far_start(detector, batch, original, draws=8, visit=0) for _ in range(2))
+    assert torch.equal(first, again)
+    assert batch.feasible.contains(first).all()
+    before, after = (decisive_logits(detector, batch, values) for values in (original, first))
+    assert (after <= before).all() and (after < before).any()
+    # Nothing better among them: the attack goes on from where it was.
+    assert torch.equal(far_start(detector, batch, first, draws=8, visit=0), first)

@@ -18,7 +18,7 @@ rule train:
         "results/{dataset}/benchmarks/{model}/train.tsv"
     wildcard_constraints:
         dataset=none_of(copied_transfers()),
-        model="(?!(adversarial|continued)_training/)[a-z0-9_]+",
+        model="(?!(adversarial|portfolio|continued)_training/)[a-z0-9_]+",
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -45,16 +45,17 @@ rule train_adversarially:
         dataset="results/{dataset}/dataset.h5",
         baseline="results/{dataset}/baseline/weights.safetensors",
     output:
-        weights="results/{dataset}/adversarial_training/weights.safetensors",
-        curve="results/{dataset}/adversarial_training/learning_curve.csv",
-        scores="results/{dataset}/adversarial_training/ars_by_epoch.csv",
-        flows="results/{dataset}/adversarial_training/adversarial_flows.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+        curve="results/{dataset}/{model}/learning_curve.csv",
+        scores="results/{dataset}/{model}/ars_by_epoch.csv",
+        flows="results/{dataset}/{model}/adversarial_flows.h5",
     log:
-        "results/{dataset}/logs/adversarial_training/train_adversarially.log",
+        "results/{dataset}/logs/{model}/train_adversarially.log",
     benchmark:
-        "results/{dataset}/benchmarks/adversarial_training/train_adversarially.tsv"
+        "results/{dataset}/benchmarks/{model}/train_adversarially.tsv"
     wildcard_constraints:
         dataset=none_of(copied_transfers()),
+        model="(adversarial|portfolio)_training",
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -65,8 +66,8 @@ rule train_adversarially:
     params:
         script=script("train_adversarially.py"),
         code=code("train_adversarially.py"),
-        checkpoint="results/{dataset}/adversarial_training/.train.checkpoint",
-        options=adversarial_training_options(),
+        checkpoint="results/{dataset}/{model}/.train.checkpoint",
+        options=lambda wildcards: adversarial_training_options(wildcards.model),
         unwatched=unwatched(config["attacks"]["selection"]),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --baseline {input.baseline:q}"
@@ -100,7 +101,7 @@ rule continue_training:
         script=script("train_adversarially.py"),
         code=code("train_adversarially.py"),
         checkpoint="results/{dataset}/continued_training/.train.checkpoint",
-        options=adversarial_training_options(),
+        options=adversarial_training_options("continued_training"),
         unwatched=unwatched(config["attacks"]["selection"]),
     shell:
         "python {params.script:q} --no-adversarial --dataset {input.dataset:q} --baseline {input.baseline:q}"

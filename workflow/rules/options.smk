@@ -284,8 +284,8 @@ def training_launcher():
     return Unwatched("python" if gpus == 1 else launch)
 
 
-def adversarial_training_options():
-    """Options of train_adversarially.py: its section, how to train, and the attack of its scores."""
+def adversarial_training_options(model):
+    """Options of train_adversarially.py: its section with what the model says instead, how to train, how to score."""
     attacks, training = config["attacks"], config["training"]
     left_out = ("iterations", "keep")  # which the visits have of their own
     attack = {key: value for key, value in attacks["cw"].items() if key not in left_out}
@@ -295,6 +295,7 @@ def adversarial_training_options():
         attacks["constraints"],
         search,
         config["adversarial_training"],
+        config["models"].get(model, {}),
         training_batch_packets=training["batch_packets"],
         precision=training["precision"],
         seed=config["seed"],

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rnnids.attacks.ars import ars_rows
-from rnnids.attacks.descent import make_batch
-from rnnids.attacks.feasible_set import ThreatModel, packet_values, raw_values
+from rnnids.attacks.candidates import largest_growth
+from rnnids.attacks.descent import Batch, decisive_logits, make_batch
+from rnnids.attacks.feasible_set import ThreatModel, packet_values, project, raw_scale, raw_values
 from rnnids.attacks.gradient import CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm
+from rnnids.attacks.random_points import random_changes
 from rnnids.attacks.targets import select_flows
 from rnnids.cli import Progress, log
 from rnnids.datasets.flow_data import FlowData, batches_by_length, concatenate
@@ -37,6 +40,9 @@ class AdversarialTraining:
     epochs: int = setting(6, "of training, in all; the paper: 50", minimum=1)
     training_learning_rate: float = setting(0.005, "of Adam, before its decay to 0", above=0)
     kappa: float = setting(1.0, "of the attacks on training flows", above=0)
+    far_starts: int = setting(
+        0, "random far points, at each visit, of which the one of least logit may be where the attack begins", minimum=0
+    )
     visit_iterations: int = setting(10, "of CW each time a flow's turn comes, at kappa 1", minimum=1)
     score_every: int = setting(1, "epochs between two scores (Fig. 10)", minimum=1)
     score_flows: int | None = setting(20, "attack flows of a type behind a score, at most; none: all", minimum=1)
@@ -90,6 +96,7 @@ class AdversarialFlows:
                 chosen = rows[batch]
                 problem = make_batch(self.source, chosen, schedule.threat_model, device=detector.device)
                 start = torch.from_numpy(raw_values(self.flows, chosen)).to(detector.device)
+                start = far_start(detector, problem, start, draws=schedule.settings.far_starts, visit=self.visited)
                 kept = schedule.attack.run(detector, problem, start)
                 length, iat_ns = packet_values(kept.values, self.source.packet_count[chosen])
                 packet_rows = self.flows.packet_rows(chosen)
@@ -98,6 +105,34 @@ class AdversarialFlows:
                 fooled += int((kept.logit <= 0).sum())
                 progress.update(len(chosen))
         return len(rows) * schedule.attack.passes, fooled / len(rows)
+
+
+@torch.no_grad()
+def far_start(detector: LSTMDetector, batch: Batch, start: Tensor, *, draws: int, visit: int) -> Tensor:
+    """Where an attack on a batch of B flows begins: (B, T, 2), of `start` and random points that of least logit.
+
+    A descent that goes on from where it was sees one slope of the detector; training against it alone leaves
+    evasions behind every other hill, which random points find (docs/robustness.md).
+
+    Args:
+        draws: random points of each flow; 0: `start` itself. visit: tells the visits of a flow apart.
+    """
+    if not draws:
+        return start
+    limit = largest_growth(batch).cpu().numpy()
+    scale, original = raw_scale(batch.std), batch.feasible.original
+    changes = []
+    for row, own, count in zip(batch.rows, limit, batch.lengths, strict=True):
+        drawn = np.zeros((draws, *own.shape))
+        drawn[:, :count] = random_changes(own[:count], draws, np.random.default_rng([visit, int(row)]))
+        changes.append(drawn)
+    least = decisive_logits(detector, batch, start)
+    for change in torch.from_numpy(np.stack(changes, axis=1)).to(start.device):
+        values = project(original + change * scale, batch.feasible)
+        logit = decisive_logits(detector, batch, values)
+        start = torch.where((logit < least)[:, None, None], values, start)
+        least = torch.minimum(logit, least)
+    return start
 
 
 def fit(
