@@ -25,6 +25,17 @@ rule budget:
         expand("results/{dataset}/figures/budget.pdf", dataset=config["selected_datasets"]),
 
 
+rule attacks_all:
+    """CW at every kappa, PGD and FGSM on every selected model, and what they reach beside the search; not part of `all`."""
+    input:
+        expand(
+            "results/{dataset}/{model}/attacks/{summary}.csv",
+            dataset=config["selected_datasets"],
+            model=config["selected_models"],
+            summary=["cw/summary", "comparison"],
+        ),
+
+
 use rule tabulate_table1 as tabulate_ars with:
     input:
         robustness=expand("results/{{dataset}}/{model}/robustness.csv", model=config["selected_models"]),
