@@ -77,12 +77,12 @@ def train(
 
 def by_padding(detector: LSTMDetector, batch: Batch) -> Tensor:
     """Logits of the packets by nn.LSTM over the padded batch."""
-    return detector(batch.inputs).flatten()[batch.packing.index]
+    return detector.readout(detector.lstm(batch.inputs)[0]).flatten()[batch.packing.index]
 
 
 def by_packing(detector: LSTMDetector, batch: Batch) -> Tensor:
     """Logits of the packets by nn.LSTM over a PackedSequence."""
-    packed = PackedSequence(batch.inputs.flatten(0, 1)[batch.packing.index], torch.tensor(batch.packing.sizes))
+    packed = PackedSequence(batch.inputs.flatten(0, 1)[batch.packing.index], torch.from_numpy(batch.packing.sizes))
     return detector.readout(detector.lstm(packed)[0].data).squeeze(-1)
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from rnnids.detectors.lstm import WORTH_PACKING, LSTMDetector
-from rnnids.detectors.packed_lstm import pack, run_lstm, step_forward
+from rnnids.detectors.compiled_lstm import step_forward
+from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.packed_lstm import pack, run_lstm
 
 COUNTS = {"mixed": [7, 1, 3, 3, 12], "one packet each": [1, 1, 1], "one flow": [5], "equal": [4, 4, 4]}
 REACH = np.concatenate([-np.logspace(2, -30, 500), [0.0], np.logspace(-30, 2, 500)])
@@ -64,20 +65,20 @@ def test_frozen_weights_get_no_gradient():
 def test_packing_lists_every_packet_once_step_by_step():
     count = np.array([2, 5, 1, 5])
     packing = pack(count)
-    assert packing.sizes == [4, 3, 2, 2, 2]
+    assert packing.sizes.tolist() == [4, 3, 2, 2, 2]
+    assert packing.lengths.tolist() == [5, 5, 2, 1]
     flow, step = packing.index // 5, packing.index % 5
     assert step.tolist() == sorted(step.tolist())
     assert sorted(zip(flow.tolist(), step.tolist(), strict=True)) == [
         (f, t) for f, n in enumerate(count) for t in range(n)
     ]
-    before = packing.index[packing.before]
-    assert (before == packing.index[4:] - 1).all()
+    assert torch.equal(packing.index, 5 * packing.flow + packing.step)
 
 
 def test_a_batch_may_be_padded_beyond_its_longest_flow():
     count = np.array([2, 5, 1])
     narrow, wide = pack(count), pack(count, steps=9)
-    assert narrow.sizes == wide.sizes
+    assert narrow.sizes.tolist() == wide.sizes.tolist()
     assert torch.equal(wide.index, narrow.index // 5 * 9 + narrow.index % 5)
     with pytest.raises(ValueError, match="a flow of 5 packets in a batch of 4 steps"):
         pack(count, steps=4)
@@ -90,32 +91,79 @@ def test_the_packings_of_the_last_batches_are_kept():
     assert pack(np.array([5, 2, 1])).index.tolist() != pack(count).index.tolist()
 
 
+def plain(model, inputs, suppressed=None):
+    """Logits (B, T) of a detector by nn.LSTM over the padded batch."""
+    flags = None if suppressed is None else suppressed[:, None].expand_as(inputs)
+    return model.readout(model.lstm(model.visible(inputs, flags))[0]).squeeze(-1)
+
+
+def relative(found, expected):
+    """How far two tensors are apart, relative to the second."""
+    return float((found - expected).detach().norm() / expected.detach().norm().clamp(min=1e-30))
+
+
 @pytest.mark.parametrize("variant", [{}, {"suppress": "forward"}, {"feature_dropout": True}])
-def test_a_detector_answers_the_same_packed_and_padded(variant):
-    torch.manual_seed(1)
-    model = LSTMDetector(6, 2, **variant)
-    count = np.array([3, 8, 1])  # half of the batch is padding
-    inputs = torch.randn(3, 8, 15)
-    assert inputs[..., 0].numel() > WORTH_PACKING * count.sum()
-    suppressed = torch.rand(3, 15) < 0.3 if variant.get("feature_dropout") else None
-    plain, packed = model(inputs, suppressed=suppressed), model(inputs, count, suppressed=suppressed)
-    torch.testing.assert_close(packets(packed, count), packets(plain, count), rtol=1e-5, atol=1e-6)
-    assert (packed[0, 3:] == 0).all()  # so it was packed
+@pytest.mark.parametrize(("hidden_size", "layers"), [(64, 2), (5, 1), (33, 3)])
+def test_a_detector_and_its_gradients_are_those_of_pytorch(hidden_size, layers, variant):
+    """Ragged random flows, in float32."""
+    for seed in range(4):
+        torch.manual_seed(seed)
+        model, rng = LSTMDetector(hidden_size, layers, **variant), np.random.default_rng(seed)
+        count = rng.integers(1, rng.integers(2, 30), rng.integers(1, 40))
+        inputs = torch.randn(len(count), int(count.max()), 15, requires_grad=True)
+        suppressed = torch.rand(len(count), 15) < 0.3 if variant.get("feature_dropout") else None
+        ours = packets(model(inputs, count, suppressed=suppressed), count)
+        theirs = packets(plain(model, inputs, suppressed), count)
+        weight, over = torch.randn_like(theirs), [inputs, *model.parameters()]
+        assert relative(ours, theirs) < 1e-5
+        found, expected = (torch.autograd.grad((logits * weight).sum(), over) for logits in (ours, theirs))
+        assert max(map(relative, found, expected)) < 1e-5
 
 
-def test_a_frozen_detector_has_the_same_gradients_packed_and_padded(monkeypatch):
-    torch.manual_seed(1)
-    model = LSTMDetector(6, 2).requires_grad_(False)
-    inputs, lengths, calls = torch.randn(4, 5, 15), np.array([5, 5, 5, 5]), []
-    monkeypatch.setattr("rnnids.detectors.lstm.run_lstm", lambda *a: calls.append(1) or run_lstm(*a))
-    gradients = []
-    for way in (None, lengths):
-        x = inputs.clone().requires_grad_()
-        gradients.append(torch.autograd.grad(model(x, way)[:, -1].sum(), x)[0])
-    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-7)
+def test_a_flow_gets_the_same_bits_in_any_company():
+    """Whichever flows are beside it, in which order, with a gradient or without, on however many threads."""
+    torch.manual_seed(0)
+    model, count = LSTMDetector(70, 2), np.random.default_rng(0).integers(1, 12, 150)
+    inputs = torch.randn(len(count), 11, 15)
+    together = model(inputs, count).detach()
+    chosen = torch.randperm(len(count))[:37]
     with torch.no_grad():
-        model(inputs, lengths)
-    assert len(calls) == 1  # packed where a gradient is taken, though nothing is padding
+        assert torch.equal(packets(model(inputs, count), count), packets(together, count))
+        some = model(inputs[chosen], count[chosen.numpy()])
+        for row, flow in enumerate(chosen.tolist()):
+            alone = model(inputs[flow : flow + 1, : count[flow]])[0]
+            assert torch.equal(alone, together[flow, : count[flow]])
+            assert torch.equal(some[row, : count[flow]], alone)
+
+
+def test_threads_change_no_bit_but_in_sums_over_flows(monkeypatch):
+    monkeypatch.setattr("rnnids.detectors.packed_lstm.WORTH_THREADS", 0)
+    torch.manual_seed(0)
+    model, count, before = LSTMDetector(20, 2), np.array([40, 3, 3, 9, 1, 1, 17]), torch.get_num_threads()
+    inputs, found = torch.randn(len(count), 40, 15, requires_grad=True), []
+    try:
+        for threads in (1, 2, 3, 11):
+            torch.set_num_threads(threads)
+            logits = packets(model(inputs, count), count)
+            with torch.no_grad():
+                assert torch.equal(packets(model(inputs, count), count), logits)
+            found.append([logits, *torch.autograd.grad(logits.sum(), [inputs, *model.parameters()])])
+    finally:
+        torch.set_num_threads(before)
+    for others in found[1:]:
+        assert all(map(torch.equal, found[0][:2], others[:2]))
+        assert max(map(relative, others[2:], found[0][2:])) < 1e-6
+
+
+@pytest.mark.parametrize("count", [*COUNTS.values(), list(range(1, 60))])
+def test_shares_hold_each_flow_once(count):
+    packing = pack(np.array(count))
+    for wanted in range(1, 8):
+        shares = packing.shares(wanted)
+        assert [flow for low, high in shares for flow in range(low, high)] == list(range(len(count)))
+        assert len(shares) <= wanted
+        most = max(packing.lengths[low:high].sum() for low, high in shares)
+        assert most <= sum(count) / wanted + max(count)
 
 
 def first_step(enter, candidate, leave, dtype=np.float32):
@@ -123,7 +171,7 @@ def first_step(enter, candidate, leave, dtype=np.float32):
     gates = np.zeros((len(enter), 4), dtype=dtype)
     gates[:, 0], gates[:, 2], gates[:, 3] = enter, candidate, leave
     cell, squashed, hidden = (np.empty((len(enter), 1), dtype=dtype) for _ in range(3))
-    step_forward(gates, cell, squashed, hidden, 0, len(enter), 0)
+    step_forward(gates, cell, squashed, hidden, 0, len(enter), 0, 0)
     return cell[:, 0], hidden[:, 0]
 
 

@@ -19,13 +19,10 @@ from rnnids.datasets.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, 
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.environment import computing_environment
 from rnnids.detectors.kept_states import KeptStates, keep_states, next_outputs
-from rnnids.detectors.packed_lstm import pack, run_lstm
+from rnnids.detectors.packed_lstm import Packing, pack, packed_loss, run_lstm
 from rnnids.detectors.tensor_files import FAULTS, read_tensors, write_tensors
 from rnnids.errors import InputError
 
-# Padded places a packet from which on packing is faster on a CPU: below, oneDNN's LSTM makes up for them. It derives
-# the weights even where they are frozen, so with frozen ones packing is always faster.
-WORTH_PACKING = 1.3
 SUPPRESS = ("none", "both", "forward")
 
 
@@ -57,36 +54,52 @@ class LSTMDetector(nn.Module):
         self.lstm = nn.LSTM(inputs, hidden_size, num_layers, batch_first=True)
         self.readout = nn.Linear(hidden_size, 1)
 
-    def forward(self, inputs: Tensor, lengths: np.ndarray | None = None, *, suppressed: Tensor | None = None) -> Tensor:
-        """Logits of padded flows.
+    def forward(
+        self,
+        inputs: Tensor,
+        lengths: np.ndarray | None = None,
+        *,
+        suppressed: Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Logits of padded flows, or of packed ones.
 
         Args:
             inputs: (B, T, 15) z-scores. The model is causal, so padding behind a flow's last
                 packet changes none of its logits.
             lengths: (B,) packets of each flow; faster than without where much of the batch is padding.
             suppressed: (B, 15) bool, features left out for the whole flow; feature dropout only.
+            packing: of `inputs` if they are packed, (P, 15).
 
         Returns:
-            (B, T) logits; those behind a flow's last packet mean nothing.
+            (B, T) logits, of which those behind a flow's last packet mean nothing; or (P,) of packed flows.
         """
-        visible = self.visible(inputs, suppressed)
-        if lengths is None or not self._packs(inputs, lengths):
-            return self.readout(self.lstm(visible)[0]).squeeze(-1)
+        if packing is not None:
+            return self._of_packets(inputs, packing, suppressed)
+        if lengths is None:
+            lengths = np.full(*inputs.shape[:2])
         packing = pack(lengths, inputs.device, steps=inputs.shape[1])
-        packets = visible.flatten(0, 1)[packing.index]
-        if packets.is_cuda:  # cuDNN packs as well
-            hidden = self.lstm(PackedSequence(packets, torch.tensor(packing.sizes)))[0].data
-        else:
-            hidden = run_lstm(self.lstm, packets, packing)
-        logits = self.readout(hidden).squeeze(-1)
+        logits = self._of_packets(inputs.flatten(0, 1)[packing.index], packing, suppressed)
         padded = logits.new_zeros(inputs.shape[0] * inputs.shape[1])
         return padded.index_copy(0, packing.index, logits).view(inputs.shape[:2])
 
-    def _packs(self, inputs: Tensor, lengths: np.ndarray) -> bool:
-        """Whether packing is faster."""
-        only_inputs = torch.is_grad_enabled() and not self.readout.weight.requires_grad
-        padded = inputs[..., 0].numel() > WORTH_PACKING * int(np.sum(lengths))
-        return inputs.is_cuda or only_inputs or padded
+    def _of_packets(self, packets: Tensor, packing: Packing, suppressed: Tensor | None) -> Tensor:
+        """Logits (P,) of packed packets (P, 15)."""
+        visible = self._visible_packets(packets, packing, suppressed)
+        if visible.device.type == "cpu":
+            return run_lstm(self.lstm, visible, packing, readout=self.readout).squeeze(-1)
+        packed = PackedSequence(visible, torch.from_numpy(packing.sizes))  # cuDNN packs as well
+        return self.readout(self.lstm(packed)[0].data).squeeze(-1)
+
+    def summed_loss(
+        self, packets: Tensor, labels: Tensor, packing: Packing, *, suppressed: Tensor | None = None
+    ) -> Tensor:
+        """Binary cross-entropy summed over packed packets (P, 15) with labels (P,), on a CPU."""
+        visible = self._visible_packets(packets, packing, suppressed)
+        return packed_loss(self.lstm, self.readout, visible, labels=labels, packing=packing)
+
+    def _visible_packets(self, packets: Tensor, packing: Packing, suppressed: Tensor | None) -> Tensor:
+        return self.visible(packets, None if suppressed is None else suppressed[packing.flow])
 
     @torch.no_grad()
     def advance(
@@ -125,7 +138,7 @@ class LSTMDetector(nn.Module):
         return self.readout(next_outputs(self.lstm, states, self.visible(inputs))).squeeze(-1)
 
     def visible(self, inputs: Tensor, suppressed: Tensor | None = None) -> Tensor:
-        """What the LSTM is shown: suppressed values are 0, the training mean."""
+        """What the LSTM is shown of (..., 15): `suppressed` values, (..., 15) bool, are 0, the training mean."""
         if self.suppress != "none":
             hide = torch.zeros_like(inputs, dtype=torch.bool)
             # The mean direction lies in [0, 1), so a forward packet, raw value 0, is never above 0.
@@ -137,9 +150,8 @@ class LSTMDetector(nn.Module):
             return inputs
         if suppressed is None:
             return torch.cat([inputs, torch.zeros_like(inputs)], dim=-1)
-        flags = suppressed[:, None].expand_as(inputs)
         # ASSUME: 1 means suppressed, as the paper says; the authors' code has it the other way round.
-        return torch.cat([inputs.masked_fill(flags, 0.0), flags.to(inputs.dtype)], dim=-1)
+        return torch.cat([inputs.masked_fill(suppressed, 0.0), suppressed.to(inputs.dtype)], dim=-1)
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,149 +1,30 @@
 """An LSTM over packed flows on a CPU: no padding, and no gradients that are not used.
 
 Packets lie time step after time step, the flows of a batch sorted by falling length, as in
-``torch.nn.utils.rnn.PackedSequence``. A layer multiplies all packets with its input weights at once;
-only the recurrent product goes step by step, over the flows that are still there. ``nn.LSTM``
-computes the same, but allocates at every step and derives its weights even where they are frozen.
+``torch.nn.utils.rnn.PackedSequence``. ``nn.LSTM`` computes the same, but allocates at every step and derives its
+weights even where they are frozen. The arithmetic is compiled: :mod:`rnnids.detectors.compiled_lstm`.
 
-Between the matrix products the arithmetic is compiled, one pass over the memory of a time step: made of torch's
-operations, a step would be ten calls, each of which costs more than its arithmetic where few flows are left. Gates are
-in PyTorch's order: input, forget, candidate, output; arrays are float32 or float64.
+Where there is enough of it, as many threads as torch has share the flows. Logits and gradients over inputs stay the
+same to the last bit, whatever the number of threads and the flows beside one.
 """
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 from torch import Tensor, nn
-from torch.nn import functional
 
-# Fused multiply-add, which float32 of torch uses as well.
-COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-ONE, TWO, HALF = (np.float32(value) for value in (1, 2, 0.5))  # a literal would make float64 of float32
-LOG2_E = np.float32(1.44269504)
-LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # n times the first is exact
-TAYLOR = tuple(np.float32(1 / math.factorial(order)) for order in range(8))
-LARGEST = np.float32(40)  # beyond, a sigmoid is 0 or 1
+from rnnids.detectors.compiled_lstm import COMPILED, add_product, layer_backward, layer_forward, panels_of
 
-
-def expm1(x: Any) -> Any:
-    """exp(x) - 1 for |x| <= LARGEST."""
-    return math.expm1(x)
-
-
-@overload(expm1, inline="always")
-def _expm1(x: Any) -> Any:
-    return _expm1_float32 if x == types.float32 else _expm1_float64
-
-
-def _expm1_float64(x: Any) -> Any:
-    return math.expm1(x)
-
-
-def _expm1_float32(x: Any) -> Any:
-    """2^n exp(r) - 1, |r| <= ln(2) / 2, to 2e-7 of its value: without branches or calls, so that it is vectorised."""
-    n = np.floor(x * LOG2_E + HALF)
-    r = x - n * LN2_HIGH - n * LN2_LOW
-    p = TAYLOR[3] + r * (TAYLOR[4] + r * (TAYLOR[5] + r * (TAYLOR[6] + r * TAYLOR[7])))
-    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
-    return power * (r + r * r * (HALF + r * p)) + (power - ONE)
-
-
-@njit(inline="always")
-def _within(x: Any) -> Any:
-    x = -LARGEST if x < -LARGEST else x  # so put, NaN stays NaN
-    return LARGEST if x > LARGEST else x
-
-
-@njit(inline="always")
-def _sigmoid(x: Any) -> Any:
-    return ONE / (TWO + expm1(-_within(x)))
-
-
-@njit(inline="always")
-def _tanh(x: Any) -> Any:
-    grown = expm1(_within(TWO * x))
-    return grown / (grown + TWO)
-
-
-@njit(**COMPILED)
-def step_forward(
-    gates: np.ndarray,
-    cell: np.ndarray,
-    squashed: np.ndarray,
-    hidden: np.ndarray,
-    first: int,
-    size: int,
-    before: int,
-) -> None:
-    """Activate the gates of packets first to first + size, and fill their states.
-
-    Args:
-        gates: (P, 4H) pre-activations, overwritten by the gates. cell, squashed, hidden: (P, H), the cell, its
-            hyperbolic tangent and the hidden state.
-        before: how many rows before each packet that before it lies; 0 if there is none.
-    """
-    units = cell.shape[1]
-    for row in range(first, first + size):
-        gate, old = gates[row], cell[row - before]
-        for unit in range(units):
-            enter, forget = _sigmoid(gate[unit]), _sigmoid(gate[units + unit])
-            candidate, leave = _tanh(gate[2 * units + unit]), _sigmoid(gate[3 * units + unit])
-            new = enter * candidate
-            if before:
-                new += forget * old[unit]
-            tangent = _tanh(new)
-            gate[unit], gate[units + unit] = enter, forget
-            gate[2 * units + unit], gate[3 * units + unit] = candidate, leave
-            cell[row, unit], squashed[row, unit], hidden[row, unit] = new, tangent, leave * tangent
-
-
-@njit(**COMPILED)
-def step_backward(
-    gates: np.ndarray,
-    cell: np.ndarray,
-    squashed: np.ndarray,
-    gradient: np.ndarray,
-    carried: np.ndarray,
-    derivative: np.ndarray,
-    first: int,
-    size: int,
-    before: int,
-) -> None:
-    """Gradient over the pre-activations of packets first to first + size.
-
-    Args:
-        gates, cell, squashed: of ``step_forward``.
-        gradient: (P, H) over the hidden state, with what comes from the step after.
-        carried: (B, H) over the cell, from the step after; overwritten by that for the step before.
-        derivative: (P, 4H), filled.
-        before: of ``step_forward``.
-    """
-    units = cell.shape[1]
-    for flow in range(size):
-        row = first + flow
-        gate, old, slope, over_cell = gates[row], cell[row - before], derivative[row], carried[flow]
-        for unit in range(units):
-            enter, forget = gate[unit], gate[units + unit]
-            candidate, leave = gate[2 * units + unit], gate[3 * units + unit]
-            tangent, over_hidden = squashed[row, unit], gradient[row, unit]
-            total = over_cell[unit] + over_hidden * leave * (ONE - tangent * tangent)
-            slope[unit] = total * candidate * enter * (ONE - enter)
-            slope[units + unit] = total * forget * (ONE - forget)
-            slope[2 * units + unit] = total * enter * (ONE - candidate * candidate)
-            slope[3 * units + unit] = over_hidden * tangent * leave * (ONE - leave)
-            over_cell[unit] = total * forget
-        for unit in range(units, 2 * units):
-            if before:
-                slope[unit] *= old[unit - units]
-            else:
-                slope[unit] = 0
+WORTH_THREADS = 1e8  # multiplications; below, handing them out takes longer than it saves
+TOGETHER = 64  # flows at a time, so that a step of them stays in the cache
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a layer of nn.LSTM
 
 
 @dataclass(frozen=True)
@@ -151,19 +32,22 @@ class Packing:
     """How the packets of a padded batch (B, T) are laid out without padding.
 
     Attributes:
-        index: (P,) place of each packed packet in the flattened padded batch, whatever the order of its flows.
+        flow, step: (P,) flow and time step of each packed packet, whatever the order of the batch's flows.
+        index: (P,) place of each in the flattened padded batch.
+        lengths: (B,) packets of each flow, falling.
         sizes: flows that are 1, 2, ... packets or longer, up to the longest flow; they never grow.
     """
 
+    flow: Tensor
+    step: Tensor
     index: Tensor
-    sizes: list[int]
+    lengths: np.ndarray
+    sizes: np.ndarray
 
-    @property
-    def before(self) -> Tensor:
-        """(P - B,) packed place of the packet before each one that is not its flow's first."""
-        sizes = np.asarray(self.sizes)
-        # The k-th flow of a step is the k-th flow of the step before, which is as many places back as that has flows.
-        return torch.from_numpy(np.arange(sizes[0], sizes.sum()) - np.repeat(sizes[:-1], sizes[1:]))
+    def shares(self, count: int) -> list[tuple[int, int]]:
+        """(first flow, the one behind the last) of `count` shares of about as many packets each, or fewer."""
+        ends = np.searchsorted(np.cumsum(self.lengths), len(self.index) * np.arange(1, count + 1) / count) + 1
+        return [share for share in zip([0, *ends[:-1]], ends, strict=True) if share[0] < share[1]]
 
 
 def pack(count: np.ndarray, device: torch.device | str = "cpu", *, steps: int | None = None) -> Packing:
@@ -185,89 +69,241 @@ def _pack(count_bytes: bytes, device: str, steps: int) -> Packing:
     count = np.frombuffer(count_bytes, dtype=np.int64)
     order = np.argsort(-count, kind="stable")
     step, place = np.nonzero(np.arange(int(count.max()))[:, None] < count[order])
-    sizes = np.bincount(step).tolist()
-    return Packing(torch.from_numpy(order[place] * steps + step).to(device), sizes)
+    flow, of_step = (torch.from_numpy(places).to(device) for places in (order[place], step))
+    return Packing(flow, of_step, flow * steps + of_step, count[order], np.bincount(step))
 
 
-def run_lstm(lstm: nn.LSTM, inputs: Tensor, packing: Packing) -> Tensor:
-    """Hidden states of the last layer of an ``nn.LSTM``, (P, F) -> (P, H)."""
-    hidden = inputs
-    for layer in range(lstm.num_layers):
-        hidden = PackedLayer.apply(hidden, *layer_weights(lstm, layer), packing)
-    return hidden
+def run_lstm(lstm: nn.LSTM, inputs: Tensor, packing: Packing, *, readout: nn.Linear | None = None) -> Tensor:
+    """Hidden states of the last layer of an ``nn.LSTM``, (P, F) -> (P, H), or what a linear layer makes of them."""
+    return PackedLSTM.apply(inputs, packing, *_parameters(lstm, readout))
 
 
 def layer_weights(lstm: nn.LSTM, layer: int) -> tuple[Tensor, Tensor, Tensor]:
     """Input weights, recurrent weights and the sum of both biases of a layer."""
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    weight_ih, weight_hh, bias_ih, bias_hh = (getattr(lstm, f"{name}_l{layer}") for name in names)
+    weight_ih, weight_hh, bias_ih, bias_hh = (getattr(lstm, f"{name}_l{layer}") for name in NAMES)
     return weight_ih, weight_hh, bias_ih + bias_hh
 
 
-class PackedLayer(torch.autograd.Function):
-    """One LSTM layer (Hochreiter & Schmidhuber 1997, with forget gates) over packed flows.
+def packed_loss(lstm: nn.LSTM, readout: nn.Linear, inputs: Tensor, *, labels: Tensor, packing: Packing) -> Tensor:
+    """Binary cross-entropy summed over packets (P, F) with labels (P,): of one logit each, as of :func:`run_lstm`."""
+    return PackedLoss.apply(inputs, labels, packing, *_parameters(lstm, readout))
 
-    Gates are stored activated, in PyTorch's order: input, forget, cell, output.
+
+def _parameters(lstm: nn.LSTM, readout: nn.Linear | None) -> list[Tensor]:
+    """Those of each layer, in the order of ``NAMES``, then weight and bias of the read-out if there is one."""
+    found = [getattr(lstm, f"{name}_l{layer}") for layer in range(lstm.num_layers) for name in NAMES]
+    return found if readout is None else [*found, readout.weight, readout.bias]
+
+
+class PackedLSTM(torch.autograd.Function):
+    """Layers of an LSTM (Hochreiter & Schmidhuber 1997, with forget gates) over packed flows, and a linear read-out.
+
+    One function for all: with the few hundred packets of a batch, each more would take as long as its arithmetic.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, packing: Packing
-    ) -> Tensor:
-        size = weight_hh.shape[1]
-        recurrent = weight_hh.t().contiguous()  # doubles the speed of products with few rows
-        gates = functional.linear(inputs, weight_ih).add_(bias)
-        cell, squashed, hidden = (inputs.new_empty(len(inputs), size) for _ in range(3))
-        _forward_in_time(gates, cell, squashed, hidden, recurrent=recurrent, sizes=packing.sizes)
-        ctx.save_for_backward(inputs, weight_ih, weight_hh, gates, cell, squashed, hidden)
-        ctx.packing = packing
-        return hidden
+    def forward(ctx: Any, inputs: Tensor, packing: Packing, *weights: Tensor) -> Tensor:
+        network = _Network(weights, packing)
+        packets = inputs.detach().contiguous().numpy()
+        if not any(ctx.needs_input_grad):
+            return torch.from_numpy(network.outputs(packets))
+        kept, outputs = network.all_states(packets)
+        ctx.save_for_backward(inputs, *weights)
+        ctx.kept, ctx.packing = kept, packing
+        return torch.from_numpy(outputs)
 
     @staticmethod
     def backward(ctx: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, weight_ih, weight_hh, gates, cell, squashed, hidden = ctx.saved_tensors
-        (over_hidden,) = output_gradients
-        sizes = ctx.packing.sizes
-        derivative = _back_in_time(over_hidden, gates, cell, squashed=squashed, weight_hh=weight_hh, sizes=sizes)
-        gradients: list[Tensor | None] = [None] * 5
-        if ctx.needs_input_grad[0]:
-            gradients[0] = derivative @ weight_ih
-        if ctx.needs_input_grad[1]:
-            gradients[1] = derivative.t() @ inputs
-        if ctx.needs_input_grad[2]:
-            gradients[2] = derivative[sizes[0] :].t() @ hidden[ctx.packing.before]
-        if ctx.needs_input_grad[3]:
-            gradients[3] = derivative.sum(dim=0)
-        return tuple(gradients)
+        inputs, *weights = ctx.saved_tensors
+        wanted: list[bool] = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:]]
+        over_inputs, over_weights = _Network(weights, ctx.packing).gradients(
+            output_gradients[0].contiguous().numpy(),
+            inputs.detach().contiguous().numpy(),
+            ctx.kept,
+            over_inputs=wanted[0],
+            over_weights=any(wanted[1:]),
+        )
+        found = zip(map(torch.from_numpy, (over_inputs, *over_weights)), wanted, strict=True)
+        of_inputs, *of_weights = (gradient if want else None for gradient, want in found)
+        return of_inputs, None, *of_weights
 
 
-def _forward_in_time(
-    gates: Tensor, cell: Tensor, squashed: Tensor, hidden: Tensor, *, recurrent: Tensor, sizes: Sequence[int]
-) -> None:
-    """Activate the gates, and fill the cell, its hyperbolic tangent and the hidden state, from the first step on."""
-    arrays = [values.numpy() for values in (gates, cell, squashed, hidden)]
-    outputs = hidden.split(list(sizes))
-    first = before = 0
-    for step, (size, of_step) in enumerate(zip(sizes, gates.split(list(sizes)), strict=True)):
-        if step:
-            of_step.addmm_(outputs[step - 1][:size], recurrent)
-        step_forward(*arrays, first, size, before)
-        first, before = first + size, size
+class PackedLoss(torch.autograd.Function):
+    """The loss and, at once, its gradient over the weights: what a step of training is made of."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, labels: Tensor, packing: Packing, *weights: Tensor) -> Tensor:
+        network, packets = _Network(weights, packing), inputs.detach().contiguous().numpy()
+        kept, logits = network.all_states(packets)
+        over_logits = np.empty_like(logits)
+        loss = cross_entropy(logits[:, 0], labels.numpy(), over_logits[:, 0])
+        if any(ctx.needs_input_grad):
+            _, ctx.gradients = network.gradients(over_logits, packets, kept, over_inputs=False, over_weights=True)
+        return inputs.new_tensor(loss)
+
+    @staticmethod
+    def backward(ctx: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
+        scale = float(output_gradients[0])
+        return None, None, None, *(torch.from_numpy(gradient * scale) for gradient in ctx.gradients)
 
 
-def _back_in_time(
-    over_hidden: Tensor, gates: Tensor, cell: Tensor, *, squashed: Tensor, weight_hh: Tensor, sizes: Sequence[int]
-) -> Tensor:
-    """Gradient over the pre-activations of all gates, (P, 4H), from the last step to the first."""
-    gradient, derivative = over_hidden.clone(), torch.empty_like(gates)
-    carried = cell.new_zeros(sizes[0], cell.shape[1])
-    arrays = [values.numpy() for values in (gates, cell, squashed, gradient, carried, derivative)]
-    of_step, slopes = gradient.split(list(sizes)), derivative.split(list(sizes))
-    first = len(gates)
-    for step in reversed(range(len(sizes))):
-        size, before = sizes[step], sizes[step - 1] if step else 0
-        first -= size
-        step_backward(*arrays, first, size, before)
-        if step:
-            of_step[step - 1][:size].addmm_(slopes[step], weight_hh)
-    return derivative
+class Kept(NamedTuple):
+    """What the way back needs of a layer: gates (P, 4H), cell, its hyperbolic tangent and hidden state (P, H)."""
+
+    gates: np.ndarray
+    cell: np.ndarray
+    squashed: np.ndarray
+    hidden: np.ndarray
+
+
+class _Network:
+    """The layers and the read-out, on packed flows, with arrays for tensors."""
+
+    def __init__(self, weights: Sequence[Tensor], packing: Packing) -> None:
+        arrays = [weight.detach().numpy() for weight in weights]
+        layers = len(arrays) // len(NAMES)
+        self.layers = [arrays[4 * layer : 4 * layer + 4] for layer in range(layers)]
+        self.readout = arrays[4 * layers :]
+        self.packing = packing
+
+    def outputs(self, packets: np.ndarray) -> np.ndarray:
+        """(P, F) -> (P, N), the read-out, or (P, H) without one; nothing is kept."""
+        states = packets
+        for layer in self.layers:
+            states = _hidden_states(states, layer, self.packing)
+        return self._read(states)
+
+    def all_states(self, packets: np.ndarray) -> tuple[list[Kept], np.ndarray]:
+        """(what the way back needs of each layer, outputs)."""
+        kept: list[Kept] = []
+        for layer in self.layers:
+            kept.append(_all_states(kept[-1].hidden if kept else packets, layer, self.packing))
+        return kept, self._read(kept[-1].hidden)
+
+    def _read(self, states: np.ndarray) -> np.ndarray:
+        if not self.readout:
+            return states
+        weight, bias = self.readout
+        return _product(states, weight.T) + bias
+
+    def gradients(
+        self, gradient: np.ndarray, packets: np.ndarray, kept: Sequence[Kept], *, over_inputs: bool, over_weights: bool
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """(over the packets, over all weights in their order), of the `gradient` over the outputs.
+
+        What is not wanted is an array of no row.
+        """
+        found: list[np.ndarray] = []
+        if self.readout:
+            of_weight = _product(gradient.T, kept[-1].hidden) if over_weights else gradient[:0]
+            found, gradient = [of_weight, gradient.sum(axis=0)], _product(gradient, self.readout[0])
+        else:
+            gradient = gradient.copy()
+        for number in reversed(range(len(self.layers))):
+            given = kept[number - 1].hidden if number else packets
+            wanted = {"over_inputs": over_inputs or number > 0, "over_weights": over_weights}
+            back = _back(gradient, kept[number], self.layers[number], given=given, packing=self.packing, **wanted)
+            gradient, (of_inputs, of_hidden, of_bias) = back
+            found = [of_inputs, of_hidden, of_bias, of_bias.copy(), *found]
+        return gradient, found
+
+
+def _all_states(inputs: np.ndarray, layer: Sequence[np.ndarray], packing: Packing) -> Kept:
+    """One layer over packets (P, F)."""
+    weight_ih, weight_hh, bias_ih, bias_hh = layer
+    panels, bias = (panels_of(weight_ih.T), panels_of(weight_hh.T)), bias_ih + bias_hh
+    rows = max(2, len(inputs))  # the compiled function wants two
+    kept = Kept(*(np.empty((rows, width * weight_hh.shape[1]), dtype=inputs.dtype) for width in (4, 1, 1, 1)))
+
+    def run(low: int, high: int) -> None:
+        layer_forward(inputs, *panels, bias, packing.sizes, low, high, *kept)
+
+    _share(run, packing.shares, work=inputs.size * len(bias))
+    return Kept(*(values[: len(inputs)] for values in kept))
+
+
+def _hidden_states(inputs: np.ndarray, layer: Sequence[np.ndarray], packing: Packing) -> np.ndarray:
+    """(P, H) of packets (P, F)."""
+    weight_ih, weight_hh, bias_ih, bias_hh = layer
+    panels, bias = (panels_of(weight_ih.T), panels_of(weight_hh.T)), bias_ih + bias_hh
+    hidden = np.empty((len(inputs), weight_hh.shape[1]), dtype=inputs.dtype)
+
+    def run(low: int, high: int) -> None:
+        for first in range(low, high, TOGETHER):
+            last = min(high, first + TOGETHER)
+            rows = 2 * (last - first)
+            passing = (np.empty((rows, width * weight_hh.shape[1]), dtype=inputs.dtype) for width in (4, 1, 1))
+            layer_forward(inputs, *panels, bias, packing.sizes, first, last, *passing, hidden)
+
+    _share(run, packing.shares, work=inputs.size * len(bias))
+    return hidden
+
+
+def _back(
+    gradient: np.ndarray,
+    kept: Kept,
+    layer: Sequence[np.ndarray],
+    *,
+    given: np.ndarray,
+    packing: Packing,
+    over_inputs: bool,
+    over_weights: bool,
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(gradient over the inputs, gradients over both weights and over each bias); of no row where they are not wanted.
+
+    Args:
+        gradient: (P, H) over the hidden states, overwritten.
+        kept, given: of :func:`_all_states`, with its inputs (P, F).
+    """
+    weight_ih, weight_hh = layer[:2]
+    of_gates, of_gates_to_inputs = panels_of(weight_hh), panels_of(weight_ih)
+    found = np.empty((len(given) if over_inputs else 0, given.shape[1]), dtype=given.dtype)
+    height = len(weight_ih) if over_weights else 0
+
+    fixed = given, of_gates, of_gates_to_inputs, packing.sizes
+
+    def run(low: int, high: int) -> list[np.ndarray]:
+        shapes = (height, weight_ih.shape[1]), (height, weight_hh.shape[1]), (height,)
+        sums = [np.zeros(shape, dtype=given.dtype) for shape in shapes]
+        for first in range(low, high, TOGETHER):
+            rows = first, min(high, first + TOGETHER)
+            layer_backward(*fixed, *rows, tuple(kept), gradient, found, tuple(sums))
+        return sums
+
+    parts = _share(run, packing.shares, work=given.size * len(weight_ih))
+    return found, [functools.reduce(np.add, arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """A product of matrices, each number of which is added up in the same order, whatever their sizes."""
+    found = np.zeros((len(left), right.shape[1]), dtype=left.dtype)
+    add_product(left, panels_of(right), found)
+    return found
+
+
+@njit(**COMPILED)
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, derivative: np.ndarray) -> float:
+    """Summed binary cross-entropy of (n,) logits and labels; fills its derivative over the logits."""
+    total = 0.0
+    for i in range(len(logits)):
+        logit, label = np.float64(logits[i]), np.float64(labels[i])
+        small = math.exp(-abs(logit))
+        total += max(logit, 0.0) - logit * label + math.log1p(small)
+        derivative[i] = (1.0 if logit > 0 else small) / (1.0 + small) - label
+    return total
+
+
+T = TypeVar("T")
+
+
+def _share(run: Callable[[int, int], T], shares: Callable[[int], list[tuple[int, int]]], *, work: int) -> list[T]:
+    """What `run` returns for each share of as many as there are threads; `work`: multiplications."""
+    threads = torch.get_num_threads() if work > WORTH_THREADS else 1
+    if threads == 1:
+        return [run(*shares(1)[0])]
+    return list(_pool(threads).map(run, *zip(*shares(threads), strict=True)))
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)

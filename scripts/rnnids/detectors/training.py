@@ -16,11 +16,12 @@ from torch.nn import functional
 
 from rnnids.cli import Progress, log
 from rnnids.datasets.features import NUM_FEATURES
-from rnnids.datasets.flow_data import FlowData, batches_by_length, is_packet
+from rnnids.datasets.flow_data import FlowData, batches_by_length
 from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
+from rnnids.detectors.clipped_adam import ClippedAdam
 from rnnids.detectors.distributed import Group
 from rnnids.detectors.lstm import SUPPRESS, LSTMDetector
-from rnnids.detectors.packed_lstm import pack
+from rnnids.detectors.packed_lstm import Packing, pack
 from rnnids.errors import InputError
 from rnnids.prefetch import prefetch
 from rnnids.settings import check, setting
@@ -123,9 +124,17 @@ def _resume(
     return groups["best"], curve
 
 
-def adam(model: LSTMDetector, learning_rate: float) -> torch.optim.Adam:
-    """The optimiser; fused, one pass over the weights a step: with a few hundred packets a batch that shows."""
-    return torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+def adam(model: LSTMDetector, learning_rate: float) -> torch.optim.Optimizer:
+    """The optimiser, which clips gradients to ``CLIP_NORM``."""
+    if model.device.type == "cpu":
+        return ClippedAdam(model.parameters(), lr=learning_rate, limit=CLIP_NORM)
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+
+    def clip(*_: object) -> None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+
+    optimiser.register_step_pre_hook(clip)
+    return optimiser
 
 
 def train_epoch(
@@ -158,7 +167,6 @@ def train_epoch(
             optimiser.zero_grad()
             # The processes' gradients are averaged; their sum over the batch's packets is meant.
             (loss * group.size / count).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
             optimiser.step()
             total += loss.detach()
             progress.update(count)
@@ -174,33 +182,35 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, settings: Training, epoc
 
 @dataclass(frozen=True)
 class Batch:
-    """B flows to train on: rows, (B, T, 15) z-scores, packets of each, (B, T) bool of packets, label of each packet."""
+    """B flows to train on: rows, P packed packets (P, 15) in z-scores, where they lie, label of each packet."""
 
     rows: np.ndarray
-    inputs: Tensor
-    lengths: np.ndarray
-    mask: Tensor
+    packets: Tensor
+    packing: Packing
     labels: Tensor
 
 
 def load_batch(data: FlowData, rows: np.ndarray, device: torch.device) -> Batch:
     """The flows `rows` of a FlowData on `device`, which computes on meanwhile."""
     count = data.packet_count[rows]
-    labels = np.repeat(data.is_attack[rows].astype(np.float32), count)
-    tensors = [torch.from_numpy(array) for array in (data.padded(rows), is_packet(count), labels)]
+    packing = pack(count)
+    first = torch.from_numpy(np.cumsum(count) - count)
+    labels = torch.from_numpy(data.is_attack[rows].astype(np.float32))[packing.flow]
+    packets = torch.from_numpy(data.normalised(rows))[first[packing.flow] + packing.step]
     if device.type == "cuda":
-        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
-    inputs, mask, of_packets = tensors
-    pack(count, device)  # here, in a thread of its own; the detector finds it made
-    return Batch(rows, inputs, count, mask, of_packets)
+        packing = pack(count, device)
+        packets, labels = (tensor.pin_memory().to(device, non_blocking=True) for tensor in (packets, labels))
+    return Batch(rows, packets, packing, labels)
 
 
 def summed_loss(model: nn.Module, batch: Batch, precision: str, *, suppressed: Tensor | None = None) -> Tensor:
     """Binary cross-entropy summed over the packets of a Batch, each with its flow's label."""
-    device = batch.inputs.device
+    device = batch.packets.device
+    if device.type == "cpu" and isinstance(model, LSTMDetector):
+        return model.summed_loss(batch.packets, batch.labels, batch.packing, suppressed=suppressed)
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
-        logits = model(batch.inputs, batch.lengths, suppressed=suppressed)
-    return functional.binary_cross_entropy_with_logits(logits[batch.mask].float(), batch.labels, reduction="sum")
+        logits = model(batch.packets, packing=batch.packing, suppressed=suppressed)
+    return functional.binary_cross_entropy_with_logits(logits.float(), batch.labels, reduction="sum")
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:
@@ -213,13 +223,11 @@ def validate(model: LSTMDetector, data: FlowData, batch_packets: int) -> tuple[f
     """(mean loss, accuracy) per packet of `data`."""
     loss, correct, packets = 0.0, 0, 0
     for rows in batches_by_length(data.packet_count, batch_packets):
-        mask = is_packet(data.packet_count[rows])
-        inputs = torch.from_numpy(data.padded(rows)).to(model.device)
-        logits = model(inputs, data.packet_count[rows]).float().cpu()[torch.from_numpy(mask)]
-        label = torch.from_numpy(np.repeat(data.is_attack[rows], data.packet_count[rows]))
-        loss += float(functional.binary_cross_entropy_with_logits(logits, label.float(), reduction="sum"))
-        correct += int(((logits > 0) == label).sum())
-        packets += len(label)
+        batch = load_batch(data, rows, model.device)
+        logits = model(batch.packets, packing=batch.packing).float()
+        loss += float(functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum"))
+        correct += int(((logits > 0) == (batch.labels > 0)).sum())
+        packets += len(logits)
     return loss / packets, correct / packets
 
 
