@@ -99,6 +99,7 @@ rule all:
         rules.table_attacks.input,
         rules.budget.input,
         rules.table_round_trip.input,
+        rules.jitter.input,
         rules.paper_comparison.input,
         rules.alerts.input,
         rules.table_latency.input,

@@ -26,6 +26,7 @@ TINY = {
     "selected_threat_models": ["paper", "payload"],
     "search": {"iterations": 4, "far_iterations": 2, "draws": 8, "generations": 1, "polish_rounds": 1, "depth": 1},
     "gate": {"flows": 1, "draws": 8},
+    "jitter": {"draws": 3, "deltas": [0, -0.1], "max_flows": 2, "iterations": 2, "bootstrap_samples": 20},
     "ars": {"bootstrap_samples": 20},
     "adversarial_training": {"epochs": 2, "score_flows": 5, "bootstrap_samples": 20},
     "flow_statistics": {"hidden_layers": [8], "epochs": 3, "bootstrap_samples": 20},

@@ -26,6 +26,7 @@ SECTIONS = {
     "attacks.selection": ["attacks.targets:Selection"],
     "search": ["attacks.search:RobustSearch without goal"],
     "gate": ["attacks.indicators:Gate"],
+    "jitter": ["attacks.jitter:JitterSurvival"],
     "adversarial_training": ["attacks.adversarial_training:AdversarialTraining"],
     "explanations.input_perturbation": ["explanations.importance:InputPerturbation"],
     "explanations.feature_dropout": ["explanations.importance:FeatureDropout"],

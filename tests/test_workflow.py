@@ -14,7 +14,7 @@ MODELS = ("baseline", "feature_dropout", "adversarial_training")
 TABLES = ("table1", "label_audit", "table2", "table3", "table_defences", "paper_comparison")
 FIGURES = (
     *(f"fig{number}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 10)),
-    *("pair_scores", "shapley", "fig_steps", "fig_detection", "budget"),
+    *("pair_scores", "shapley", "fig_steps", "fig_detection", "budget", "jitter"),
 )
 RESULTS = [
     "flows/session3_wed.h5",
@@ -41,6 +41,7 @@ RESULTS = [
     "tables/agreement.html",
     "tables/sanity.html",
     "figures/agreement.pdf",
+    "tables/jitter.html",
     *(f"tables/{table}.html" for table in TABLES),
     *(f"figures/{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")),
     *(f"figures/fig{number}_before_after.pdf" for number in (6, 7, 8)),
@@ -67,6 +68,9 @@ ATTACKS = ROBUSTNESS | {
     "ars": 2,
     "measure_budget": 2,
     "check_round_trip": 2,
+    "measure_jitter": 2,
+    "tabulate_jitter": 1,
+    "plot_jitter": 1,
     "train_adversarially": 1,
     "evaluate": 1,
     "partial_dependence": 1,

@@ -1,7 +1,8 @@
-# Adversarial flows as packets: captures that hold them, and whether they survive it.
+# Adversarial flows as packets: captures that hold them, and whether they survive that, and the network.
 #
 # In: the captures, their flow files, attacks on a model. Out: results/{dataset}/{model}/captures/{result}/{capture}.*,
-# results/{dataset}/{model}/round_trip.csv and results/{dataset}/tables/round_trip.{csv,html}.
+# results/{dataset}/{model}/round_trip.csv, results/{dataset}/{model}/attacks/jitter/{goal}/{threat_model}.csv,
+# results/{dataset}/tables/{round_trip,jitter}.{csv,html} and results/{dataset}/figures/jitter.{pdf,svg,png}.
 
 
 rule adversarial_captures:
@@ -14,6 +15,13 @@ rule table_round_trip:
     """Evasions that are still benign once they are packets and have been read again."""
     input:
         expand("results/{dataset}/tables/round_trip.html", dataset=config["selected_datasets"]),
+
+
+rule jitter:
+    """Evasions that survive changes of their gaps on the network, against the margin that they keep."""
+    input:
+        expand("results/{dataset}/figures/jitter.pdf", dataset=config["selected_datasets"]),
+        expand("results/{dataset}/tables/jitter.html", dataset=config["selected_datasets"]),
 
 
 rule write_pcap:
@@ -94,3 +102,67 @@ use rule tabulate_table1 as tabulate_round_trip with:
     params:
         script=script("tabulate_round_trip.py"),
         code=code("tabulate_round_trip.py"),
+
+
+rule measure_jitter:
+    """Probability that evasions survive jitter of each size, against their margin."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+        search="results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5",
+    output:
+        csv="results/{dataset}/{model}/attacks/jitter/{goal}/{threat_model}.csv",
+    log:
+        "results/{dataset}/logs/{model}/measure_jitter/{goal}/{threat_model}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/measure_jitter/{goal}/{threat_model}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        **on_gpu(),
+        runtime=growing(240),
+        mem_mb=growing(16000),
+    params:
+        script=script("measure_jitter.py"),
+        code=code("measure_jitter.py"),
+        options=lambda wildcards: flags(
+            threat_model(wildcards.threat_model), config["jitter"], seed=config["seed"]
+        ),
+        unwatched=unwatched(config["attacks"]["selection"]),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --search {input.search:q}"
+        " --model-name {wildcards.model} --output {output.csv:q} {params.options} {params.unwatched} 2> {log:q}"
+
+
+use rule tabulate_table1 as tabulate_jitter with:
+    input:
+        jitter=expand(
+            "results/{{dataset}}/baseline/attacks/jitter/last/{threat_model}.csv",
+            threat_model=config["selected_threat_models"],
+        ),
+    output:
+        **table("jitter", "Attacks and robustness", "Evasions under jitter, table", caption="jitter"),
+    log:
+        "results/{dataset}/logs/tabulate_jitter.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_jitter.tsv"
+    params:
+        script=script("tabulate_jitter.py"),
+        code=code("tabulate_jitter.py"),
+
+
+use rule plot_fig1 as plot_jitter with:
+    input:
+        jitter=expand(
+            "results/{{dataset}}/baseline/attacks/jitter/last/{threat_model}.csv",
+            threat_model=config["selected_threat_models"],
+        ),
+    output:
+        **figure("jitter", "Attacks and robustness", "Evasions under jitter"),
+    log:
+        "results/{dataset}/logs/plot_jitter.log",
+    benchmark:
+        "results/{dataset}/benchmarks/plot_jitter.tsv"
+    params:
+        script=script("plot_jitter.py"),
+        code=code("plot_jitter.py"),

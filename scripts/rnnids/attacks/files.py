@@ -139,11 +139,14 @@ def read_versions(path: str | Path, flows: FlowData) -> FlowData:
     return replace(flows, packets=flows.packets | packets)
 
 
-def read_adversarial_flows(path: str | Path, data: FlowData) -> tuple[FlowData, FlowData, np.ndarray]:
+def read_adversarial_flows(
+    path: str | Path, data: FlowData, *, margin: bool = False
+) -> tuple[FlowData, FlowData, np.ndarray]:
     """An attack file's flows before and after the attack.
 
     Args:
         data: FlowData of the test split that was attacked.
+        margin: those nearest of a search whose logit is at most delta, in the place of the nearest of all.
 
     Returns:
         (original, adversarial, evaded): two FlowData of the same N flows, and (N,) bool, true where a
@@ -154,10 +157,12 @@ def read_adversarial_flows(path: str | Path, data: FlowData) -> tuple[FlowData, 
     """
     frame = read_attack(path)
     with read_hdf5(path) as file:
-        packets = {name: file["packets"][name][:] for name in ("length", "iat_ns")}
+        suffix = "_margin" if margin else ""
+        packets = {name: file["packets"][f"{name}{suffix}"][:] for name in ("length", "iat_ns")}
     rows = np.searchsorted(data.row, frame.row)
     if not np.isin(frame.row, data.row).all() or not np.array_equal(data.packet_count[rows], frame.packet_count):
         raise InputError(f"{path}: holds flows of another data set; attack this one")
     original = data.take(rows)
     adversarial = replace(original, packets={**original.packets, **packets})
-    return original, adversarial, (frame.success & ~frame.already_benign).to_numpy()
+    evaded = frame.success_delta if margin else frame.success
+    return original, adversarial, (evaded & ~frame.already_benign).to_numpy()
