@@ -114,18 +114,6 @@ def least_of_each(owner: Tensor, scores: Tensor) -> Tensor:
     return order[torch.from_numpy(len(flows) - 1 - from_end).to(order.device)]
 
 
-def own_packets(problem: Problem, values: Tensor) -> list[np.ndarray]:
-    """`values` (B, T, 2) of each flow without padding: what is drawn must not depend on a batch's longest flow."""
-    return [own[:count] for own, count in zip(values.cpu().numpy(), problem.batch.lengths.tolist(), strict=True)]
-
-
-def padded_changes(problem: Problem, drawn: Sequence[np.ndarray]) -> Tensor:
-    """Changes of one flow after the other, (draws, packets, 2) each, as one (n, T, 2)."""
-    steps = problem.limit.shape[1]
-    padded = [np.pad(changes, ((0, 0), (0, steps - changes.shape[1]), (0, 0))) for changes in drawn]
-    return torch.from_numpy(np.concatenate(padded)).to(problem.limit.device)
-
-
 class Nearest:
     """The nearest evasion of each of B flows, for K thresholds.
 
