@@ -1,8 +1,8 @@
 """Detectors on another recording than they were trained on, beside their own test split.
 
 Input: for each row the files of a detector on a test split: metrics.csv, confusion.csv and recall.csv (evaluate.py); of
-the baseline ars.csv (score_robustness.py) and input_perturbation.csv (perturb_inputs.py). The CSV is tidy, one row per
-detector, test split and measure; shares are not in percent.
+the baseline, where trained on what the first row is, ars.csv (score_robustness.py) and input_perturbation.csv
+(perturb_inputs.py). The CSV is tidy, one row per detector, test split and measure; shares are not in percent.
 """
 
 import argparse
@@ -53,9 +53,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--metrics", required=True, nargs="+", help="metrics, a file a row (CSV)")
     parser.add_argument("--confusion", required=True, nargs="+", help="confusion counts, a file a row (CSV)")
     parser.add_argument("--recall", required=True, nargs="+", help="recall per attack type, a file a row (CSV)")
-    parser.add_argument("--ars", nargs="*", default=[], help="ARS per attack type, of each row of the baseline (CSV)")
+    parser.add_argument("--ars", nargs="*", default=[], help="ARS per attack type, of rows of the baseline (CSV)")
     parser.add_argument(
-        "--importance", nargs="*", default=[], help="drops of accuracy per feature, of each row of the baseline (CSV)"
+        "--importance", nargs="*", default=[], help="drops of accuracy per feature, of rows of the baseline (CSV)"
     )
     parser.add_argument("--audit", help="label audit of the training set, for the caption (CSV)")
     parser.add_argument("--trained-on", required=True, nargs="+", help="data sets behind each row")
@@ -72,7 +72,7 @@ def read_rows(args: argparse.Namespace) -> pd.DataFrame:
         InputError: not as many files as rows.
     """
     names = list(zip(args.trained_on, args.tested_on, args.models, strict=False))
-    baselines = [row for row in names if row[2] == BASELINE]
+    baselines = [row for row in names if row[2] == BASELINE and row[0] == names[0][0]]
     parts = []
     for option, rows, read in (
         ("metrics", names, read_metrics),

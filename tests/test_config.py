@@ -67,6 +67,21 @@ def test_shipped_configurations_are_valid(check_config, change):
         ),
         ({"selected_datasets": ["labs"]}, "selected_datasets: 'labs' is not described under datasets; did you mean"),
         ({"selected_models": ["mlp"]}, "selected_models: 'mlp' is not described under models; allowed: baseline"),
+        ({"unlabelled": {"labs": ["a.pcap"]}}, "unlabelled.labs: not described under datasets; did you mean 'lab'?"),
+        ({"detection": {"k": 9}}, "detection.k: 9 of n = 5 packets can never be; lower k"),
+        (
+            {"transfer": {"pairs": [{"trained_on": ["labs"], "tested_on": "lab2", "models": ["baseline"]}]}},
+            "transfer.pairs.0: 'labs' is not described under datasets; did you mean 'lab'?",
+        ),
+        (
+            {"transfer": {"pairs": [{"trained_on": ["lab"], "tested_on": "lab2", "models": ["basline"]}]}},
+            "transfer.pairs.0: 'basline' is not described under models; did you mean 'baseline'?",
+        ),
+        (
+            {"transfer": {"pairs": [{"trained_on": ["lab"], "tested_on": "lab", "models": ["baseline"]}]}},
+            "transfer.pairs.0: trained and tested on 'lab', as every model is; name another data set",
+        ),
+        ({"datasets": {"lab_to_lab2": DEFAULT["datasets"]["lab"]}}, "transfer.pairs.0 has results of this name"),
         ({"models": {"wide": {"hidden": 9}}}, "models.wide.hidden: no such key; did you mean 'hidden_size'?"),
         ({"models": {"flow_statistics": {}}}, "models.flow_statistics: the results have a folder of this name already"),
         (

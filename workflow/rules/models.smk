@@ -31,7 +31,7 @@ rule train:
         code=code("train.py"),
         checkpoint="results/{dataset}/{model}/.train.checkpoint",
         launcher=training_launcher(),
-        options=lambda wildcards: model_options(wildcards.model),
+        options=lambda wildcards: model_options(wildcards.model, wildcards.dataset),
         unwatched=Unwatched(flags(device=config["device"])),
     shell:
         "{params.launcher} {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} --best {output.best:q}"

@@ -104,8 +104,13 @@ def transferred(dataset):
 
 
 def transfer_files(dataset, name, model=None):
-    """A file of each row of table_transfer, or of those of one model."""
-    return [f"{folder}/{name}" for _, _, own, folder in transferred(dataset) if model in (None, own)]
+    """A file of each row of table_transfer, or of those of one model that was trained on one data set."""
+    rows = transferred(dataset)
+    return [
+        f"{folder}/{name}"
+        for trained_on, _, own, folder in rows
+        if model is None or (own == model and trained_on == dataset)
+    ]
 
 
 def transfer_rows(dataset):
@@ -115,9 +120,10 @@ def transfer_rows(dataset):
     return flags(named | {"models": [row[2] for row in rows]})
 
 
-def model_options(model):
+def model_options(model, dataset):
     """Options of train.py: the section `training`, with what the model says instead."""
-    return flags(config["training"], config["models"][model], seed=config["seed"])
+    own = {"epochs": config["transfer"]["epochs"]} if dataset in transfers() else {}
+    return flags(config["training"], config["models"][model], own, seed=config["seed"])
 
 
 def unwatched(section, *more):
