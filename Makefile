@@ -3,6 +3,7 @@
 # make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make test-versions the tests of the library with the oldest and the newest packages of envs/ -> docs/versions.md
+# make pictures      the pictures of README.md, from results/lab
 # make lint          style of Python and Snakemake files, types
 # make clean         remove results (the environment stays; `make distclean` removes it too)
 # make help          this text
@@ -19,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: results setup test test-slow test-cluster test-versions lint clean distclean help
+.PHONY: results setup test test-slow test-cluster test-versions pictures lint clean distclean help
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -59,6 +60,9 @@ test-cluster: setup .test-tools/.ready
 
 test-versions: setup
 	$(BIN)/python envs/try_versions.py --page docs/versions.md
+
+pictures: setup
+	$(BIN)/python docs/pictures.py --results results/lab
 
 lint: setup
 	$(BIN)/ruff check .
