@@ -4,6 +4,7 @@
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make test-versions the tests of the library with the oldest and the newest packages of envs/ -> docs/versions.md
 # make pictures      the pictures of README.md, from results/lab
+# make test-faults   hostile and damaged files, killed and crowded-out writers, flipped bits; MUTANTS=5000000 for a night
 # make lint          style of Python and Snakemake files, types
 # make clean         remove results (the environment stays; `make distclean` removes it too)
 # make help          this text
@@ -20,7 +21,9 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: results setup test test-slow test-cluster test-versions pictures lint clean distclean help
+MUTANTS ?= 200000
+
+.PHONY: results setup test test-slow test-faults test-cluster test-versions pictures lint clean distclean help
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -57,6 +60,11 @@ test-cluster: setup .test-tools/.ready
 .test-tools/.ready: tests/integration/requirements.txt
 	$(BIN)/python -m pip install --quiet --upgrade --target .test-tools -r tests/integration/requirements.txt
 	@touch $@
+
+test-faults: setup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --mutants $(MUTANTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_storage.py tests/test_flow_table.py tests/test_pcap.py \
+		tests/test_compression.py tests/test_lstm.py tests/test_training.py
 
 test-versions: setup
 	$(BIN)/python envs/try_versions.py --page docs/versions.md
