@@ -56,6 +56,8 @@ rule copy_weights:
         "results/{dataset}/logs/{model}/copy_weights.log",
     wildcard_constraints:
         dataset=one_of(copied_transfers()),
+    conda:
+        "../../envs/flows.yaml"
     resources:
         runtime=growing(10),
         mem_mb=growing(1000),
