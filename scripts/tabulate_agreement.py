@@ -60,9 +60,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def read_models(paths: Sequence[str], text: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+def read_models(
+    paths: Sequence[str], text: Sequence[str], numbers: Sequence[str], *, may_be_empty: bool = False
+) -> pd.DataFrame:
     """The tables of all models with a column `model`."""
-    frames = [read_csv(path, text, numbers).assign(model=Path(path).absolute().parent.parent.name) for path in paths]
+    frames = [
+        read_csv(path, text, numbers, may_be_empty=may_be_empty).assign(model=Path(path).absolute().parent.parent.name)
+        for path in paths
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -150,7 +155,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     dataset = args.dataset or Path(args.cells[0]).resolve().parent.parent.parent.name
     cells = read_models(args.cells, ("attack", "feature", "position", "quantity"), ("flows", "value"))
-    moves = read_models(args.moves, ("attack",), ("flows", "changes", "share_down", "predicted", "real"))
+    numbers = ("flows", "changes", "share_down", "predicted", "real")
+    moves = read_models(args.moves, ("attack",), numbers, may_be_empty=True)  # no flow evaded
     pairs, by_type = correlations(cells)
     table = agreement(pairs, args.seed)
     write_csv(args.output, table, dataset=dataset)

@@ -114,11 +114,13 @@ def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame
         frame.to_csv(temporary, index=False)
 
 
-def read_csv(path: Path | str, text: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+def read_csv(
+    path: Path | str, text: Sequence[str], numbers: Sequence[str], *, may_be_empty: bool = False
+) -> pd.DataFrame:
     """Data frame of a CSV file: columns `text` as strings, `numbers` as numbers ("inf" is infinity, empty is NaN).
 
     Raises:
-        InputError: no such file, not CSV, a column missing or not numeric, or no rows.
+        InputError: no such file, not CSV, a column missing or not numeric, or no rows unless it `may_be_empty`.
     """
     try:
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(text, str))
@@ -126,6 +128,8 @@ def read_csv(path: Path | str, text: Sequence[str], numbers: Sequence[str]) -> p
         raise InputError(f"{path}: not a readable CSV file ({error}); run the rule that makes it") from error
     if missing := [name for name in (*text, *numbers) if name not in frame]:
         raise InputError(f"{path}: no column {', '.join(missing)}; it holds {', '.join(map(str, frame))}")
+    if frame.empty and may_be_empty:
+        return frame
     if frame.empty:
         raise InputError(f"{path}: no rows, so there is nothing to show; the step that made it found nothing to count")
     for name in text:
