@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MultipleLocator
 
 from rnnids import cli
@@ -51,9 +51,9 @@ def draw(table: pd.DataFrame) -> Figure:
     threats, main = list(dict.fromkeys(table["threat_model"])), table["threat_model"].iloc[0]
     together, types = table[table["attack"] == ALL], table[(table["attack"] != ALL) & (table["threat_model"] == main)]
     attacks = list(dict.fromkeys(types["attack"]))
-    heights = [2.6, 1.15 * math.ceil(len(attacks) / COLUMNS) + 0.5]
+    heights = [2.6, 1.15 * math.ceil(len(attacks) / COLUMNS) + 0.5] if attacks else [2.6]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, sum(heights))
-    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    above, *rest = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
     panels = above.subplots(1, len(threats), squeeze=False)[0]
     for threat, panel in zip(threats, panels, strict=True):
         own = together[together["threat_model"] == threat]
@@ -64,6 +64,13 @@ def draw(table: pd.DataFrame) -> Figure:
     heading = "Jitter of each gap, standard deviation"
     lines = panels[0].get_legend_handles_labels()
     above.legend(*lines, loc="outside upper center", ncols=len(COLORS), title=heading, title_fontsize=8)
+    for below in rest:  # none where no flow of any type evades
+        draw_types(below, types, attacks)
+    return figure
+
+
+def draw_types(below: SubFigure, types: pd.DataFrame, attacks: Sequence[str]) -> None:
+    """Small panels, one for each attack type."""
     small = plotting.small_multiples(below, len(attacks), COLUMNS)
     for place, (attack, panel) in enumerate(zip(attacks, small, strict=True)):
         own = types[types["attack"] == attack]
@@ -72,7 +79,6 @@ def draw(table: pd.DataFrame) -> Figure:
         panel.set_title(f"{plotting.wrapped(attack, 16)}\nN = {plotting.flagged(int(own['flows'].max()))}", fontsize=7)
     below.supylabel("Still benign in %")
     plotting.note_small_samples(below, types["flows"])
-    return figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
