@@ -12,6 +12,7 @@ from rnnids.datasets.encoding import encode_packets
 from rnnids.datasets.flow_data import TEST, TRAIN, load_dataset
 from rnnids.datasets.selection import first_packets
 from rnnids.detectors.lstm import load_detector, save_detector
+from rnnids.storage import attributes_digest
 
 
 def combine(folder, train, test, name="combined.h5"):
@@ -73,6 +74,7 @@ def test_sets_of_other_settings_are_refused(sets, tmp_path, capsys):
     longer.write_bytes(sets[1].read_bytes())
     with h5py.File(longer, "r+") as file:
         file.attrs["idle_timeout"] = 7.0
+        file.attrs["attributes_sha256"] = np.bytes_(attributes_digest(file))
         assert json.loads(file.attrs["attacks"])
     assert combine(tmp_path, sets[:1], longer) == 2
     assert "longer.h5: idle_timeout is 7.0" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from rnnids.flows import extract as flows
 from rnnids.flows import table as flow_table
 from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS
 from rnnids.flows.extract import Extraction, extract, extract_flows
+from rnnids.storage import attributes_digest
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -161,8 +162,10 @@ def test_columns_and_attributes(tmp_path):
     path = write(tmp_path, pcap(list(random_traffic(np.random.default_rng(0), 500))))
     extract(path, tmp_path / "flows.h5", Extraction(), name="monday", made_by='{"script": "x"}')
     with h5py.File(tmp_path / "flows.h5") as file:
-        assert dict(file.attrs) == {
+        assert file.attrs["attributes_sha256"].decode() == attributes_digest(file)
+        assert {key: value for key, value in file.attrs.items() if key != "attributes_sha256"} == {
             "provenance": '{"script": "x"}',
+            "format_version": 1,
             "capture": "monday",
             "idle_timeout": 300,
             "active_timeout": 1800,

@@ -72,6 +72,7 @@ rule check_round_trip:
     conda:
         "../../envs/torch.yaml"
     resources:
+        **on_gpu(),
         runtime=growing(1440),
         mem_mb=growing(16000),
     params:
