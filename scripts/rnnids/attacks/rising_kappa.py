@@ -144,11 +144,13 @@ def _load(checkpoint: str | Path, run: str) -> tuple[int, Search] | None:
         return None
     groups, (done, *progress) = found
     attacks, distances = (groups["flows"][name].numpy() for name in ("attack", "distances"))
-    return done, Search(attacks, distances, *map(dict, progress))
+    return done, Search(attacks, np.where(distances < 0, math.inf, distances), *map(dict, progress))
 
 
 def _save(checkpoint: str | Path, run: str, state: Search, *, done: int) -> None:
-    columns = {"attack": state.attack, "distances": state.distances}
+    # A file of tensors with infinite numbers counts as damaged: -1 stands for them.
+    distances = np.where(np.isfinite(state.distances), state.distances, -1.0)
+    columns = {"attack": state.attack, "distances": distances}
     # Lists of pairs, since JSON would turn the attack types, the dictionaries' keys, into text.
     progress = [list(part.items()) for part in (state.rounds, state.kappa, state.stopped)]
     save_checkpoint(checkpoint, run, {"flows": columns}, state=[done, *progress])
