@@ -289,7 +289,14 @@ def test_a_module_finds_the_division_of_an_attack_where_its_results_are(checkout
     attack.mkdir(parents=True)
     for made in (attack.with_suffix(".h5"), attack / "chunk_1_of_2.h5", attack / "chunk_2_of_2.h5"):
         made.touch()
-    run = snakemake(tmp_path, tmp_path, "-n", attack.with_suffix(".h5"), "--configfile", tmp_path / "outer.yaml")
+    run = snakemake(
+        tmp_path,
+        tmp_path,
+        "-n",
+        attack.with_suffix(".h5").relative_to(tmp_path),
+        "--configfile",
+        tmp_path / "outer.yaml",
+    )
     assert run.returncode == 0, run.stdout
     assert "chunk_2_of_2.h5" in run.stdout and "chunk_1_of_1.h5" not in run.stdout
 
