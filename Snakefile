@@ -43,7 +43,7 @@ onstart:
 
 wildcard_constraints:
     dataset="[a-z0-9_]+",
-    model="[a-z0-9_]+",
+    model=MODEL,
     capture="[^/]+",
     attack="cw|cw_published",
     method="pgd|fgsm",
@@ -67,6 +67,7 @@ include: "workflow/rules/robustness.smk"
 include: "workflow/rules/packets.smk"
 include: "workflow/rules/detection.smk"
 include: "workflow/rules/transfer.smk"
+include: "workflow/rules/seeds.smk"
 
 
 rule all:
@@ -105,3 +106,4 @@ rule all:
         rules.table_latency.input,
         rules.latency.input,
         rules.table_transfer.input,
+        rules.seeds.input,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.attacks.ars import robustness_rows
-from rnnids.attacks.files import read_attack
+from rnnids.attacks.files import read_attack, with_better
 from rnnids.storage import read_csv, write_csv
 
 KEYS = ("threat_model", "goal", "attack")
@@ -37,14 +37,6 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.model_name = args.model_name or Path(args.output).absolute().parent.name
     return args
-
-
-def with_better(flows: pd.DataFrame, path: str) -> pd.DataFrame:
-    """The flows of a search, with the distances of nearer ones that the gate found."""
-    better = read_attack(path).set_index("row").l1
-    found = flows.row.map(better).fillna(np.inf).to_numpy()
-    nearer = found < flows.l1.to_numpy()
-    return flows.assign(l1=np.minimum(flows.l1, found), success=flows.success | nearer, exact=flows.exact & ~nearer)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ rule train:
         "results/{dataset}/benchmarks/{model}/train.tsv"
     wildcard_constraints:
         dataset=none_of(copied_transfers()),
-        model="(?!(adversarial|portfolio|continued)_training/)[a-z0-9_]+",
+        model=trained_anew("(?!(adversarial|portfolio|continued)_training/)[a-z0-9_]+"),
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -43,7 +43,7 @@ rule train_adversarially:
     """The baseline, trained on with adversarial flows of its own, and its ARS meanwhile (Sec. VI-B, Fig. 10)."""
     input:
         dataset="results/{dataset}/dataset.h5",
-        baseline="results/{dataset}/baseline/weights.safetensors",
+        baseline=weights_of("baseline"),
     output:
         weights="results/{dataset}/{model}/weights.safetensors",
         curve="results/{dataset}/{model}/learning_curve.csv",
@@ -55,7 +55,7 @@ rule train_adversarially:
         "results/{dataset}/benchmarks/{model}/train_adversarially.tsv"
     wildcard_constraints:
         dataset=none_of(copied_transfers()),
-        model="(adversarial|portfolio)_training",
+        model=trained_anew("(adversarial|portfolio)_training"),
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -80,16 +80,17 @@ rule continue_training:
     """The control of adversarial training: the baseline, trained on as long without adversarial flows."""
     input:
         dataset="results/{dataset}/dataset.h5",
-        baseline="results/{dataset}/baseline/weights.safetensors",
+        baseline=weights_of("baseline"),
     output:
-        weights="results/{dataset}/continued_training/weights.safetensors",
-        curve="results/{dataset}/continued_training/learning_curve.csv",
+        weights="results/{dataset}/{model}/weights.safetensors",
+        curve="results/{dataset}/{model}/learning_curve.csv",
     log:
-        "results/{dataset}/logs/continued_training/continue_training.log",
+        "results/{dataset}/logs/{model}/continue_training.log",
     benchmark:
-        "results/{dataset}/benchmarks/continued_training/continue_training.tsv"
+        "results/{dataset}/benchmarks/{model}/continue_training.tsv"
     wildcard_constraints:
         dataset=none_of(copied_transfers()),
+        model=trained_anew("continued_training"),
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -100,8 +101,8 @@ rule continue_training:
     params:
         script=script("train_adversarially.py"),
         code=code("train_adversarially.py"),
-        checkpoint="results/{dataset}/continued_training/.train.checkpoint",
-        options=adversarial_training_options("continued_training"),
+        checkpoint="results/{dataset}/{model}/.train.checkpoint",
+        options=lambda wildcards: adversarial_training_options(wildcards.model),
         unwatched=unwatched(config["attacks"]["selection"]),
     shell:
         "python {params.script:q} --no-adversarial --dataset {input.dataset:q} --baseline {input.baseline:q}"
@@ -149,7 +150,7 @@ rule evaluate:
     benchmark:
         "results/{dataset}/benchmarks/{model}/evaluate.tsv"
     wildcard_constraints:
-        model="(?!flow_statistics/)[a-z0-9_]+",
+        model=trained_anew("(?!flow_statistics/)[a-z0-9_]+"),
     conda:
         "../../envs/torch.yaml"
     resources:

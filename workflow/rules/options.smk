@@ -120,10 +120,64 @@ def transfer_rows(dataset):
     return flags(named | {"models": [row[2] for row in rows]})
 
 
-def model_options(model, dataset):
+# A model, and a training of it: baseline is the first of `seeds`, baseline/seed_2 another.
+MODEL = r"[a-z0-9_]+(/seed_[0-9]+)?"
+
+
+def trained_anew(name):
+    """A regular expression for the wildcard of models that some names, themselves one, stand for."""
+    return rf"{name}(/seed_[0-9]+)?"
+
+
+def trainings(model):
+    """The trainings of a model, one for each of `seeds`."""
+    return [model, *(f"{model}/seed_{seed}" for seed in config["seeds"][1:])]
+
+
+def all_trainings(models=None):
+    """The trainings of all selected models, or of some."""
+    return [training for model in models or config["selected_models"] for training in trainings(model)]
+
+
+def of_trainings(name, models=None):
+    """A file of each training of all selected models, or of some."""
+    return [f"results/{{dataset}}/{training}/{name}" for training in all_trainings(models)]
+
+
+def main_search(kind, suffix):
+    """The name of a file of the search for the goal `last` under the main threat model: of the `search`, or its `gate`."""
+    return f"attacks/{kind}/last/{config['selected_threat_models'][0]}.{suffix}"
+
+
+def model_of(training):
+    """The model of a training: baseline of baseline/seed_2."""
+    return training.partition("/")[0]
+
+
+def is_first(training):
+    """Whether a training is that of the first seed, which figures show and of which everything is computed."""
+    return "/" not in training
+
+
+def seed_of(training):
+    """The seed of a training: 2 of baseline/seed_2."""
+    return config["seeds"][0] if is_first(training) else int(training.rpartition("_")[2])
+
+
+def weights_of(model):
+    """An input: the weights of another model, trained with the same seed."""
+
+    def path(wildcards):
+        training = wildcards.model.replace(model_of(wildcards.model), model, 1)
+        return f"results/{wildcards.dataset}/{training}/weights.safetensors"
+
+    return path
+
+
+def model_options(training, dataset):
     """Options of train.py: the section `training`, with what the model says instead."""
     own = {"epochs": config["transfer"]["epochs"]} if dataset in transfers() else {}
-    return flags(config["training"], config["models"][model], own, seed=config["seed"])
+    return flags(config["training"], config["models"][model_of(training)], own, seed=seed_of(training))
 
 
 def unwatched(section, *more):
@@ -182,11 +236,14 @@ def search_files(pattern, threat_models=None):
 
 
 def scored_searches(pattern):
-    """An input: what scores rest on, every search or, on another recording, the main one; `pattern` as in search_files."""
+    """An input: what scores rest on; `pattern` as in search_files.
+
+    That is every search, but for other seeds than the first and on another recording the main one.
+    """
 
     def files(wildcards):
-        found = search_files(pattern)[: 1 if wildcards.dataset in transfers() else None]
-        return [path.format(**wildcards) for path in found]
+        everything = is_first(wildcards.model) and wildcards.dataset not in transfers()
+        return [path.format(**wildcards) for path in search_files(pattern)[: None if everything else 1]]
 
     return files
 
@@ -201,7 +258,7 @@ def known_attacks(wildcards):
 
     Every search also weighs each flow taken up: what its own threat model does not allow is left out.
     """
-    if wildcards.dataset in transfers():
+    if wildcards.dataset in transfers() or not is_first(wildcards.model):
         return []
     folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
     names = config["selected_threat_models"]
@@ -290,9 +347,9 @@ def training_launcher():
     return Unwatched("python" if gpus == 1 else launch)
 
 
-def adversarial_training_options(model):
+def adversarial_training_options(training):
     """Options of train_adversarially.py: its section with what the model says instead, how to train, how to score."""
-    attacks, training = config["attacks"], config["training"]
+    attacks = config["attacks"]
     left_out = ("iterations", "keep")  # which the visits have of their own
     attack = {key: value for key, value in attacks["cw"].items() if key not in left_out}
     search = {f"search_{key}": config["search"][key] for key in ("iterations", "step", "gamma")}
@@ -301,10 +358,10 @@ def adversarial_training_options(model):
         attacks["constraints"],
         search,
         config["adversarial_training"],
-        config["models"].get(model, {}),
-        training_batch_packets=training["batch_packets"],
-        precision=training["precision"],
-        seed=config["seed"],
+        config["models"].get(model_of(training), {}),
+        training_batch_packets=config["training"]["batch_packets"],
+        precision=config["training"]["precision"],
+        seed=seed_of(training),
     )
 
 
