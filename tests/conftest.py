@@ -19,6 +19,7 @@ CUTS = (("session3_wed", "2026-11-23T04:59:14Z", 5), ("session5_fri", "2026-11-2
 TINY = {
     "selected_datasets": ["tiny"],
     "selected_models": ["baseline", "feature_dropout", "adversarial_training"],
+    "seeds": [0],
     "datasets": {"tiny": {"captures": ["captures/*.pcap"], "labels": "config/labels/lab.csv", "source": "the tests"}},
     "training": {"hidden_size": 8, "num_layers": 1, "epochs": 3, "batch_packets": 2048},
     "evaluation": {"bootstrap_samples": 20},

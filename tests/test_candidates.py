@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import detectors
+import gru
 import numpy as np
 import pytest
 import rugged
@@ -33,6 +34,31 @@ def test_copies_get_the_logits_that_whole_batches_get(goal, batch_packets):
     for copy in range(3):
         expected = decisive_logits(given.detector, given.batch, values[copy::3], goal=goal)
         torch.testing.assert_close(logits[:, copy], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("goal", ["last", "all"])
+@pytest.mark.parametrize("batch_packets", [1, 20, 8192])
+def test_copies_near_flows_that_were_seen_get_the_very_same_logits(goal, batch_packets):
+    given = problem(goal, batch_packets)
+    some = torch.tensor([0, 2, 3, 4, 7, 9])
+    rng = np.random.default_rng(0)
+    share = torch.from_numpy(rng.random((10, *given.limit.shape[1:]))) * 0.5
+    base = given.feasible((share * given.limit)[some], some)
+    owner = some.repeat_interleave(12)
+    values = base.repeat_interleave(12, dim=0)
+    for row, flow in enumerate(owner.tolist()):
+        if row % 12:  # the first of each is as the base
+            step, column = rng.integers(given.batch.lengths[flow]), rng.integers(2)
+            values[row, step, column] += 1 if column == 0 else 1e6
+    expected = given.evaluate(values, owner)
+    found = given.evaluate(values, owner, given.base(base, some))
+    assert torch.equal(found, expected)
+    assert len(torch.unique(expected)) > len(some)
+
+
+def test_a_detector_that_cannot_go_on_sees_whole_flows():
+    given = replace(problem(), detector=gru.GRUDetector())
+    assert given.base(given.batch.feasible.original, torch.arange(10)) is None
 
 
 def test_a_number_grows_within_its_flow_s_room_by_whole_units():

@@ -123,6 +123,23 @@ class Seeing(Wrong):
         return super().forward(inputs)
 
 
+class Resuming(LSTMDetector):
+    """A detector that can go on from anywhere, as the next two do wrongly."""
+
+    def __init__(self):
+        super().__init__(4, 2)
+
+
+class Forgetful(Resuming):
+    def resume(self, remembered, flows, steps, inputs, lengths):
+        return super().resume(remembered, flows, 0 * steps, inputs, lengths)
+
+
+class Confused(Resuming):
+    def remember(self, inputs, lengths):
+        return super().remember(inputs.flip(0), lengths)
+
+
 BROKEN = {
     Bidirectional: "padding is not inert|not causal",
     Unpacked: "padding is not inert",
@@ -142,6 +159,8 @@ BROKEN = {
     Leaking: "gradient at a packet reaches",
     Elsewhere: "torch.device",
     Seeing: "suppressed feature",
+    Forgetful: "going on in the middle",
+    Confused: "`remember` gives other outputs",
 }
 
 

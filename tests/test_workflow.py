@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, TINY, snakemake
@@ -170,6 +171,28 @@ def backwards(tree):
     return {key: backwards(value) if isinstance(value, dict) else value for key, value in reversed(list(tree.items()))}
 
 
+def test_another_seed_is_another_training_of_everything_that_depends_on_one(checkout, done):
+    change = {"seeds": [0, 1], "selected_models": ["baseline", "adversarial_training"]}
+    planned = plan(checkout, done, "results/tiny/tables/seeds.html", **change)
+    once = {"train": 1, "train_adversarially": 1, "compare_seeds": 1, "tabulate_seeds": 1, "perturb_inputs": 1}
+    twice = dict.fromkeys(("evaluate", "gather_attack", "check_robustness"), 2)
+    assert planned == once | twice | {"search_evasions": 4}
+
+
+def test_what_varies_between_seeds_is_tabulated_and_drawn(checkout, done):
+    targets = [f"results/tiny/{name}" for name in ("tables/seeds.html", "figures/seeds.pdf")]
+    change = configured(done, seeds=[0, 1], selected_models=["baseline"])
+    run = snakemake(checkout, done, "--cores", 2, *targets, *change)
+    assert run.returncode == 0, run.stdout
+    values = pd.read_csv(done / "results/tiny/seed_values.csv")
+    assert set(values.seed) == {0, 1}
+    first = pd.read_csv(done / "results/tiny/baseline/metrics.csv").set_index(["level", "metric"]).value
+    chosen = values[(values.seed == 0) & (values.quantity == "flow accuracy")]
+    assert chosen.value.item() == first["flow", "accuracy"]
+    assert values[values.quantity == "flow accuracy"].value.nunique() == 2
+    assert plan(checkout, done) == {}
+
+
 def test_restating_every_value_reruns_nothing(checkout, done):
     assert plan(checkout, done, **restated()) == {}
 
@@ -298,9 +321,9 @@ def test_a_module_finds_the_division_of_an_attack_where_its_results_are(checkout
 
 def test_a_module_says_what_is_wrong_with_its_configuration(checkout, tmp_path):
     (tmp_path / "Snakefile").write_text(OUTER.format(checkout=checkout, target="fig5"))
-    run = snakemake(tmp_path, tmp_path, "-n", "--config", "detectors={seeds: 1}")
+    run = snakemake(tmp_path, tmp_path, "-n", "--config", "detectors={sed: 1}")
     assert run.returncode != 0
-    assert "seeds: no such key; did you mean 'seed'?" in run.stdout
+    assert "sed: no such key; did you mean 'seed'?" in run.stdout
 
 
 def test_targets_say_what_they_show(checkout, study):

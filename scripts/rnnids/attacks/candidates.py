@@ -1,8 +1,9 @@
 """Many changed copies of each flow, and the nearest of them that evade: what every member of the search works with."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from rnnids.attacks.descent import Batch, decision
 from rnnids.attacks.feasible_set import normalise, project, raw_scale
 from rnnids.attacks.random_points import SMALLEST
 from rnnids.datasets.features import MANIPULABLE_FEATURES
-from rnnids.detectors.protocol import Detector
+from rnnids.detectors.protocol import Detector, is_resumable
 
 COLUMNS = list(MANIPULABLE_FEATURES)
 MEMBERS = (
@@ -27,6 +28,23 @@ MEMBERS = (
     "polish",
 )
 NUMBER = {name: number for number, name in enumerate(MEMBERS)}
+
+
+@dataclass(frozen=True)
+class Base:
+    """Flows near which changes are tried: a detector need not see again what comes before a change.
+
+    Attributes:
+        place: (B,) of each flow of the batch among the n that are remembered. values: (n, T, 2) raw.
+        resume, remembered: how the detector goes on, and what from.
+        highest: (n, T) the largest logit up to each packet.
+    """
+
+    place: Tensor
+    values: Tensor
+    resume: Callable[..., Tensor]
+    remembered: Any
+    highest: Tensor
 
 
 @dataclass(frozen=True)
@@ -62,20 +80,70 @@ class Problem:
         """(n, T, 2) z-scores by which raw `values` exceed the originals."""
         return (values - self.batch.feasible.original[owner]) / self.scale
 
+    def base(self, values: Tensor, flows: Tensor) -> Base | None:
+        """Raw `values` (n, T, 2) of flows (n,), rising, for :meth:`evaluate`; None if a detector has no use for it."""
+        if not len(flows) or not is_resumable(self.detector):
+            return None
+        batch, lengths = self.batch, self.batch.lengths[flows.cpu().numpy()]
+        remembered = self.detector.remember(self._inputs(values, flows[:, None], batch.mask[flows]), lengths)
+        place = torch.zeros_like(batch.last)
+        place[flows] = torch.arange(len(flows), device=place.device)
+        return Base(
+            place, values, self.detector.resume, remembered, torch.from_numpy(remembered.outputs).cummax(dim=1).values
+        )
+
+    def _inputs(self, values: Tensor, owner: Tensor, mask: Tensor, steps: Tensor | None = None) -> Tensor:
+        """(n, S, 15) what the detector sees of flows `owner` (n, 1) at `steps` (n, S), with raw `values` (n, S, 2)."""
+        columns = slice(0, mask.shape[1]) if steps is None else steps
+        inputs = self.batch.inputs[owner.squeeze(1), columns] if steps is None else self.batch.inputs[owner, columns]
+        changed = normalise(values, self.batch.mean, self.batch.std)
+        inputs[..., COLUMNS] = torch.where(mask[..., None], changed, 0.0)
+        return inputs
+
     @torch.no_grad()
-    def evaluate(self, values: Tensor, owner: Tensor) -> Tensor:
-        """(n,) decisive logits of flows `owner` (n,), rising, with raw `values` (n, T, 2) in place of their own."""
+    def evaluate(self, values: Tensor, owner: Tensor, base: Base | None = None) -> Tensor:
+        """(n,) decisive logits of flows `owner` (n,), rising, with raw `values` (n, T, 2) in place of their own.
+
+        Args:
+            base: near which the values lie; saves time alone.
+        """
+        if base is not None:
+            return self._evaluate_near(values, owner, base)
         batch, logits = self.batch, []
         for piece in self._pieces(owner):
             own = owner[piece]
             lengths = batch.lengths[own.cpu().numpy()]
             steps = int(lengths.max())
-            inputs = batch.inputs[own, :steps]
             mask = batch.mask[own, :steps]
-            changed = normalise(values[piece, :steps], batch.mean, batch.std)
-            inputs[..., COLUMNS] = torch.where(mask[..., None], changed, 0.0)
+            inputs = self._inputs(values[piece, :steps], own[:, None], mask)
             logits.append(decision(self.detector(inputs, lengths), self.goal, last=batch.last[own], mask=mask))
         return torch.cat(logits) if logits else batch.inputs.new_empty(0)
+
+    def _evaluate_near(self, values: Tensor, owner: Tensor, base: Base) -> Tensor:
+        """As :meth:`evaluate`: from the first packet on that differs from the base."""
+        batch, places = self.batch, base.place[owner]
+        differs = (values != base.values[places]).any(dim=2) & batch.mask[owner]
+        first = torch.where(differs.any(dim=1), differs.long().argmax(dim=1), batch.last[owner])
+        rest = batch.last[owner] + 1 - first
+        order, found = torch.argsort(rest, descending=True, stable=True), values.new_empty(len(owner))
+        begin = 0
+        while begin < len(order):
+            width = int(rest[order[begin]])
+            rows = order[begin : begin + max(1, self.batch_packets // width)]
+            begin += len(rows)
+            mask = torch.arange(width, device=rows.device) < rest[rows, None]
+            steps = torch.minimum(
+                first[rows, None] + torch.arange(width, device=rows.device), batch.last[owner[rows], None]
+            )
+            inputs = self._inputs(values[rows[:, None], steps], owner[rows, None], mask, steps)
+            seen = (index.cpu().numpy() for index in (places[rows], first[rows]))
+            logits = base.resume(base.remembered, *seen, inputs, rest[rows].cpu().numpy())
+            decisive = decision(logits, self.goal, last=rest[rows] - 1, mask=mask)
+            if self.goal == "all":
+                before = base.highest[places[rows], (first[rows] - 1).clamp(min=0)]
+                decisive = torch.where(first[rows] > 0, torch.maximum(decisive, before), decisive)
+            found[rows] = decisive.to(found.dtype)
+        return found
 
     def _pieces(self, owner: Tensor) -> Iterator[slice]:
         """Slices of at most `batch_packets` padded packets; the flows of a batch come by falling length."""
@@ -164,10 +232,12 @@ class Nearest:
         self.lowest = torch.minimum(self.lowest, others.lowest)
         self.evaluations += others.evaluations
 
-    def try_changes(self, change: Tensor, owner: Tensor, *, member: int) -> tuple[Tensor, Tensor]:
+    def try_changes(
+        self, change: Tensor, owner: Tensor, *, member: int, base: Base | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Project, evaluate and consider `change` (n, T, 2) z-scores of flows `owner`; (raw values, logits)."""
         values = self.problem.feasible(change, owner)
-        logit = self.problem.evaluate(values, owner)
+        logit = self.problem.evaluate(values, owner, base)
         self.consider(values, owner, logit, member=member)
         return values, logit
 

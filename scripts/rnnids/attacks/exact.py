@@ -26,9 +26,11 @@ def enumerate_flows(problem: Problem, nearest: Nearest, most: int, *, member: in
     small = only_lengths & (growth.sum(dim=(1, 2)) > 0) & (combinations <= math.log(most) + 1e-9)
     unit = problem.batch.feasible.grid / problem.scale
     for flow in torch.nonzero(small).flatten().tolist():
+        alone = torch.tensor([flow], device=growth.device)
+        base = problem.base(problem.batch.feasible.original[alone], alone)
         for change in _grid(growth[flow], unit):
             owner = torch.full((len(change),), flow, device=growth.device)
-            nearest.try_changes(change, owner, member=member)
+            nearest.try_changes(change, owner, member=member, base=base)
     return small
 
 

@@ -37,9 +37,11 @@ def coordinates(problem: Problem, nearest: Nearest, flows: Tensor, *, values: in
     for _ in range(depth):
         spent = base.sum(dim=(1, 2))
         radius = nearest.l1[0] - spent
-        owner, step, column = _movable(problem.limit - base, flows[radius[flows] > SMALLEST])
+        open_flows = flows[radius[flows] > SMALLEST]
+        owner, step, column = _movable(problem.limit - base, open_flows)
         if not len(owner):
             return
+        near = problem.base(problem.feasible(base[open_flows], open_flows), open_flows)
         room = torch.minimum((problem.limit - base)[owner, step, column], radius[owner])
         # From a grid unit up to the room: half by equal ratios, since near points matter most, and half by equal
         # steps, since an evasion can be narrow far away.
@@ -52,7 +54,7 @@ def coordinates(problem: Problem, nearest: Nearest, flows: Tensor, *, values: in
         change = base[index]
         place = torch.arange(len(index), device=index.device)
         change[place, step.repeat_interleave(values), column.repeat_interleave(values)] += tried.flatten()
-        _, logit = nearest.try_changes(change, index, member=NUMBER["coordinates"])
+        _, logit = nearest.try_changes(change, index, member=NUMBER["coordinates"], base=near)
         base = base.clone()
         # The point from which a second number leads on: where the logit is least.
         least = least_of_each(index, logit)
@@ -83,5 +85,6 @@ def polish(problem: Problem, nearest: Nearest, flows: Tensor, *, rounds: int, pl
         rows = torch.arange(len(index), device=index.device)
         at = rows, step.repeat_interleave(len(SHARES)), column.repeat_interleave(len(SHARES))
         moved[at] = moved[at] * shares
-        nearest.try_changes(moved, index, member=NUMBER["polish"])
+        near = problem.base(nearest.values[place][active], active)
+        nearest.try_changes(moved, index, member=NUMBER["polish"], base=near)
         active = active[nearest.l1[place][active] < before[active] * (1 - 1e-3)]

@@ -256,6 +256,7 @@ def layer_forward(
     sizes: np.ndarray,
     low: int,
     high: int,
+    begin: int,
     gates: np.ndarray,
     cell: np.ndarray,
     squashed: np.ndarray,
@@ -266,12 +267,13 @@ def layer_forward(
     Args:
         inputs: (P, F). of_inputs, of_hidden: panels of the transposed weights. bias: (4H,), the sum of both.
         sizes: flows that are T = 1, 2, ... packets or longer; they never grow.
+        begin: step to begin with, 0; or 1 where `cell` and `hidden` have the states after step 0 already.
         gates, cell, squashed: (P, 4H), (P, H), (P, H), filled; or of twice `high` - `low` rows, to be thrown away.
         hidden: (P, H), filled.
     """
     kept = len(gates) == len(hidden)
-    first = before = 0
-    for step in range(len(sizes)):
+    first = before = sizes[0] * begin
+    for step in range(begin, len(sizes)):
         size = min(high, sizes[step]) - low
         if size <= 0:
             break

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import is_packet
-from rnnids.detectors.protocol import Detector, StatefulDetector, has_gradient, is_stateful
+from rnnids.detectors.protocol import (
+    Detector,
+    ResumableDetector,
+    StatefulDetector,
+    has_gradient,
+    is_resumable,
+    is_stateful,
+)
 
 LENGTHS = np.array([9, 9, 6, 4, 1, 1])  # packets of each flow; the longest first, as `states` is promised
 
@@ -64,6 +71,8 @@ def check_contract(detector: Detector, *, seed: int = 0, tolerance: float = 1e-4
             _check_suppression(detector, case)
         if is_stateful(detector):
             _check_states(detector, case)
+        if is_resumable(detector):
+            _check_resuming(detector, case)
     if has_gradient(detector):
         _check_gradient(detector, case)
     of_packets = logits[case.mask]
@@ -141,6 +150,24 @@ def _check_states(detector: StatefulDetector, case: _Case) -> None:
     for index in (slice(5, 9), np.array([len(packets) - 1, 0, 7])):
         found = detector.next_logits(states[index], packets[index, None])[:, 0]
         case.require_equal(found, expected[index], "chosen states, states[index], are not those of these packets")
+
+
+def _check_resuming(detector: ResumableDetector, case: _Case) -> None:
+    """Going on from anywhere in a flow gives what the whole flow gives."""
+    remembered = detector.remember(case.inputs + 0.0, LENGTHS)
+    outputs = torch.from_numpy(np.asarray(remembered.outputs)).to(case.logits.device)
+    case.require_equal(outputs[case.mask], case.logits[case.mask], "`remember` gives other outputs than the flows")
+    flows = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+    steps = np.concatenate([np.arange(length) for length in LENGTHS])
+    rest = LENGTHS[flows] - steps
+    changed = case.inputs[flows].clone()
+    changed[np.arange(len(flows)), steps] += 3.0
+    places = torch.from_numpy(np.minimum(steps[:, None] + np.arange(rest.max()), LENGTHS.max() - 1))
+    inputs = changed[torch.arange(len(flows))[:, None], places]
+    found = detector.resume(remembered, flows, steps, inputs, rest)
+    expected = detector(changed, LENGTHS[flows])[torch.arange(len(flows))[:, None], places]
+    mask = torch.from_numpy(is_packet(rest)).to(expected.device)
+    case.require_equal(found[mask], expected[mask], "going on in the middle gives other logits than the whole flow")
 
 
 def _check_gradient(detector: Detector, case: _Case) -> None:

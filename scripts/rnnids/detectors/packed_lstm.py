@@ -78,6 +78,67 @@ def run_lstm(lstm: nn.LSTM, inputs: Tensor, packing: Packing, *, readout: nn.Lin
     return PackedLSTM.apply(inputs, packing, *_parameters(lstm, readout))
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """The states of an LSTM before and after each packet of N flows, and what it said.
+
+    Attributes:
+        states: (hidden, cell), each (N, T + 1, H), of each layer; at place t after t packets.
+        outputs: (N, T) of the read-out.
+    """
+
+    states: Sequence[tuple[np.ndarray, np.ndarray]]
+    outputs: np.ndarray
+
+
+@torch.no_grad()
+def remember(lstm: nn.LSTM, readout: nn.Linear, inputs: Tensor, count: np.ndarray) -> Remembered:
+    """What :func:`resume` goes on from: of padded flows (N, T, F) with `count` (N,) packets."""
+    flows, steps, _ = inputs.shape
+    shape, kind = (flows, steps + 1, lstm.hidden_size), inputs.numpy().dtype
+    states = [(np.zeros(shape, kind), np.zeros(shape, kind)) for _ in range(lstm.num_layers)]
+    found = Remembered(states, np.zeros((flows, steps), kind))
+    weights = _parameters(lstm, readout)
+    for first in range(0, flows, TOGETHER):  # so that gates, which are not wanted, take little memory
+        last = min(flows, first + TOGETHER)
+        packing = pack(count[first:last], steps=steps)
+        places = first + packing.flow.numpy(), packing.step.numpy()
+        after = places[0], places[1] + 1
+        kept, outputs = _Network(weights, packing).all_states(inputs[first:last].flatten(0, 1)[packing.index].numpy())
+        for (hidden, cell), layer in zip(states, kept, strict=True):
+            hidden[after], cell[after] = layer.hidden, layer.cell
+        found.outputs[places] = outputs[:, 0]
+    return found
+
+
+@torch.no_grad()
+def resume(
+    lstm: nn.LSTM,
+    readout: nn.Linear,
+    remembered: Remembered,
+    flows: np.ndarray,
+    steps: np.ndarray,
+    *,
+    inputs: Tensor,
+    count: np.ndarray,
+) -> Tensor:
+    """Outputs (n, S) of the read-out where flows go on otherwise than they were remembered.
+
+    Args:
+        flows, steps: (n,) whose flow each one is, and how many of its packets come before.
+        inputs: (n, S, F) the packets from there on. count: (n,) how many these are.
+    """
+    packing = pack(count + 1, steps=inputs.shape[1] + 1)  # a packet before the others stands for the state
+    padded = torch.cat([inputs.new_zeros(len(inputs), 1, inputs.shape[2]), inputs], dim=1)
+    order = packing.flow[: len(count)].numpy()
+    states = [(hidden[flows, steps][order], cell[flows, steps][order]) for hidden, cell in remembered.states]
+    network = _Network(_parameters(lstm, readout), packing)
+    outputs = network.outputs_after(padded.flatten(0, 1)[packing.index].numpy(), states)
+    found = inputs.new_zeros(padded.shape[:2])
+    found[packing.flow, packing.step] = torch.from_numpy(outputs[:, 0])
+    return found[:, 1:]
+
+
 def layer_weights(lstm: nn.LSTM, layer: int) -> tuple[Tensor, Tensor, Tensor]:
     """Input weights, recurrent weights and the sum of both biases of a layer."""
     weight_ih, weight_hh, bias_ih, bias_hh = (getattr(lstm, f"{name}_l{layer}") for name in NAMES)
@@ -173,6 +234,13 @@ class _Network:
             states = _hidden_states(states, layer, self.packing)
         return self._read(states)
 
+    def outputs_after(self, packets: np.ndarray, states: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """As :meth:`outputs`; each flow's first packet stands for `states`, hidden and cell (B, H) of each layer."""
+        outputs = packets
+        for layer, state in zip(self.layers, states, strict=True):
+            outputs = _hidden_states(outputs, layer, self.packing, state)
+        return self._read(outputs)
+
     def all_states(self, packets: np.ndarray) -> tuple[list[Kept], np.ndarray]:
         """(what the way back needs of each layer, outputs)."""
         kept: list[Kept] = []
@@ -216,24 +284,34 @@ def _all_states(inputs: np.ndarray, layer: Sequence[np.ndarray], packing: Packin
     kept = Kept(*(np.empty((rows, width * weight_hh.shape[1]), dtype=inputs.dtype) for width in (4, 1, 1, 1)))
 
     def run(low: int, high: int) -> None:
-        layer_forward(inputs, *panels, bias, packing.sizes, low, high, *kept)
+        layer_forward(inputs, *panels, bias, packing.sizes, low, high, 0, *kept)
 
     _share(run, packing.shares, work=inputs.size * len(bias))
     return Kept(*(values[: len(inputs)] for values in kept))
 
 
-def _hidden_states(inputs: np.ndarray, layer: Sequence[np.ndarray], packing: Packing) -> np.ndarray:
-    """(P, H) of packets (P, F)."""
+def _hidden_states(
+    inputs: np.ndarray,
+    layer: Sequence[np.ndarray],
+    packing: Packing,
+    state: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """(P, H) of packets (P, F); with a `state`, hidden and cell (B, H), that is the one after each flow's first."""
     weight_ih, weight_hh, bias_ih, bias_hh = layer
     panels, bias = (panels_of(weight_ih.T), panels_of(weight_hh.T)), bias_ih + bias_hh
     hidden = np.empty((len(inputs), weight_hh.shape[1]), dtype=inputs.dtype)
+    if state:
+        hidden[: len(state[0])] = state[0]
 
     def run(low: int, high: int) -> None:
         for first in range(low, high, TOGETHER):
             last = min(high, first + TOGETHER)
             rows = 2 * (last - first)
-            passing = (np.empty((rows, width * weight_hh.shape[1]), dtype=inputs.dtype) for width in (4, 1, 1))
-            layer_forward(inputs, *panels, bias, packing.sizes, first, last, *passing, hidden)
+            gates, cell, squashed = (np.empty((rows, width * len(bias) // 4), inputs.dtype) for width in (4, 1, 1))
+            if state:
+                cell[: last - first] = state[1][first:last]
+            begin = 1 if state else 0
+            layer_forward(inputs, *panels, bias, packing.sizes, first, last, begin, gates, cell, squashed, hidden)
 
     _share(run, packing.shares, work=inputs.size * len(bias))
     return hidden

@@ -51,6 +51,36 @@ class StatefulDetector(Detector, Protocol):
         """Logits of W alternatives for the packet after each of n states: (n, W, 15) -> (n, W)."""
 
 
+class ResumableDetector(Detector, Protocol):
+    """A detector that can go on from anywhere in flows it has seen, for which searches try changes in one place."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it can, where it computes now."""
+
+    def remember(self, inputs: Tensor, lengths: np.ndarray, /) -> Any:
+        """What :meth:`resume` goes on from; its `outputs` are the logits (N, T), an array.
+
+        Args:
+            inputs: (N, T, 15) float32 z-scores. lengths: (N,) packets of each flow.
+        """
+
+    def resume(
+        self, remembered: Any, flows: np.ndarray, steps: np.ndarray, inputs: Tensor, lengths: np.ndarray, /
+    ) -> Tensor:
+        """Logits (n, S), those of the whole flow, of flows that begin as ones remembered and go on otherwise.
+
+        Args:
+            flows, steps: (n,) as which flow each begins, and for how many packets.
+            inputs: (n, S, 15) z-scores from there on. lengths: (n,) packets of these, 1 or more.
+        """
+
+
+def is_resumable(detector: Detector) -> TypeGuard[ResumableDetector]:
+    """Whether a detector can go on from anywhere in a flow."""
+    return bool(getattr(detector, "resumable", False))
+
+
 def is_stateful(detector: Detector) -> TypeGuard[StatefulDetector]:
     """Whether a detector can go on from a state."""
     return hasattr(detector, "states") and hasattr(detector, "next_logits")
