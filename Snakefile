@@ -106,4 +106,4 @@ rule all:
         rules.table_latency.input,
         rules.latency.input,
         rules.table_transfer.input,
-        rules.seeds.input if len(config["seeds"]) > 1 else [],
+        rules.seeds.input if len(config["seeds"]) > 1 and seeded_models() else [],

@@ -10,6 +10,7 @@ show the same.
 
 import argparse
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -73,47 +74,50 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def detection(predictions: str, metrics: str, recall: str, rng: Callable[[], np.random.Generator], samples: int):
+def detection(
+    files: dict[str, str], rng: Callable[[], np.random.Generator], samples: int
+) -> Iterator[tuple[tuple[str, str], Quantity]]:
     """((quantity, of), value) of what a detector finds."""
-    with read_hdf5(predictions) as file:
+    with read_hdf5(files["predictions"]) as file:
         attack, logit = file["flows/attack"][:], file["flows/logit"][:]
         start, packet_logit = file["flows/offset"][:], file["packets/logit"][:]
-        count = file["flows/packet_count"][:]
+        count, names = file["flows/packet_count"][:], json.loads(file.attrs["attacks"])
     weights = rng().multinomial(len(attack), np.full(len(attack), 1 / len(attack)), samples).astype(np.float32)
     cells = {
         "flow": confusion_cells(attack != 0, logit),
         "packet": np.add.reduceat(confusion_cells(np.repeat(attack != 0, count), packet_logit), start, axis=0),
     }
     resampled = {level: metrics_of((weights @ own.astype(np.float32)).T) for level, own in cells.items()}
-    table = read_csv(metrics, ("level", "metric"), ("value", "low", "high")).set_index(["level", "metric"])
+    table = read_csv(files["metrics"], ("level", "metric"), ("value", "low", "high")).set_index(["level", "metric"])
     for level, metric in METRICS:
         row = table.loc[(level, metric)]
         yield (f"{level} {metric}", ""), Quantity(row.value, row.low, row.high, SHARE, resampled[level][metric])
+    alarm = logit > 0
+
+    def share_of(flows: np.ndarray) -> np.ndarray:
+        """(S,) share of some flows that raise the alarm, on the resamples."""
+        with np.errstate(invalid="ignore"):
+            return (weights[:, flows] @ alarm[flows]) / weights[:, flows].sum(axis=1)
+
     benign = attack == 0
-    alarms = logit[benign] > 0
-    drawn = weights[:, benign]
-    yield (
-        ("false alarms", ""),
-        Quantity(
-            float(alarms.mean()), *proportion_interval(alarms.sum(), len(alarms)), SHARE, drawn @ alarms / drawn.sum(1)
-        ),
-    )
-    with np.errstate(invalid="ignore"):
-        for row in read_csv(recall, ("attack",), ("recall", "low", "high")).itertuples():
-            yield ("recall", row.attack), Quantity(row.recall, row.low, row.high, SHARE)
+    interval = proportion_interval(int(alarm[benign].sum()), int(benign.sum()))
+    yield ("false alarms", ""), Quantity(float(alarm[benign].mean()), *interval, SHARE, share_of(benign))
+    for row in read_csv(files["recall"], ("attack",), ("recall", "low", "high")).itertuples():
+        own = attack == names.index(str(row.attack))
+        yield ("recall", str(row.attack)), Quantity(row.recall, row.low, row.high, SHARE, share_of(own))
 
 
-def robustness(search: str, better: str, rng: Callable[[], np.random.Generator], samples: int):
+def robustness(
+    files: dict[str, str], rng: Callable[[], np.random.Generator], samples: int
+) -> Iterator[tuple[tuple[str, str], Quantity]]:
     """((quantity, of), value) of how a detector is evaded: shares over all types, and the ARS of each."""
-    flows = with_better(read_attack(search), better).sort_values("row")
+    flows = with_better(read_attack(files["searches"]), files["better"]).sort_values("row")
     evade = flows["success"].to_numpy()
-    weights = (
-        rng().multinomial(len(flows), np.full(len(flows), 1 / max(len(flows), 1)), samples) if len(flows) else None
-    )
-    if weights is not None:
+    if len(flows):
+        weights = rng().multinomial(len(flows), np.full(len(flows), 1 / len(flows)), samples)
         interval = proportion_interval(int(evade.sum()), len(evade))
         yield ("evading flows", ALL), Quantity(float(evade.mean()), *interval, SHARE, weights @ evade / len(evade))
-    names = read_attack(search).attrs["attacks"]
+    names = read_attack(files["searches"]).attrs["attacks"]
     for attack, own in flows.groupby("attack"):
         distances, generator = own["l1"].to_numpy(), rng()
         low, high = bootstrap_interval(distances, samples, rng())
@@ -138,10 +142,7 @@ def collect(args: argparse.Namespace) -> dict[tuple[str, int], dict[tuple[str, s
     found = {}
     for place, training in enumerate(zip(args.models, args.seeds, strict=True)):
         files = {name: getattr(args, name)[place] for name in FILES}
-        parts = [
-            detection(files["predictions"], files["metrics"], files["recall"], rng, args.bootstrap_samples),
-            robustness(files["searches"], files["better"], rng, args.bootstrap_samples),
-        ]
+        parts = [make(files, rng, args.bootstrap_samples) for make in (detection, robustness)]
         if place < len(args.importance):
             parts.append(importance(args.importance[place]))
         found[training] = dict(itertools.chain.from_iterable(parts))
@@ -184,7 +185,7 @@ def summary(found: dict[tuple[str, int], dict[tuple[str, str], Quantity]]) -> li
 
 def comparisons(values: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     """(what a training says of two models, or of one, its words per seed)."""
-    wide = values.pivot_table(index="seed", columns=KEYS, values="value", sort=False, dropna=False)
+    wide = values.set_index(["seed", *KEYS])["value"].unstack(KEYS)
     models = list(dict.fromkeys(values["model"]))
     pairs = [(model, models[0]) for model in models[1:]]
     if {"adversarial_training", "continued_training"} <= set(models):
@@ -204,10 +205,11 @@ def comparisons(values: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     ):
         for model in models:
             if (model, quantity) in wide.columns.droplevel("of"):
-                yield words.format(model=model), getattr(wide[model][quantity].dropna(), best)(axis=1)
+                own = wide[model][quantity].dropna(how="all").dropna(axis=1)
+                yield words.format(model=model), getattr(own, best)(axis=1)
     for model in models:
         if (model, "accuracy drop") in wide.columns.droplevel("of"):
-            drops = wide[model]["accuracy drop"].dropna()
+            drops = wide[model]["accuracy drop"].dropna(how="all")
             most = drops.apply(lambda row: ", ".join(sorted(row.nlargest(SHOWN).index)), axis=1)
             yield f"The {SHOWN} features that matter most to {model}", most
 

@@ -52,6 +52,7 @@ SOUGHT = {
     "detectors.flow_statistics": "the detector to compare with",
     "detectors.kept_states": "states before each packet",
     "detectors.latency": "target table_latency",
+    "detectors.seeds": "target seeds",
     "detectors.state_store": "states of more flows than memory holds",
     "explanations.positions": "table_agreement",
     "explanations.sanity": "target sanity",

@@ -131,8 +131,8 @@ class Resuming(LSTMDetector):
 
 
 class Forgetful(Resuming):
-    def resume(self, remembered, flows, steps, inputs, lengths):
-        return super().resume(remembered, flows, 0 * steps, inputs, lengths)
+    def resume(self, remembered, inputs, lengths, *, flows, steps):
+        return super().resume(remembered, inputs, lengths, flows=flows, steps=0 * steps)
 
 
 class Confused(Resuming):

@@ -90,7 +90,7 @@ def test_a_line_of_the_profile_says_how_the_cluster_wants_gpus_and_where_they_ar
 
 def test_several_gpus_train_in_as_many_processes(jobs):
     commands = [command for rule, _, command in jobs if rule == "train"]
-    assert len(commands) == 5  # four models, and the one on both recordings
+    assert len(commands) == 7  # four models, the one on both recordings, and two more seeds of the baseline
     assert all("torch.distributed.run --standalone --nproc-per-node 4 " in command for command in commands)
 
 

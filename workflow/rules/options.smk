@@ -129,18 +129,23 @@ def trained_anew(name):
     return rf"{name}(/seed_[0-9]+)?"
 
 
+def seeded_models():
+    """The selected models that are trained with every seed."""
+    return [model for model in config["selected_models"] if model in config["seeded_models"]]
+
+
 def trainings(model):
     """The trainings of a model, one for each of `seeds`."""
     return [model, *(f"{model}/seed_{seed}" for seed in config["seeds"][1:])]
 
 
 def all_trainings(models=None):
-    """The trainings of all selected models, or of some."""
-    return [training for model in models or config["selected_models"] for training in trainings(model)]
+    """The trainings of all models that are trained with every seed, or of some."""
+    return [training for model in models or seeded_models() for training in trainings(model)]
 
 
 def of_trainings(name, models=None):
-    """A file of each training of all selected models, or of some."""
+    """A file of each training of all models that are trained with every seed, or of some."""
     return [f"results/{{dataset}}/{training}/{name}" for training in all_trainings(models)]
 
 

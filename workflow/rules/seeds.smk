@@ -1,6 +1,6 @@
 # The same models trained with other seeds: what varies, and which conclusions hold in all trainings.
 #
-# In: of each selected model and each of `seeds` metrics.csv, recall.csv and predictions.h5, the search of the main
+# In: of each of `seeded_models` and each of `seeds` metrics.csv, recall.csv and predictions.h5, the search of the main
 # threat model with what the gate found, and of the baseline input_perturbation.csv. The first seed's results lie in
 # results/{dataset}/{model}, those of another in results/{dataset}/{model}/seed_{seed}; any target can be asked for there.
 # Out: results/{dataset}/seeds.csv, seed_values.csv and seed_conclusions.csv, tables/seeds.{csv,html}, figures/seeds.{pdf,svg,png}.
@@ -21,7 +21,7 @@ rule compare_seeds:
         recall=of_trainings("recall.csv"),
         searches=of_trainings(main_search("search", "h5")),
         better=of_trainings(main_search("gate", "h5")),
-        importance=of_trainings("explanations/input_perturbation.csv", config["selected_models"][:1]),
+        importance=of_trainings("explanations/input_perturbation.csv", seeded_models()[:1]),
     output:
         output="results/{dataset}/seeds.csv",
         values="results/{dataset}/seed_values.csv",
@@ -44,9 +44,9 @@ rule compare_seeds:
             models=[model_of(training) for training in all_trainings()],
             seeds=[seed_of(training) for training in all_trainings()],
         ),
-        seed=config["seed"],
+        options=flags(bootstrap_samples=config["evaluation"]["bootstrap_samples"], seed=config["seed"]),
     shell:
-        "python {params.script:q} {params.inputs} {params.outputs} {params.trainings} --seed {params.seed} 2> {log:q}"
+        "python {params.script:q} {params.inputs} {params.outputs} {params.trainings} {params.options} 2> {log:q}"
 
 
 use rule tabulate_table1 as tabulate_seeds with:

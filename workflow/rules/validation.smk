@@ -49,10 +49,11 @@ def explain(error):
 
 def unknown_selections(config):
     """Selected data sets and models that nothing describes."""
-    for kind in ("datasets", "models", "threat_models"):
-        for name in config[f"selected_{kind}"]:
+    selections = {f"selected_{kind}": kind for kind in ("datasets", "models", "threat_models")}
+    for key, kind in (selections | {"seeded_models": "models"}).items():
+        for name in config[key]:
             if name not in config[kind]:
-                yield f"selected_{kind}: {name!r} is not described under {kind}; {nearest(name, list(config[kind]))}"
+                yield f"{key}: {name!r} is not described under {kind}; {nearest(name, list(config[kind]))}"
 
 
 def unknown_watchers(config):

@@ -136,8 +136,8 @@ class Problem:
                 first[rows, None] + torch.arange(width, device=rows.device), batch.last[owner[rows], None]
             )
             inputs = self._inputs(values[rows[:, None], steps], owner[rows, None], mask, steps)
-            seen = (index.cpu().numpy() for index in (places[rows], first[rows]))
-            logits = base.resume(base.remembered, *seen, inputs, rest[rows].cpu().numpy())
+            seen = {"flows": places[rows].cpu().numpy(), "steps": first[rows].cpu().numpy()}
+            logits = base.resume(base.remembered, inputs, rest[rows].cpu().numpy(), **seen)
             decisive = decision(logits, self.goal, last=rest[rows] - 1, mask=mask)
             if self.goal == "all":
                 before = base.highest[places[rows], (first[rows] - 1).clamp(min=0)]

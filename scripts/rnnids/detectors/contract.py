@@ -164,7 +164,7 @@ def _check_resuming(detector: ResumableDetector, case: _Case) -> None:
     changed[np.arange(len(flows)), steps] += 3.0
     places = torch.from_numpy(np.minimum(steps[:, None] + np.arange(rest.max()), LENGTHS.max() - 1))
     inputs = changed[torch.arange(len(flows))[:, None], places]
-    found = detector.resume(remembered, flows, steps, inputs, rest)
+    found = detector.resume(remembered, inputs, rest, flows=flows, steps=steps)
     expected = detector(changed, LENGTHS[flows])[torch.arange(len(flows))[:, None], places]
     mask = torch.from_numpy(is_packet(rest)).to(expected.device)
     case.require_equal(found[mask], expected[mask], "going on in the middle gives other logits than the whole flow")

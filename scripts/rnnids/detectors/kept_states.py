@@ -2,7 +2,8 @@
 
 Of each layer two things are kept: what the state adds to the gates, so that its matrix product is made
 once a packet and not once a value, and the cell. Varying a packet then costs, in multiplications, the
-input weights of the layers alone: less than half of a step.
+input weights of the layers alone: less than half of a step. Where a flow is to go on for more packets than one, the
+states after all packets are remembered as they are.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnids.detectors.packed_lstm import layer_weights
+from rnnids.detectors.packed_lstm import TOGETHER, Network, layer_weights, pack, parameters
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,64 @@ def next_outputs(lstm: nn.LSTM, states: KeptStates, visible: Tensor) -> Tensor:
         gates += kept[:, None]
         outputs = _lstm_cell(gates, cells[:, None])[0].flatten(0, 1)
     return outputs.unflatten(0, (count, width))
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """The states of an LSTM before and after each packet of N flows, and what it said.
+
+    Attributes:
+        states: (hidden, cell), each (N, T + 1, H), of each layer; at place t after t packets.
+        outputs: (N, T) of the read-out.
+    """
+
+    states: Sequence[tuple[np.ndarray, np.ndarray]]
+    outputs: np.ndarray
+
+
+@torch.no_grad()
+def remember(lstm: nn.LSTM, readout: nn.Linear, inputs: Tensor, *, count: np.ndarray) -> Remembered:
+    """What :func:`resume` goes on from: of padded flows (N, T, F) with `count` (N,) packets."""
+    flows, steps, _ = inputs.shape
+    shape, kind = (flows, steps + 1, lstm.hidden_size), inputs.numpy().dtype
+    states = [(np.zeros(shape, kind), np.zeros(shape, kind)) for _ in range(lstm.num_layers)]
+    found = Remembered(states, np.zeros((flows, steps), kind))
+    weights = parameters(lstm, readout)
+    for first in range(0, flows, TOGETHER):  # so that gates, which are not wanted, take little memory
+        last = min(flows, first + TOGETHER)
+        packing = pack(count[first:last], steps=steps)
+        places = first + packing.flow.numpy(), packing.step.numpy()
+        after = places[0], places[1] + 1
+        kept, outputs = Network(weights, packing).all_states(inputs[first:last].flatten(0, 1)[packing.index].numpy())
+        for (hidden, cell), layer in zip(states, kept, strict=True):
+            hidden[after], cell[after] = layer.hidden, layer.cell
+        found.outputs[places] = outputs[:, 0]
+    return found
+
+
+@torch.no_grad()
+def resume(
+    lstm: nn.LSTM,
+    readout: nn.Linear,
+    remembered: Remembered,
+    *,
+    flows: np.ndarray,
+    steps: np.ndarray,
+    inputs: Tensor,
+    count: np.ndarray,
+) -> Tensor:
+    """Outputs (n, S) of the read-out where flows go on otherwise than they were remembered.
+
+    Args:
+        flows, steps: (n,) whose flow each one is, and how many of its packets come before.
+        inputs: (n, S, F) the packets from there on. count: (n,) how many these are.
+    """
+    packing = pack(count + 1, steps=inputs.shape[1] + 1)  # a packet before the others stands for the state
+    padded = torch.cat([inputs.new_zeros(len(inputs), 1, inputs.shape[2]), inputs], dim=1)
+    order = packing.flow[: len(count)].numpy()
+    states = [(hidden[flows, steps][order], cell[flows, steps][order]) for hidden, cell in remembered.states]
+    network = Network(parameters(lstm, readout), packing)
+    outputs = network.outputs_after(padded.flatten(0, 1)[packing.index].numpy(), states)
+    found = inputs.new_zeros(padded.shape[:2])
+    found[packing.flow, packing.step] = torch.from_numpy(outputs[:, 0])
+    return found[:, 1:]

@@ -18,8 +18,8 @@ from torch.nn.utils.rnn import PackedSequence
 from rnnids.datasets.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.environment import computing_environment
-from rnnids.detectors.kept_states import KeptStates, keep_states, next_outputs
-from rnnids.detectors.packed_lstm import Packing, Remembered, pack, packed_loss, remember, resume, run_lstm
+from rnnids.detectors.kept_states import KeptStates, Remembered, keep_states, next_outputs, remember, resume
+from rnnids.detectors.packed_lstm import Packing, pack, packed_loss, run_lstm
 from rnnids.detectors.tensor_files import FAULTS, read_tensors, write_tensors
 from rnnids.errors import InputError
 
@@ -144,18 +144,19 @@ class LSTMDetector(nn.Module):
 
     def remember(self, inputs: Tensor, lengths: np.ndarray) -> Remembered:
         """What :meth:`resume` goes on from, of padded flows: (N, T, 15), (N,)."""
-        return remember(self.lstm, self.readout, self.visible(inputs), lengths)
+        return remember(self.lstm, self.readout, self.visible(inputs), count=lengths)
 
     def resume(
-        self, remembered: Remembered, flows: np.ndarray, steps: np.ndarray, inputs: Tensor, lengths: np.ndarray
+        self, remembered: Remembered, inputs: Tensor, lengths: np.ndarray, *, flows: np.ndarray, steps: np.ndarray
     ) -> Tensor:
         """Logits (n, S) of flows that begin as those remembered and go on otherwise.
 
         Args:
-            flows, steps: (n,) as which flow each begins, and for how many packets.
             inputs: (n, S, 15) z-scores from there on. lengths: (n,) packets of these.
+            flows, steps: (n,) as which flow each begins, and for how many packets.
         """
-        return resume(self.lstm, self.readout, remembered, flows, steps, inputs=self.visible(inputs), count=lengths)
+        visible = self.visible(inputs)
+        return resume(self.lstm, self.readout, remembered, flows=flows, steps=steps, inputs=visible, count=lengths)
 
     def visible(self, inputs: Tensor, suppressed: Tensor | None = None) -> Tensor:
         """What the LSTM is shown of (..., 15): `suppressed` values, (..., 15) bool, are 0, the training mean."""

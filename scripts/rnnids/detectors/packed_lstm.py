@@ -75,68 +75,7 @@ def _pack(count_bytes: bytes, device: str, steps: int) -> Packing:
 
 def run_lstm(lstm: nn.LSTM, inputs: Tensor, packing: Packing, *, readout: nn.Linear | None = None) -> Tensor:
     """Hidden states of the last layer of an ``nn.LSTM``, (P, F) -> (P, H), or what a linear layer makes of them."""
-    return PackedLSTM.apply(inputs, packing, *_parameters(lstm, readout))
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """The states of an LSTM before and after each packet of N flows, and what it said.
-
-    Attributes:
-        states: (hidden, cell), each (N, T + 1, H), of each layer; at place t after t packets.
-        outputs: (N, T) of the read-out.
-    """
-
-    states: Sequence[tuple[np.ndarray, np.ndarray]]
-    outputs: np.ndarray
-
-
-@torch.no_grad()
-def remember(lstm: nn.LSTM, readout: nn.Linear, inputs: Tensor, count: np.ndarray) -> Remembered:
-    """What :func:`resume` goes on from: of padded flows (N, T, F) with `count` (N,) packets."""
-    flows, steps, _ = inputs.shape
-    shape, kind = (flows, steps + 1, lstm.hidden_size), inputs.numpy().dtype
-    states = [(np.zeros(shape, kind), np.zeros(shape, kind)) for _ in range(lstm.num_layers)]
-    found = Remembered(states, np.zeros((flows, steps), kind))
-    weights = _parameters(lstm, readout)
-    for first in range(0, flows, TOGETHER):  # so that gates, which are not wanted, take little memory
-        last = min(flows, first + TOGETHER)
-        packing = pack(count[first:last], steps=steps)
-        places = first + packing.flow.numpy(), packing.step.numpy()
-        after = places[0], places[1] + 1
-        kept, outputs = _Network(weights, packing).all_states(inputs[first:last].flatten(0, 1)[packing.index].numpy())
-        for (hidden, cell), layer in zip(states, kept, strict=True):
-            hidden[after], cell[after] = layer.hidden, layer.cell
-        found.outputs[places] = outputs[:, 0]
-    return found
-
-
-@torch.no_grad()
-def resume(
-    lstm: nn.LSTM,
-    readout: nn.Linear,
-    remembered: Remembered,
-    flows: np.ndarray,
-    steps: np.ndarray,
-    *,
-    inputs: Tensor,
-    count: np.ndarray,
-) -> Tensor:
-    """Outputs (n, S) of the read-out where flows go on otherwise than they were remembered.
-
-    Args:
-        flows, steps: (n,) whose flow each one is, and how many of its packets come before.
-        inputs: (n, S, F) the packets from there on. count: (n,) how many these are.
-    """
-    packing = pack(count + 1, steps=inputs.shape[1] + 1)  # a packet before the others stands for the state
-    padded = torch.cat([inputs.new_zeros(len(inputs), 1, inputs.shape[2]), inputs], dim=1)
-    order = packing.flow[: len(count)].numpy()
-    states = [(hidden[flows, steps][order], cell[flows, steps][order]) for hidden, cell in remembered.states]
-    network = _Network(_parameters(lstm, readout), packing)
-    outputs = network.outputs_after(padded.flatten(0, 1)[packing.index].numpy(), states)
-    found = inputs.new_zeros(padded.shape[:2])
-    found[packing.flow, packing.step] = torch.from_numpy(outputs[:, 0])
-    return found[:, 1:]
+    return PackedLSTM.apply(inputs, packing, *parameters(lstm, readout))
 
 
 def layer_weights(lstm: nn.LSTM, layer: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -147,10 +86,10 @@ def layer_weights(lstm: nn.LSTM, layer: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def packed_loss(lstm: nn.LSTM, readout: nn.Linear, inputs: Tensor, *, labels: Tensor, packing: Packing) -> Tensor:
     """Binary cross-entropy summed over packets (P, F) with labels (P,): of one logit each, as of :func:`run_lstm`."""
-    return PackedLoss.apply(inputs, labels, packing, *_parameters(lstm, readout))
+    return PackedLoss.apply(inputs, labels, packing, *parameters(lstm, readout))
 
 
-def _parameters(lstm: nn.LSTM, readout: nn.Linear | None) -> list[Tensor]:
+def parameters(lstm: nn.LSTM, readout: nn.Linear | None) -> list[Tensor]:
     """Those of each layer, in the order of ``NAMES``, then weight and bias of the read-out if there is one."""
     found = [getattr(lstm, f"{name}_l{layer}") for layer in range(lstm.num_layers) for name in NAMES]
     return found if readout is None else [*found, readout.weight, readout.bias]
@@ -164,7 +103,7 @@ class PackedLSTM(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, packing: Packing, *weights: Tensor) -> Tensor:
-        network = _Network(weights, packing)
+        network = Network(weights, packing)
         packets = inputs.detach().contiguous().numpy()
         if not any(ctx.needs_input_grad):
             return torch.from_numpy(network.outputs(packets))
@@ -177,7 +116,7 @@ class PackedLSTM(torch.autograd.Function):
     def backward(ctx: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs, *weights = ctx.saved_tensors
         wanted: list[bool] = [ctx.needs_input_grad[0], *ctx.needs_input_grad[2:]]
-        over_inputs, over_weights = _Network(weights, ctx.packing).gradients(
+        over_inputs, over_weights = Network(weights, ctx.packing).gradients(
             output_gradients[0].contiguous().numpy(),
             inputs.detach().contiguous().numpy(),
             ctx.kept,
@@ -194,7 +133,7 @@ class PackedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, labels: Tensor, packing: Packing, *weights: Tensor) -> Tensor:
-        network, packets = _Network(weights, packing), inputs.detach().contiguous().numpy()
+        network, packets = Network(weights, packing), inputs.detach().contiguous().numpy()
         kept, logits = network.all_states(packets)
         over_logits = np.empty_like(logits)
         loss = cross_entropy(logits[:, 0], labels.numpy(), over_logits[:, 0])
@@ -217,7 +156,7 @@ class Kept(NamedTuple):
     hidden: np.ndarray
 
 
-class _Network:
+class Network:
     """The layers and the read-out, on packed flows, with arrays for tensors."""
 
     def __init__(self, weights: Sequence[Tensor], packing: Packing) -> None:

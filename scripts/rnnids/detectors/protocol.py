@@ -66,13 +66,13 @@ class ResumableDetector(Detector, Protocol):
         """
 
     def resume(
-        self, remembered: Any, flows: np.ndarray, steps: np.ndarray, inputs: Tensor, lengths: np.ndarray, /
+        self, remembered: Any, inputs: Tensor, lengths: np.ndarray, /, *, flows: np.ndarray, steps: np.ndarray
     ) -> Tensor:
         """Logits (n, S), those of the whole flow, of flows that begin as ones remembered and go on otherwise.
 
         Args:
-            flows, steps: (n,) as which flow each begins, and for how many packets.
             inputs: (n, S, 15) z-scores from there on. lengths: (n,) packets of these, 1 or more.
+            flows, steps: (n,) as which flow each begins, and for how many packets.
         """
 
 
