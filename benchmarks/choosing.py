@@ -66,10 +66,15 @@ def main():
             )
             print(rows[-1], file=sys.stderr, flush=True)
             write_csv(args.csv, rows)
+    write_page(args.page, "Settings of training", WORDS, summary(rows))
+
+
+def summary(rows):
+    """A row of the page for each of the settings."""
     table = []
-    for name in args.settings:
+    for name in dict.fromkeys(row["settings"] for row in rows):
         own = [row for row in rows if row["settings"] == name]
-        line = dict(zip(("batch packets", "epochs", "rate"), name.split("x"), strict=True))
+        line = dict(zip(("batch packets", "epochs", "rate"), name.split("x"), strict=True)) | {"trainings": len(own)}
         for key, heading, scale in (
             ("flow", "flow accuracy in %", 100),
             ("packet", "packet accuracy in %", 100),
@@ -77,8 +82,8 @@ def main():
         ):
             values = [scale * row[key] for row in own]
             line[heading] = f"{statistics.mean(values):.4g} ± {statistics.stdev(values):.2g}"
-        table.append(line | {"seconds": statistics.median(row["seconds"] for row in own)})
-    write_page(args.page, "Settings of training", WORDS, table)
+        table.append(line)
+    return table
 
 
 if __name__ == "__main__":
