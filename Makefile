@@ -1,7 +1,8 @@
-# make               set up .venv, run the workflow on the shipped captures, write results/report.html
+# make               set up .venv, run the workflow on the shipped captures: results/lab/index.html, results/report.html
 # make test          set up .venv and run the tests
 # make test-slow     the tests that take minutes: the paper's whole study on files shaped as the published ones
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
+# make test-page     the results page in Chromium, with a check of its accessibility; both are fetched where they can be
 # make test-versions the tests of the library with the oldest and the newest packages of envs/ -> docs/versions.md
 # make pictures      the pictures of README.md, from results/lab
 # make test-faults   hostile and damaged files, killed and crowded-out writers, flipped bits; MUTANTS=5000000 for a night
@@ -21,13 +22,16 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
 
+AXE_PACKAGE := axe-core@4.14.1
+AXE := node_modules/axe-core
 MUTANTS ?= 200000
 
-.PHONY: results setup test test-slow test-faults test-cluster test-versions pictures lint clean distclean help
+.PHONY: results setup test test-slow test-faults test-cluster test-page test-versions pictures lint clean distclean help
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
 	$(SNAKEMAKE) --report results/report.html
+	@echo "Results: $$(ls results/*/index.html | tr '\n' ' ')and results/report.html; open them in a browser"
 
 setup: .venv/.ready
 
@@ -60,6 +64,15 @@ test-cluster: setup .test-tools/.ready
 .test-tools/.ready: tests/integration/requirements.txt
 	$(BIN)/python -m pip install --quiet --upgrade --target .test-tools -r tests/integration/requirements.txt
 	@touch $@
+
+# `make test` runs these too, and skips what needs Chromium or axe-core where they are not there.
+test-page: setup
+	@command -v chromium >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } \
+		|| echo "chromium cannot be installed here: tests that need it are skipped"
+	@test -f .test-tools/$(AXE)/axe.min.js || npm install --silent --no-save --prefix .test-tools $(AXE_PACKAGE) \
+		|| echo "axe-core cannot be fetched here: accessibility is not checked"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -rs tests/test_page.py
 
 test-faults: setup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --mutants $(MUTANTS)

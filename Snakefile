@@ -68,6 +68,7 @@ include: "workflow/rules/packets.smk"
 include: "workflow/rules/detection.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/seeds.smk"
+include: "workflow/rules/page.smk"
 
 
 rule all:
@@ -107,3 +108,4 @@ rule all:
         rules.latency.input,
         rules.table_transfer.input,
         rules.seeds.input if len(config["seeds"]) > 1 and seeded_models() else [],
+        rules.page.input,

@@ -61,6 +61,9 @@ SOUGHT = {
     "labels.flow_csv": "a format of labels",
     "labels.ground_truth": "a format of labels",
     "reporting.page": "target label_audit",
+    "reporting.chart_data": "charts of the results page",
+    "reporting.results_page": "target page",
+    "reporting.verdict": "what the results page says",
 }
 DRAWING = [name for name in PROGRAMS if re.match("tabulate_|plot_", name)]
 

@@ -121,7 +121,7 @@ def transfer_rows(dataset):
 
 
 # A model, and a training of it: baseline is the first of `seeds`, baseline/seed_2 another.
-MODEL = r"[a-z0-9_]+(/seed_[0-9]+)?"
+MODEL = r"(?!tables/)[a-z0-9_]+(/seed_[0-9]+)?"  # tables/ars.csv is no model's
 
 
 def trained_anew(name):

@@ -1,0 +1,335 @@
+"""What the results of a data set say, in plain sentences, every number with the cell behind it.
+
+Each function answers one question of a reader with the tables that are there. A table that is missing, a score that is
+infinite, a type without flows, or a single model leads to a sentence that says so.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+
+from rnnids.reporting.results import (
+    SPACE,
+    Cell,
+    Group,
+    Part,
+    Results,
+    Statement,
+    count,
+    number,
+    numbers,
+    of_percent,
+    percent,
+    score,
+    select,
+    words,
+)
+
+METRICS, DETECTION = "tables/table2.csv", "tables/detection.csv"
+SCORES, DEFENCES, TRANSFER = "tables/ars.csv", "tables/table_defences.csv", "tables/transfer.csv"
+AUDIT = "label_audit.csv"
+AT_RATE = "flow recall at 1 % false alarms"  # a measure of the table of defences
+OK, INERT, UNCHECKED = "ok", "inert", "not checked"
+FAULTS = {  # verdicts of the gate that speak against a score: what each means
+    "refuted": "a random draw found a nearer evasion than the search",
+    "invalid": "an evasion breaks the rules of the threat model, or its distance or logit is not what the search says",
+    "no gradient": "the detector reacts to changes, but its gradient shows nothing",
+}
+SHOWN = 4  # scores that are named one by one
+FALL = 0.1  # of recall on another recording, from which on it is a warning
+FLATTERED = 0.1  # share of test flows with their like in training, from which on it is a warning
+
+
+def missing(question: str, file: str) -> Statement:
+    """What to say where a table is not there."""
+    return Statement(question, (f"Unknown: {file} has not been made.",))
+
+
+def capital(name: str) -> str:
+    """The name of a model at the beginning of a sentence."""
+    return words(name)[:1].upper() + words(name)[1:]
+
+
+def interval(group: Group, line: int, shown: Callable[[float], str]) -> list[Part]:
+    """The 95 % interval of a row in brackets; nothing where it has none."""
+    low, high = (group.word(line, name) for name in ("low", "high"))
+    if not low or not high:
+        return []
+    cells = (group.cell(line, name, shown) for name in ("low", "high"))
+    return [f" (95{SPACE}% interval ", next(cells), " to ", next(cells), ")"]
+
+
+def detection(results: Results) -> Iterator[Statement]:
+    """How much is detected, at how many false alarms, and what is missed."""
+    question = "Detection"
+    own = Group(METRICS, select(results.table(METRICS), source="ours", level="flow"))
+    if own.rows.empty:
+        yield (
+            missing(question, METRICS)
+            if results.table(METRICS) is None
+            else Statement(question, (f"Unknown: {METRICS} has no metrics of flows.",))
+        )
+        return
+    model = str(own.rows["model"].iloc[0])
+    parts: list[Part] = []
+    accuracy = own.first("value", of_percent, model=model, metric="accuracy")
+    recall = own.first("value", of_percent, model=model, metric="recall")
+    if accuracy and accuracy.line:
+        parts += [f"{capital(model)} classifies ", accuracy, " of the test flows correctly"]
+        parts += [*interval(own, accuracy.line, of_percent), ". "]
+    parts += [f"{capital(model)} detects ", recall, " of the attack flows"] if recall else ["Its recall is undefined"]
+    parts += false_alarms(Group(DETECTION, at_own_threshold(results, model)))
+    yield Statement(question, (*parts, "."))
+    yield from worst_detected(Group(DETECTION, at_own_threshold(results, model)))
+    yield from duplicates(results)
+
+
+def at_own_threshold(results: Results, model: str) -> pd.DataFrame:
+    """What a model detects at logit 0."""
+    return select(results.table(DETECTION), point="own threshold", model=model)
+
+
+def false_alarms(own: Group) -> list[Part]:
+    """The half sentence on false alarms, if they were counted."""
+    share = own.first("false_alarms", lambda value: percent(value, 2), attack="All")
+    hourly = own.first("per_hour", count, attack="All")
+    if share is None:
+        return []
+    more: list[Part] = [", ", hourly, " an hour at the rate of the recording"] if hourly else []
+    return [" and raises the alarm on ", share, " of the benign ones", *more]
+
+
+def worst_detected(own: Group) -> Iterator[Statement]:
+    """The attack type that is missed most."""
+    types = own.rows[own.rows["attack"] != "All"] if len(own.rows) else own.rows
+    recall = numbers(types, "recall")[numbers(types, "flows") > 0].dropna()
+    if recall.empty:
+        return
+    if recall.min() == 1:
+        yield Statement("Worst detected", ("Every attack type is detected in full.",))
+        return
+    line = lowest(recall)
+    parts = (own.cell(line, "recall", percent), " of its ", own.cell(line, "flows", count), " test flows are detected.")
+    yield Statement("Worst detected", (f"{own.word(line, 'attack')}: ", *parts))
+
+
+def duplicates(results: Results) -> Iterator[Statement]:
+    """How many test flows the training has seen in all but name."""
+    audit = Group(AUDIT, select(results.table(AUDIT), subject="as built / All"))
+    share = audit.first("value", of_percent, measure="near_duplicates_percent")
+    if share is None:
+        return
+    flattered = number(share.value) >= 100 * FLATTERED
+    end = ", which flatters every number on this page." if flattered else "."
+    yield Statement(
+        "Split", (share, " of the test flows have a near duplicate in the training split", end), warning=flattered
+    )
+
+
+def evasion(results: Results) -> Iterator[Statement]:
+    """The attack type that is easiest to disguise, under each threat model, and what that costs the attacker."""
+    table = results.table(SCORES)
+    if table is None or table.empty:
+        yield missing("Evasion", SCORES)
+        return
+    model = str(table["model"].iloc[0])
+    for threat_model, rows in select(table, model=model, goal="last").groupby("threat_model", sort=False):
+        yield Statement(f"Evasion, {words(str(threat_model))}", tuple(weakest(Group(SCORES, rows))))
+    yield from evasion_costs(results, model)
+
+
+def lowest(values: pd.Series) -> int:
+    """The line of the smallest value, the first of equal ones."""
+    return int(values.index[int(values.to_numpy().argmin())])
+
+
+def weakest(own: Group) -> list[Part]:
+    """The sentence on one threat model."""
+    scores = numbers(own.rows, "ars").dropna()
+    finite = scores[scores < math.inf]
+    if scores.empty:
+        return ["No score is defined: no attack flow of the test split was attacked."]
+    types = own.several("ars", len(scores), count(len(scores)), how="rows of this model and threat model with a score")
+    if finite.empty:
+        return ["Fewer than half of the flows of each of ", types, " attack types evade: every score is infinite."]
+    line = lowest(finite)
+    parts: list[Part] = [f"{own.word(line, 'attack')} is the easiest to disguise. Its ARS is "]
+    parts += [own.cell(line, "ars", score), f"{SPACE}z-scores", *interval(own, line, score), "; "]
+    parts += [own.cell(line, "success_ratio", lambda value: percent(value, 0)), " of its "]
+    parts += [own.cell(line, "flows", count), " attacked flows pass for benign. "]
+    disguised = own.several(
+        "ars", len(finite), count(len(finite)), how="rows of this model and threat model with a finite score"
+    )
+    parts += ["At least half of the flows evade in ", disguised, " of ", types, " types."]
+    verdict = own.word(line, "verdict") or UNCHECKED
+    return parts if verdict in (OK, UNCHECKED) else [*parts, f" The independent check calls this score {verdict}."]
+
+
+def evasion_costs(results: Results, model: str) -> Iterator[Statement]:
+    """What the evasions of all types add under the first threat model."""
+    file = f"{model}/budget.csv"
+    own = Group(file, select(results.table(file), goal="last", attack="All"))
+    if own.rows.empty:
+        return
+    threat_model = str(own.rows["threat_model"].iloc[0])
+    evasions = own.first("evasions", count)
+    added = [own.first(column, score) for column in ("median_bytes", "median_ms", "median_packets")]
+    question = "Cost of evasion"
+    if evasions is None or number(evasions.value) == 0 or None in added:
+        yield Statement(question, (f"No detected flow evades under threat model {words(threat_model)}.",))
+        return
+    size, delay, packets = (cell for cell in added if cell)
+    parts = (
+        "The median of ",
+        evasions,
+        f" evasions under threat model {words(threat_model)} adds ",
+        size,
+        " bytes and ",
+    )
+    yield Statement(question, (*parts, delay, f"{SPACE}ms; packets touched: ", packets, "."))
+
+
+def gate(results: Results) -> Iterator[Statement]:
+    """What the independent check says of the scores."""
+    question, table = "Independent check", results.table(SCORES)
+    if table is None or table.empty:
+        yield missing(question, SCORES)
+        return
+    verdicts = table["verdict"].replace("", UNCHECKED) if "verdict" in table else pd.Series(UNCHECKED, table.index)
+    found, own = Counter(verdicts), Group(SCORES, table)
+
+    def counted(verdict: str) -> Cell:
+        return own.several("verdict", found[verdict], count(found[verdict]), how=f"rows with verdict {verdict!r}")
+
+    total = own.several("verdict", len(table), count(len(table)), how="all rows")
+    parts: list[Part] = ["The check with random flows finds nothing against ", counted(OK), " of ", total, " scores."]
+    if found[INERT]:
+        parts += [
+            " ",
+            counted(INERT),
+            " are inert: nothing that the attacker may change changes what the detector says.",
+        ]
+    if found[UNCHECKED]:
+        parts += [" ", counted(UNCHECKED), " were not checked."]
+    red = [verdict for verdict in found if verdict not in (OK, INERT, UNCHECKED)]
+    for verdict in red:
+        rows = table.loc[verdicts == verdict, ["model", "attack", "threat_model"]].to_numpy().tolist()
+        where = [f"{words(model)}, {attack} ({words(threat_model)})" for model, attack, threat_model in rows]
+        names = "; ".join(where[:SHOWN]) + ("; and others" if len(where) > SHOWN else "")
+        meaning = FAULTS.get(verdict, "see table_ars")
+        parts += [" ", counted(verdict), f" are {verdict}, as {meaning}: {names}. Do not rely on these."]
+    yield Statement(question, tuple(parts), warning=bool(red))
+
+
+def pass_share(own: Group, model: str) -> Cell | None:
+    """Share of the attacked flows of all types that are benign under attack."""
+    rows = select(own.rows, model=model, measure="success ratio")
+    values, flows = numbers(rows, "value"), numbers(rows, "flows")
+    known = values.notna() & (flows > 0)
+    if not known.any():
+        return None
+    share = float((values[known] * flows[known]).sum() / flows[known].sum())
+    how = f"mean of success ratio over the types of {model}, weighted by flows"
+    return own.several("value", share, percent(share, 0), how=how)
+
+
+def defences(results: Results) -> Iterator[Statement]:
+    """Which model is the hardest to evade, and what it costs; what adversarial training does."""
+    question, table = "Defences", results.table(DEFENCES)
+    if table is None or table.empty:
+        yield missing(question, DEFENCES)
+        return
+    own = Group(DEFENCES, table)
+    reference, *others = dict.fromkeys(map(str, table["model"]))
+    before = pass_share(own, reference)
+    shares = {model: share for model in others if (share := pass_share(own, model))}
+    if before is None or not shares:
+        alone = "no other model was attacked" if before else f"{words(reference)} was not attacked"
+        yield Statement(question, (f"No defence can be judged: {alone}.",))
+        return
+    best = min(shares, key=lambda model: float(shares[model].value))
+    compared = f"Of {len(shares) + 1} models " if len(shares) > 1 else "Of two models "
+    if float(shares[best].value) < float(before.value):
+        parts: list[Part] = [f"{compared}{words(best)} is the hardest to evade: ", shares[best]]
+        parts += [f" of the attacked flows pass for benign, with {words(reference)} ", before, "."]
+    else:
+        parts = [f"{compared}none is harder to evade than {words(reference)}: with it ", before]
+        parts += [f" of the attacked flows pass for benign, with {words(best)} ", shares[best], "."]
+    yield Statement(question, (*parts, *price(own, best, reference)))
+    trained = "adversarial_training"
+    if trained in shares and trained != best:
+        parts = [shares[trained], " of the attacked flows pass for benign", *farther(own, trained, reference), "."]
+        yield Statement("Adversarial training", (*parts, *price(own, trained, reference)))
+
+
+def price(own: Group, model: str, reference: str) -> list[Part]:
+    """What a model gives up in detection."""
+    parts: list[Part] = []
+    for measure, name in (("flow accuracy", "flow accuracy"), (AT_RATE, AT_RATE.removeprefix("flow "))):
+        pair = [own.first("value", percent, model=one, measure=measure) for one in (model, reference)]
+        if pair[0] and pair[1]:
+            start = f", {name} " if parts else f" {name[:1].upper()}{name[1:]} is "
+            parts += [start, pair[0], " instead of ", pair[1]]
+    return [*parts, "."] if parts else []
+
+
+def farther(own: Group, model: str, reference: str) -> list[Part]:
+    """For how many attack types a model asks more of the attacker."""
+    pair = []
+    for one in (model, reference):
+        rows = select(own.rows, model=one, measure="ARS")
+        pair.append(numbers(rows, "value").set_axis(rows["attack"]) if len(rows) else pd.Series(dtype=float))
+    both = pd.concat(pair, axis=1, keys=["after", "before"]).dropna()
+    if both.empty:
+        return []
+    more = int((both["after"] > both["before"]).sum())
+    cells = (
+        own.several("value", more, count(more), how=f"types whose ARS with {model} is above that with {reference}"),
+        own.several("value", len(both), count(len(both)), how=f"types with an ARS of {model} and of {reference}"),
+    )
+    return [", and the attacker has to go farther in ", cells[0], " of ", cells[1], " types"]
+
+
+def transfer(results: Results) -> Iterator[Statement]:
+    """What becomes of the first model on another recording."""
+    question, table = "Another recording", results.table(TRANSFER)
+    if table is None or table.empty:
+        yield Statement(
+            question, ("Not measured: no other recording stands under transfer.pairs of the configuration.",)
+        )
+        return
+    own = Group(TRANSFER, select(table, model=str(table["model"].iloc[0]), of="flow"))
+    home = str(table["trained_on"].iloc[0])
+    here = detected(own, home, home)
+    for trained_on, tested_on in dict.fromkeys(zip(own.rows["trained_on"], own.rows["tested_on"], strict=True)):
+        there = detected(own, str(trained_on), str(tested_on))
+        if trained_on == tested_on or not there:
+            continue
+        where = f", tested on {words(str(tested_on))}: flow accuracy "
+        parts: list[Part] = [f"Trained on {words(str(trained_on))}{where}", there[0], ", recall ", there[1]]
+        if here and trained_on == home:
+            parts += [f"; on the test split of {words(home)} ", here[0], " and ", here[1]]
+        yield Statement(question, (*parts, "."), warning=bool(here) and fell(here[1], there[1]))
+
+
+def detected(own: Group, trained_on: str, tested_on: str) -> list[Cell]:
+    """Flow accuracy and recall of a row of the table, if it has both."""
+    pair = {"trained_on": trained_on, "tested_on": tested_on}
+    cells = [own.first("value", percent, measure=measure, **pair) for measure in ("accuracy", "recall")]
+    found = [cell for cell in cells if cell]
+    return found if len(found) == len(cells) else []
+
+
+def fell(here: Cell, there: Cell) -> bool:
+    """Whether a share is lower there by so much that the difference matters to an operator."""
+    return number(here.value) - number(there.value) >= FALL
+
+
+QUESTIONS = (detection, evasion, gate, defences, transfer)
+
+
+def verdict(results: Results) -> list[Statement]:
+    """All statements, in the order in which a reader asks."""
+    return [statement for ask in QUESTIONS for statement in ask(results)]
