@@ -97,7 +97,7 @@ function panelWidth(place, panels) {
  * sentence for each place on the horizontal axis.
  */
 function panel(chart, label, options, readings) {
-  const plot = Plot.plot({ marginLeft: 52, marginBottom: 38, style: { background: "none", fontSize: "12px" }, ...options, y: { grid: true, ...options.y } });
+  const plot = Plot.plot({ marginLeft: 52, marginTop: 30, marginBottom: 38, style: { background: "none", fontSize: "12px" }, ...options, y: { grid: true, ...options.y } });
   const svg = plot.matches("svg") ? plot : plot.querySelector("svg");
   svg.setAttribute("aria-hidden", "true");
   const holder = make("div", { tabIndex: 0 }, plot);
@@ -139,7 +139,7 @@ drawn("kappa", (chart, form, place) => {
             Plot.line(points, { x: "kappa", y: value, z: "attack", stroke: "var(--grey)", strokeWidth: 1, strokeOpacity: 0.6 }),
             Plot.lineY(own, { x: "kappa", y: value, stroke: "var(--c0)", strokeWidth: 2.5 }),
             Plot.dot(own, { x: "kappa", y: value, fill: "var(--c0)", r: 4 }),
-            Plot.tip(points, Plot.pointer({ x: "kappa", y: value, fill: "var(--paper)", title: describe })),
+            Plot.tip(points, Plot.pointer({ x: "kappa", y: value, fill: "var(--paper)", lineHeight: 1.35, title: describe })),
           ],
         },
         own.map(describe),
@@ -205,7 +205,7 @@ drawn("budget", (chart, form, place) => {
           marks: [
             Plot.lineY(points, { x: "budget", y: "share", z: "name", stroke: ({ name }) => colors.get(name), strokeWidth: 2, curve: "step-after" }),
             Plot.ruleX(points, Plot.pointerX({ x: "budget", stroke: "var(--grey)" })),
-            Plot.tip(points, Plot.pointerX({ x: "budget", y: "share", fill: "var(--paper)", title: ({ name, share, budget }) => `${plain(name)}\nat most ${text(budget)}: ${percent(share, 1)}` })),
+            Plot.tip(points, Plot.pointerX({ x: "budget", y: "share", fill: "var(--paper)", lineHeight: 1.35, title: ({ name, share, budget }) => `${plain(name)}\nat most ${text(budget)}: ${percent(share, 1)}` })),
           ],
         },
         amounts.map((_, at) => reading(at)),
@@ -270,9 +270,9 @@ drawn("dependence", (chart, form, place) => {
           Plot.rect(cells, { x1: ({ step }) => step - 0.5, x2: ({ step }) => step + 0.5, y1: "low", y2: "high", fill: ({ confidence }) => shade(confidence), fillOpacity: ({ flows }) => (flows < 5 ? 0.35 : 1), shapeRendering: "crispEdges" }),
           Plot.line(line("original"), { x: "step", y: "value", stroke: "var(--original)", strokeWidth: 2 }),
           Plot.dot(line("original"), { x: "step", y: "value", fill: "var(--original)", r: 2 }),
-          Plot.line(line("adversarial"), { x: "step", y: "value", stroke: "#a3195b", strokeWidth: 1.5, strokeDasharray: "4 2" }),
-          Plot.dot(line("adversarial"), { x: "step", y: "value", fill: "#a3195b", r: 2.5 }),
-          Plot.tip(cells, Plot.pointer({ x: "step", y: ({ low, high }) => (low + high) / 2, fill: "var(--paper)", title: describe })),
+          Plot.line(line("adversarial"), { x: "step", y: "value", stroke: "var(--moved)", strokeWidth: 1.5, strokeDasharray: "4 2" }),
+          Plot.dot(line("adversarial"), { x: "step", y: "value", fill: "var(--moved)", r: 2.5 }),
+          Plot.tip(cells, Plot.pointer({ x: "step", y: ({ low, high }) => (low + high) / 2, fill: "var(--paper)", lineHeight: 1.35, title: describe })),
         ],
       },
       readings,
@@ -288,7 +288,7 @@ drawn("dependence", (chart, form, place) => {
         [shades[0], "benign", true],
         [shades[1], "attack", true],
         ["var(--original)", evaded ? `${evaded} flows that evaded, before` : "all flows; none evaded"],
-        ...(evaded ? [["#a3195b", "after the attack"]] : []),
+        ...(evaded ? [["var(--moved)", "after the attack"]] : []),
       ]),
       ...Object.entries(found).map(([name, panels]) => one(name, panels)),
     );
@@ -352,11 +352,11 @@ drawn("flows", (chart, form, place) => {
         (twin ? `; evasion: ${changed ? `${bytes(twin.length)}, gap ${duration(twin.gap)}, ` : "same packet, "}${percent(twin.confidence, 1)} attack` : "");
     };
     const readings = before.map(reading);
-    const tip = (y) => Plot.tip(before, Plot.pointerX({ x: "x", y, fill: "var(--paper)", lineWidth: 30, title: (one) => readings[one.packet - 1] }));
+    const tip = (y) => Plot.tip(before, Plot.pointerX({ x: "x", y, fill: "var(--paper)", lineWidth: 30, lineHeight: 1.35, title: (one) => readings[one.packet - 1] }));
     const gaps = all.map(({ gap }) => gap).filter((gap) => gap > 0);
     const spread = gaps.length && d3.max(gaps) > 30 * d3.min(gaps);
     const least = gaps.length ? 10 ** Math.floor(Math.log10(d3.min(gaps))) : 1;
-    const powers = gaps.length ? d3.range(Math.log10(least), Math.ceil(Math.log10(d3.max(gaps))) + 1) : [];
+    const powers = gaps.length ? d3.range(Math.log10(least), Math.floor(Math.log10(d3.max(gaps))) + 1) : [];
     const every = Math.max(2, Math.ceil(powers.length / 4)); // never the first, which is close to 0
     const gapScale = spread ? { type: "symlog", constant: least, ticks: [0, ...powers.filter((_, at) => at % every === every - 1).map((power) => 10 ** power)], tickFormat: duration } : { zero: true, ticks: 4, tickFormat: duration };
     const shift = inTime ? 0 : Math.min(0.18, 60 / width);
@@ -365,18 +365,19 @@ drawn("flows", (chart, form, place) => {
       Plot.dot(rows, { x: (one) => one.x + by, y, fill: color, r: strokeWidth + 1 }),
     ];
     const strong = Math.max(1, Math.min(3, width / before.length / 6));
+    const wide = inTime ? strong + 2 : strong; // what the twin covers stays in sight
     const common = { width, marginBottom: 26, x };
     const lengths = panel(chart, `Packet lengths of flow ${flow.row}`, {
       ...common,
       height: 210,
       y: { label: "Length (bytes)", ticks: 5, tickFormat: Math.abs },
-      marks: [Plot.ruleY([0], { stroke: "var(--soft)" }), ...stem(before, "signed", "var(--original)", strong, -shift), ...stem(after, "signed", "var(--twin)", strong, shift), tip("signed")],
+      marks: [Plot.ruleY([0], { stroke: "var(--soft)" }), ...stem(before, "signed", "var(--original)", wide, -shift), ...stem(after, "signed", "var(--twin)", strong, shift), tip("signed")],
     }, readings);
     const times = panel(chart, `Gaps before the packets of flow ${flow.row}`, {
       ...common,
       height: 160,
       y: { label: "Gap before the packet", ...gapScale },
-      marks: [...stem(before, "gap", "var(--original)", strong, -shift), ...stem(after, "gap", "var(--twin)", strong, shift), tip("gap")],
+      marks: [...stem(before, "gap", "var(--original)", wide, -shift), ...stem(after, "gap", "var(--twin)", strong, shift), tip("gap")],
     }, readings);
     const confidence = panel(chart, `Confidence after each packet of flow ${flow.row}`, {
       ...common,

@@ -19,6 +19,8 @@ from rnnids.reporting.tables import PAPER_TITLES
 from rnnids.reporting.verdict import verdict
 
 PAIRED = ("table3",)  # two tables side by side: sorting one would tear the other
+UNFOLDED = ("ars", "transfer")  # however long
+WIDE = 12  # columns, beyond which a table is set smaller in print
 SHORT = 28  # characters of a cell, up to which it stays on one line
 FOLD = 25  # rows, from which on a table is folded
 
@@ -39,7 +41,9 @@ class Section(NamedTuple):
 
 
 SECTIONS = (
-    Section("detect", "Does it detect?", (), ("table2", "detection", "latency"), ("fig_detection", "latency")),
+    Section(
+        "detect", "Does it detect?", (), ("table2", "detection", "latency", "table1"), ("fig_detection", "latency")
+    ),
     Section(
         "evade", "How is it evaded?", ("kappa", "budget", "flows"), ("attacks",), ("fig3", "fig1", "fig2", "budget")
     ),
@@ -52,7 +56,7 @@ SECTIONS = (
         ("fig4", "fig6", "fig7", "fig8", "fig9", "fig_steps", "pair_scores", "shapley", "agreement", "fig5"),
     ),
     Section("defend", "Which defence helps?", (), ("table_defences",), ("fig10",)),
-    Section("elsewhere", "Will it hold elsewhere?", (), ("transfer", "table1", "paper_comparison"), ()),
+    Section("elsewhere", "Will it hold elsewhere?", (), ("transfer", "paper_comparison"), ()),
 )
 TITLES = {
     "table1": "Table I: attack types",
@@ -191,7 +195,7 @@ def table_html(results: Results, name: str) -> str:
     )
     csv = [file for file in (f"tables/{name}.csv", f"{name}.csv") if file in results.files]
     links = " · ".join([link(path, "this table alone"), *(link(file, Path(file).name) for file in csv)])
-    opened = " open" if rows <= FOLD or name == "ars" else ""
+    opened = " open" if rows <= FOLD or name in UNFOLDED else ""
     return (
         f'<details id="table-{name}" class="table"{opened}><summary><h3>{escape(title)}</h3></summary>'
         f'{shown}<p class="files">{links}</p></details>'
@@ -205,8 +209,8 @@ def headed(table: str, sortable: bool) -> str:
     head = head.replace("<th", '<th scope="col"')
     body = re.sub(rf"<td>([^<]{{,{SHORT}}})</td>", r'<td class="short">\1</td>', body)
     body = re.sub(rf'<td class="text">([^<]{{,{SHORT}}})</td>', r'<td class="text short">\1</td>', body)
-    kind = ' class="sortable"' if sortable else ""
-    return f"<table{kind}>{caption}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+    kinds = ["sortable"] * sortable + ["wide"] * (head.count("<th") > WIDE)
+    return f'<table class="{" ".join(kinds)}">{caption}</caption><thead>{head}</thead><tbody>{body}</tbody></table>'
 
 
 def variants(results: Results, figure: str) -> list[str]:
