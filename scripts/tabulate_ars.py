@@ -12,7 +12,6 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.reporting import tables
-from rnnids.reporting.plotting import INFINITY
 from rnnids.storage import read_csv, write_csv
 
 KEYS = ("model", "threat_model", "goal", "attack")
@@ -45,7 +44,7 @@ def number(value: float) -> str:
     """A score, with infinity and undefined as such."""
     if math.isnan(value):
         return "-"
-    return INFINITY if math.isinf(value) else f"{value:.3g}"
+    return tables.INFINITY if math.isinf(value) else f"{value:.3g}"
 
 
 def share(value: float) -> str:
@@ -75,7 +74,7 @@ def cells(row: pd.Series) -> tuple[str, ...]:
 def page(table: pd.DataFrame, dataset: str) -> str:
     """The table as HTML."""
     rows = [cells(row) for _, row in table.iterrows()]
-    caption, text = CAPTION.format(dataset=dataset, infinity=INFINITY), (*HEADINGS[:4], "Verdict")
+    caption, text = CAPTION.format(dataset=dataset, infinity=tables.INFINITY), (*HEADINGS[:4], "Verdict")
     return tables.html_table(HEADINGS, rows, "Adversarial robustness scores", caption=caption, text_columns=text)
 
 

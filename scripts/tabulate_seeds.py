@@ -11,7 +11,6 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.reporting import tables
-from rnnids.reporting.plotting import INFINITY
 from rnnids.storage import read_csv, write_csv
 
 TITLE = "Over several trainings"
@@ -56,7 +55,7 @@ def number(value: float, scale: float, digits: int) -> str:
     """A number, with infinity and undefined as such."""
     if math.isnan(value):
         return "-"
-    return INFINITY if math.isinf(value) else f"{scale * value:.{digits}f}".replace("-", tables.MINUS)
+    return tables.INFINITY if math.isinf(value) else f"{scale * value:.{digits}f}".replace("-", tables.MINUS)
 
 
 def span(low: float, high: float, scale: float, digits: int) -> str:
@@ -91,7 +90,7 @@ def conclusion_cells(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 
 def page(table: pd.DataFrame, conclusions: pd.DataFrame, dataset: str) -> str:
     """Both tables as HTML, what holds first."""
-    caption = CAPTION.format(dataset=dataset, seeds=int(table["seeds"].max()), infinity=INFINITY)
+    caption = CAPTION.format(dataset=dataset, seeds=int(table["seeds"].max()), infinity=tables.INFINITY)
     held = ("What the first training shows", "It says", "In trainings", "Others say")
     parts = [f"<h1>{TITLE}</h1>"]
     if len(conclusions):

@@ -72,7 +72,7 @@ ATTACKS = ROBUSTNESS | {
     "ars": 2,
     "measure_budget": 2,
     "check_round_trip": 2,
-    "measure_jitter": 2,
+    "measure_jitter": 1,
     "tabulate_jitter": 1,
     "plot_jitter": 1,
     "train_adversarially": 1,

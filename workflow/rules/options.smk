@@ -149,9 +149,14 @@ def of_trainings(name, models=None):
     return [f"results/{{dataset}}/{training}/{name}" for training in all_trainings(models)]
 
 
+def main_threat_model():
+    """The first of those selected, which figures show."""
+    return config["selected_threat_models"][0]
+
+
 def main_search(kind, suffix):
     """The name of a file of the search for the goal `last` under the main threat model: of the `search`, or its `gate`."""
-    return f"attacks/{kind}/last/{config['selected_threat_models'][0]}.{suffix}"
+    return f"attacks/{kind}/last/{main_threat_model()}.{suffix}"
 
 
 def model_of(training):

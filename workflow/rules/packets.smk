@@ -137,10 +137,7 @@ rule measure_jitter:
 
 use rule tabulate_table1 as tabulate_jitter with:
     input:
-        jitter=expand(
-            "results/{{dataset}}/baseline/attacks/jitter/last/{threat_model}.csv",
-            threat_model=config["selected_threat_models"],
-        ),
+        jitter=[f"results/{{dataset}}/baseline/attacks/jitter/last/{main_threat_model()}.csv"],
     output:
         **table("jitter", "Attacks and robustness", "Evasions under jitter, table", caption="jitter"),
     log:
@@ -154,10 +151,7 @@ use rule tabulate_table1 as tabulate_jitter with:
 
 use rule plot_fig1 as plot_jitter with:
     input:
-        jitter=expand(
-            "results/{{dataset}}/baseline/attacks/jitter/last/{threat_model}.csv",
-            threat_model=config["selected_threat_models"],
-        ),
+        jitter=[f"results/{{dataset}}/baseline/attacks/jitter/last/{main_threat_model()}.csv"],
     output:
         **figure("jitter", "Attacks and robustness", "Evasions under jitter"),
     log:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from rnnids.datasets.flow_data import FlowData
 from rnnids.settings import check, setting
@@ -101,6 +100,9 @@ def metric_rows(
     Returns:
         list of dicts level, metric, value, low, high (the areas have no interval, and no value for one class).
     """
+    # Here, since most that import this module ask for no area, and importing it takes a second.
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     label = np.repeat(is_attack, packet_count)
     cells = confusion_cells(label, logits)
     per_flow = np.add.reduceat(cells, np.cumsum(packet_count) - packet_count, axis=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rnnids.storage import atomic_path
 
 PAPER_TITLES = {"cic_ids_2017": "CIC-IDS-2017", "unsw_nb15": "UNSW-NB15"}  # the paper's data sets, as it names them
-MINUS = "\N{MINUS SIGN}"
+MINUS, INFINITY = "\N{MINUS SIGN}", "\N{INFINITY}"
 STYLE = """body { font: 15px/1.4 sans-serif; margin: 2em; }
 table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; margin-bottom: 2.5em; }
 caption { text-align: left; max-width: 50em; padding-bottom: 0.8em; }
