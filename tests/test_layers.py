@@ -61,6 +61,7 @@ SOUGHT = {
     "labels.flow_csv": "a format of labels",
     "labels.ground_truth": "a format of labels",
     "reporting.page": "target label_audit",
+    "reporting.comparisons": "what the results page says of defences, recordings, trainings",
     "reporting.chart_data": "charts of the results page",
     "reporting.results_page": "target page",
     "reporting.verdict": "what the results page says",

@@ -66,9 +66,14 @@ def table(name, category, shows, caption=None, csv=None):
     return {"csv": csv or f"{path}.csv", "html": in_report(f"{path}.html", caption or name, category, shows)}
 
 
+def page_of_seeds(name):
+    """A name in a list, where models are trained with several seeds; else an empty list."""
+    return [name] if len(config["seeds"]) > 1 and seeded_models() else []
+
+
 def page_tables(wildcards):
     """Tables for people and for programs."""
-    names = [*PAGE_TABLES, *(["transfer"] if transferred(wildcards.dataset) else [])]
+    names = [*PAGE_TABLES, *(["transfer"] if transferred(wildcards.dataset) else []), *page_of_seeds("seeds")]
     apart = ("label_audit", "paper_comparison")  # whose CSV files lie elsewhere
     return [f"results/{wildcards.dataset}/tables/{name}.html" for name in names] + [
         f"results/{wildcards.dataset}/tables/{name}.csv" for name in names if name not in apart
@@ -78,7 +83,7 @@ def page_tables(wildcards):
 def page_figures(wildcards):
     """Figures in all formats, with those that set models side by side."""
     varied = [path for name in ("fig6", "fig7", "fig8") for path in with_variants(name)]
-    names = [*PAGE_FIGURES, *dict.fromkeys(Path(path).stem for path in varied)]
+    names = [*PAGE_FIGURES, *page_of_seeds("seeds"), *dict.fromkeys(Path(path).stem for path in varied)]
     return [
         f"results/{wildcards.dataset}/figures/{name}.{suffix}"
         for name in names
@@ -91,7 +96,11 @@ def page_numbers(wildcards):
     explained = compared_models(
         "_before_after" if "adversarial_training" in config["selected_models"] else ""
     )
-    names = PAGE_CSV + [f"{model}/budget" for model in config["selected_models"]]
+    names = (
+        PAGE_CSV
+        + page_of_seeds("seed_conclusions")
+        + [f"{model}/budget" for model in config["selected_models"]]
+    )
     names += [
         f"{model}/{name}"
         for model in explained

@@ -162,3 +162,13 @@ class Group(NamedTuple):
     def several(self, column: str, value: float, text: str, *, how: str) -> Cell:
         """A number that follows from several rows; `how` says from which, and what of them."""
         return Cell(text, self.file, column, f"{value:.6g}", None, how)
+
+
+def missing(question: str, file: str) -> Statement:
+    """What to say where a table is not there."""
+    return Statement(question, (f"Unknown: {file} has not been made.",))
+
+
+def capital(name: str) -> str:
+    """The name of a model at the beginning of a sentence."""
+    return words(name)[:1].upper() + words(name)[1:]

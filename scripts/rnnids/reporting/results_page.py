@@ -47,7 +47,9 @@ SECTIONS = (
     Section(
         "evade", "How is it evaded?", ("kappa", "budget", "flows"), ("attacks",), ("fig3", "fig1", "fig2", "budget")
     ),
-    Section("sure", "How sure is that?", (), ("ars", "round_trip", "jitter", "label_audit"), ("jitter",)),
+    Section(
+        "sure", "How sure is that?", (), ("ars", "seeds", "round_trip", "jitter", "label_audit"), ("seeds", "jitter")
+    ),
     Section(
         "why",
         "Why does it decide so?",
@@ -66,6 +68,7 @@ TITLES = {
     "latency": "How early the alarm comes",
     "attacks": "What finds evasions",
     "ars": "Robustness scores and their verdicts",
+    "seeds": "Over several trainings",
     "round_trip": "Evasions as packets",
     "jitter": "Evasions under network jitter",
     "label_audit": "Label audit",

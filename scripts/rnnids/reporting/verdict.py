@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from rnnids.reporting.comparisons import defences, trainings, transfer
 from rnnids.reporting.results import (
     SPACE,
     Cell,
@@ -17,7 +18,9 @@ from rnnids.reporting.results import (
     Part,
     Results,
     Statement,
+    capital,
     count,
+    missing,
     number,
     numbers,
     of_percent,
@@ -28,9 +31,8 @@ from rnnids.reporting.results import (
 )
 
 METRICS, DETECTION = "tables/table2.csv", "tables/detection.csv"
-SCORES, DEFENCES, TRANSFER = "tables/ars.csv", "tables/table_defences.csv", "tables/transfer.csv"
+SCORES = "tables/ars.csv"
 AUDIT = "label_audit.csv"
-AT_RATE = "flow recall at 1 % false alarms"  # a measure of the table of defences
 OK, INERT, UNCHECKED = "ok", "inert", "not checked"
 FAULTS = {  # verdicts of the gate that speak against a score: what each means
     "refuted": "a random draw found a nearer evasion than the search",
@@ -38,18 +40,7 @@ FAULTS = {  # verdicts of the gate that speak against a score: what each means
     "no gradient": "the detector reacts to changes, but its gradient shows nothing",
 }
 SHOWN = 4  # scores that are named one by one
-FALL = 0.1  # of recall on another recording, from which on it is a warning
 FLATTERED = 0.1  # share of test flows with their like in training, from which on it is a warning
-
-
-def missing(question: str, file: str) -> Statement:
-    """What to say where a table is not there."""
-    return Statement(question, (f"Unknown: {file} has not been made.",))
-
-
-def capital(name: str) -> str:
-    """The name of a model at the beginning of a sentence."""
-    return words(name)[:1].upper() + words(name)[1:]
 
 
 def interval(group: Group, line: int, shown: Callable[[float], str]) -> list[Part]:
@@ -223,111 +214,7 @@ def gate(results: Results) -> Iterator[Statement]:
     yield Statement(question, tuple(parts), warning=bool(red))
 
 
-def pass_share(own: Group, model: str) -> Cell | None:
-    """Share of the attacked flows of all types that are benign under attack."""
-    rows = select(own.rows, model=model, measure="success ratio")
-    values, flows = numbers(rows, "value"), numbers(rows, "flows")
-    known = values.notna() & (flows > 0)
-    if not known.any():
-        return None
-    share = float((values[known] * flows[known]).sum() / flows[known].sum())
-    how = f"mean of success ratio over the types of {model}, weighted by flows"
-    return own.several("value", share, percent(share, 0), how=how)
-
-
-def defences(results: Results) -> Iterator[Statement]:
-    """Which model is the hardest to evade, and what it costs; what adversarial training does."""
-    question, table = "Defences", results.table(DEFENCES)
-    if table is None or table.empty:
-        yield missing(question, DEFENCES)
-        return
-    own = Group(DEFENCES, table)
-    reference, *others = dict.fromkeys(map(str, table["model"]))
-    before = pass_share(own, reference)
-    shares = {model: share for model in others if (share := pass_share(own, model))}
-    if before is None or not shares:
-        alone = "no other model was attacked" if before else f"{words(reference)} was not attacked"
-        yield Statement(question, (f"No defence can be judged: {alone}.",))
-        return
-    best = min(shares, key=lambda model: float(shares[model].value))
-    compared = f"Of {len(shares) + 1} models " if len(shares) > 1 else "Of two models "
-    if float(shares[best].value) < float(before.value):
-        parts: list[Part] = [f"{compared}{words(best)} is the hardest to evade: ", shares[best]]
-        parts += [f" of the attacked flows pass for benign, with {words(reference)} ", before, "."]
-    else:
-        parts = [f"{compared}none is harder to evade than {words(reference)}: with it ", before]
-        parts += [f" of the attacked flows pass for benign, with {words(best)} ", shares[best], "."]
-    yield Statement(question, (*parts, *price(own, best, reference)))
-    trained = "adversarial_training"
-    if trained in shares and trained != best:
-        parts = [shares[trained], " of the attacked flows pass for benign", *farther(own, trained, reference), "."]
-        yield Statement("Adversarial training", (*parts, *price(own, trained, reference)))
-
-
-def price(own: Group, model: str, reference: str) -> list[Part]:
-    """What a model gives up in detection."""
-    parts: list[Part] = []
-    for measure, name in (("flow accuracy", "flow accuracy"), (AT_RATE, AT_RATE.removeprefix("flow "))):
-        pair = [own.first("value", percent, model=one, measure=measure) for one in (model, reference)]
-        if pair[0] and pair[1]:
-            start = f", {name} " if parts else f" {name[:1].upper()}{name[1:]} is "
-            parts += [start, pair[0], " instead of ", pair[1]]
-    return [*parts, "."] if parts else []
-
-
-def farther(own: Group, model: str, reference: str) -> list[Part]:
-    """For how many attack types a model asks more of the attacker."""
-    pair = []
-    for one in (model, reference):
-        rows = select(own.rows, model=one, measure="ARS")
-        pair.append(numbers(rows, "value").set_axis(rows["attack"]) if len(rows) else pd.Series(dtype=float))
-    both = pd.concat(pair, axis=1, keys=["after", "before"]).dropna()
-    if both.empty:
-        return []
-    more = int((both["after"] > both["before"]).sum())
-    cells = (
-        own.several("value", more, count(more), how=f"types whose ARS with {model} is above that with {reference}"),
-        own.several("value", len(both), count(len(both)), how=f"types with an ARS of {model} and of {reference}"),
-    )
-    return [", and the attacker has to go farther in ", cells[0], " of ", cells[1], " types"]
-
-
-def transfer(results: Results) -> Iterator[Statement]:
-    """What becomes of the first model on another recording."""
-    question, table = "Another recording", results.table(TRANSFER)
-    if table is None or table.empty:
-        yield Statement(
-            question, ("Not measured: no other recording stands under transfer.pairs of the configuration.",)
-        )
-        return
-    own = Group(TRANSFER, select(table, model=str(table["model"].iloc[0]), of="flow"))
-    home = str(table["trained_on"].iloc[0])
-    here = detected(own, home, home)
-    for trained_on, tested_on in dict.fromkeys(zip(own.rows["trained_on"], own.rows["tested_on"], strict=True)):
-        there = detected(own, str(trained_on), str(tested_on))
-        if trained_on == tested_on or not there:
-            continue
-        where = f", tested on {words(str(tested_on))}: flow accuracy "
-        parts: list[Part] = [f"Trained on {words(str(trained_on))}{where}", there[0], ", recall ", there[1]]
-        if here and trained_on == home:
-            parts += [f"; on the test split of {words(home)} ", here[0], " and ", here[1]]
-        yield Statement(question, (*parts, "."), warning=bool(here) and fell(here[1], there[1]))
-
-
-def detected(own: Group, trained_on: str, tested_on: str) -> list[Cell]:
-    """Flow accuracy and recall of a row of the table, if it has both."""
-    pair = {"trained_on": trained_on, "tested_on": tested_on}
-    cells = [own.first("value", percent, measure=measure, **pair) for measure in ("accuracy", "recall")]
-    found = [cell for cell in cells if cell]
-    return found if len(found) == len(cells) else []
-
-
-def fell(here: Cell, there: Cell) -> bool:
-    """Whether a share is lower there by so much that the difference matters to an operator."""
-    return number(here.value) - number(there.value) >= FALL
-
-
-QUESTIONS = (detection, evasion, gate, defences, transfer)
+QUESTIONS = (detection, evasion, gate, defences, transfer, trainings)
 
 
 def verdict(results: Results) -> list[Statement]:
