@@ -4,13 +4,15 @@ Input: recall.csv (evaluate.py) and ars.csv (score_robustness.py). Whiskers are 
 arrow to the end of the axis is an infinite ARS: fewer than half of the flows could be turned
 benign; "n/a" is an undefined one. Attack types of one category stand together. "!" marks a score
 against which the independent check found something, an outline one that is proven for most of
-the flows behind it; neither shows where ars.csv has no column `verdict` or `exact`.
+the flows behind it, and an asterisk an infinity that is proven: no attack can make half of the
+flows benign. None shows where ars.csv has no column `verdict`, `exact` or `ars_lower`.
 """
 
 import argparse
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,8 +25,10 @@ from rnnids.storage import read_csv
 RECALL = ("flows", "recall", "low", "high")
 ARS = ("flows", "ars", "low", "high")
 OK = "ok"  # the verdict of check_robustness.py that needs no mark
+MARKS = ("doubted", "proven", "certain")
 MOSTLY = 0.5  # share of the flows behind a score above which it is shown as proven
 WARNING_NOTE = "! the check found nearer or other evasions, or a fault; see table_ars"
+CERTAIN_NOTE = f"{INFINITY}*: proven, nothing that the threat model allows hides more than half of the flows"
 PROVEN_NOTE = "outlined: proven for more than half of the flows behind the score"
 WHISKER = {"ecolor": BLACK, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
 
@@ -42,9 +46,10 @@ def combine(recall: pd.DataFrame, ars: pd.DataFrame) -> pd.DataFrame:
     keys = ["attack", "category"]
     doubted = ars["verdict"].notna() & (ars["verdict"] != OK) if "verdict" in ars else False
     proven = ars["exact"] > MOSTLY if "exact" in ars else False
-    ars = ars[[*keys, *ARS]].assign(doubted=doubted, proven=proven)
+    certain = np.isinf(ars["ars_lower"]) if "ars_lower" in ars else False
+    ars = ars[[*keys, *ARS]].assign(doubted=doubted, proven=proven, certain=certain)
     both = recall[[*keys, *RECALL]].merge(ars, "outer", keys, suffixes=("_recall", "_ars"))
-    both = both.assign(**{name: both[name].eq(True) for name in ("doubted", "proven")})
+    both = both.assign(**{name: both[name].eq(True) for name in MARKS})
     order = list(dict.fromkeys([*recall["attack"], *ars["attack"]]))
     both = both.fillna({"flows_recall": 0, "flows_ars": 0}).astype({"flows_recall": int, "flows_ars": int})
     return plotting.by_category(both.sort_values("attack", key=lambda column: column.map(order.index)))
@@ -73,14 +78,14 @@ def draw_ars(panel: Axes, types: pd.DataFrame, places: Sequence[float]) -> None:
     """Bars of the ARS, with the number of flows behind each."""
     plotting.distance_axis(panel.xaxis, [*types["ars"], *types["low_ars"], *types["high_ars"]], room=1.3)
     for place, row in zip(places, types.itertuples(), strict=True):
-        draw_score(panel, place, row.ars, low=row.low_ars, high=row.high_ars, proven=row.proven)
+        draw_score(panel, place, row.ars, low=row.low_ars, high=row.high_ars, proven=row.proven, certain=row.certain)
     panel.set(xlabel="ARS: L1 distance in z-scores,\nsummed over packets")
     marks = types["doubted"].map({True: "! ", False: ""})
     names = [f"{mark}({plotting.flagged(flows)})" for mark, flows in zip(marks, types["flows_ars"], strict=True)]
     panel.set_yticks(places, names)
 
 
-def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float, proven: bool) -> None:
+def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float, proven: bool, certain: bool) -> None:
     """One ARS with its interval; what is infinite goes to the end of the axis and has an arrow there."""
     if math.isnan(ars):
         panel.text(0, place, " n/a", va="center", fontsize=7)
@@ -100,7 +105,8 @@ def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float
     if math.isinf(max(ars, high)):
         color = BLACK if math.isinf(ars) else GREY
         panel.plot(end, place, ">", color=color, markersize=4, clip_on=False)
-        panel.annotate(INFINITY, (end, place), (5, 0), textcoords="offset points", va="center", color=color, fontsize=9)
+        text = f"{INFINITY}*" if certain else INFINITY
+        panel.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center", color=color, fontsize=9)
 
 
 def draw(types: pd.DataFrame) -> Figure:
@@ -125,7 +131,7 @@ def draw(types: pd.DataFrame) -> Figure:
 
 def add_notes(figure: Figure, types: pd.DataFrame) -> None:
     """Footnotes that explain the marks there are, below the one that may be there."""
-    marks = ((types["doubted"], WARNING_NOTE), (types["proven"], PROVEN_NOTE))
+    marks = ((types["doubted"], WARNING_NOTE), (types["proven"], PROVEN_NOTE), (types["certain"], CERTAIN_NOTE))
     notes = [note for shown, note in marks if shown.any()]
     if notes:
         above = [text for text in [figure.get_supxlabel()] if text]

@@ -18,12 +18,23 @@ KEYS = ("model", "threat_model", "goal", "attack")
 NUMBERS = ("flows", "immovable", "already_benign", "success_ratio")
 NUMBERS += ("ars", "low", "high", "ars_margin", "exact", "early_alarm")
 HEADINGS = ("Model", "Threat model", "Goal", "Attack type", "Flows", "Immovable", "Benign unmodified", "Evade")
-HEADINGS += ("ARS", "95 % interval", "ARS with margin", "Proven", "Earlier alarm", "Verdict")
+HEADINGS += (
+    "ARS",
+    "At least",
+    "95 % interval",
+    "ARS with margin",
+    "Proven",
+    "Cannot be hidden",
+    "Earlier alarm",
+    "Verdict",
+)
 CAPTION = (
     "Test split of {dataset}. ARS (Eq. 3): mean L1 distance, in z-scores, of the easier half of an attack type's"
-    " flows; {infinity} where fewer evade. It is an upper bound: a better attack can only lower it. Evade: share of the"
-    " flows that are benign under attack. ARS with margin: of the nearest flows whose logit is at most delta. Proven:"
-    " share of the flows behind the score whose distance is known to be the least, all values having been tried."
+    " flows; {infinity} where fewer evade. It is an upper bound: a better attack can only lower it, but never below At"
+    " least, the same score of proven lower bounds. Evade: share of the flows that are benign under attack. ARS with"
+    " margin: of the nearest flows whose logit is at most delta. Proven: share of the flows behind the score whose"
+    " distance is known to be the least: all values were tried, or the lower bound reaches it. Cannot be hidden: share"
+    " of the flows of which it is proven that nothing the threat model allows makes them benign."
     " Immovable: flows in which the attacker sends nothing that may change. Earlier alarm: share of the evasions"
     " of which an earlier packet raises the alarm. Goal all: no packet may raise it. Verdict: what an independent"
     " check, with random flows and its own reading of the constraints, says of the search; ok: nothing against it."
@@ -40,33 +51,23 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def number(value: float) -> str:
-    """A score, with infinity and undefined as such."""
-    if math.isnan(value):
-        return "-"
-    return tables.INFINITY if math.isinf(value) else f"{value:.3g}"
-
-
-def share(value: float) -> str:
-    """A share in percent."""
-    return "-" if math.isnan(value) else f"{100 * value:.0f} %"
-
-
 def cells(row: pd.Series) -> tuple[str, ...]:
     """The cells of one row."""
-    interval = "-" if math.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}"
+    interval = "-" if math.isnan(row["low"]) else f"{tables.score(row['low'])} to {tables.score(row['high'])}"
     return (
         row["model"].replace("_", " "),
         row["threat_model"].replace("_", " "),
         row["goal"],
         row["attack"],
         *(f"{int(row[name]):,}" for name in ("flows", "immovable", "already_benign")),
-        share(row["success_ratio"]),
-        number(row["ars"]),
+        tables.share(row["success_ratio"]),
+        tables.score(row["ars"]),
+        tables.score(row["ars_lower"]),
         interval,
-        number(row["ars_margin"]),
-        share(row["exact"]),
-        share(row["early_alarm"]),
+        tables.score(row["ars_margin"]),
+        tables.share(row["exact"]),
+        tables.share(row["certified"]),
+        tables.share(row["early_alarm"]),
         row["verdict"],
     )
 
@@ -82,8 +83,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     dataset = args.dataset or Path(args.robustness[0]).resolve().parent.parent.name
     table = pd.concat([read_csv(path, KEYS, NUMBERS) for path in args.robustness])
-    if "verdict" not in table:
-        table["verdict"] = "not checked"
+    for name, unknown in (("verdict", "not checked"), ("ars_lower", math.nan), ("certified", math.nan)):
+        if name not in table:
+            table[name] = unknown
     table["verdict"] = table["verdict"].fillna("not checked")
     write_csv(args.output, table, dataset=dataset)
     tables.save_page(page(table, dataset), args.output, args.html)

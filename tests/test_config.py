@@ -130,7 +130,8 @@ SCRIPTS = sorted({script for script, _ in scripts_and_environments()})
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
     """Script -> the options that its commands give, in a dry run of the default configuration."""
-    targets = ("all", "check_datasets", "fig2_published", "adversarial_captures")  # together they run every script
+    # Together they run every script.
+    targets = ("all", "check_datasets", "fig2_published", "adversarial_captures", "bracket")
     run = snakemake(REPOSITORY, tmp_path_factory.mktemp("plan"), "-n", "-p", "--", *targets)
     assert run.returncode == 0, run.stdout
     found = {}

@@ -1,4 +1,4 @@
-"""The search on the shipped captures and detector: every flow with one free number, against a plain loop."""
+"""Search and lower bounds on the shipped captures and detector: flows with one free number, against a plain loop."""
 
 import math
 
@@ -8,6 +8,7 @@ import torch
 from conftest import REPOSITORY
 
 import rnnids
+from rnnids.attacks.bounds import DistanceBounds
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.search import RobustSearch
 from rnnids.datasets.features import PACKET_LENGTH
@@ -73,3 +74,18 @@ def test_no_evasion_by_one_length_is_missed(lab):
     sure = ~doubtful
     assert sure.mean() > 0.99 and np.isfinite(true).sum() > 100 and np.isinf(true).sum() > 100
     np.testing.assert_allclose(result.l1[0][sure], true[sure], rtol=1e-6)
+
+
+def test_no_bound_is_above_the_least_evasion_by_one_length(lab):
+    """Bounds are not told of an evasion; every tenth flow, as one takes a second."""
+    detector, flows = lab
+    threat = ThreatModel()
+    alone = dict(list(with_one_length_free(flows, threat.mtu).items())[::10])
+    rows = np.array(list(alone))
+    least = np.array([nearest_padding(detector, flows, *pair, mtu=threat.mtu)[0] for pair in alone.items()])
+    detected, unknown = least > 0, np.full(len(rows), np.inf)
+    bounds = DistanceBounds(effort_of_few=60)
+    lower = bounds(detector, flows.take(rows), unknown, exact=~detected, threat_model=threat).lower
+    assert detected.sum() > 40
+    assert (lower <= least)[detected].all() and (lower[detected] > 0).all()
+    assert np.isinf(lower[np.isinf(least)]).mean() > 0.5

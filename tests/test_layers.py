@@ -34,11 +34,14 @@ WITHOUT_TORCH = [name for name in PROGRAMS if re.match("extract_|build_|summaris
 # Files that one other file alone imports stay files of their own where a user would look for them.
 SOUGHT = {
     "attacks.adversarial_training": "Sec. VI-B",
+    "attacks.bounds": "lower bounds of distances, target bracket",
     "attacks.exact": "the exact search",
     "attacks.indicators": "signs that an attack failed",
     "attacks.jitter": "do evasions survive the network?",
     "attacks.refinement": "how the search comes nearer",
+    "attacks.relaxation": "sound lines around activations",
     "attacks.rising_kappa": "the paper's search, Sec. IV",
+    "attacks.zonotope": "what an LSTM can answer to a set of flows",
     "captures.compression": "gzip, zstd and zip",
     "captures.rewrite": "a packet padded, its checksums right",
     "captures.tcp_streams": "TCP numbers of padded packets",

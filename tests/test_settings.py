@@ -25,6 +25,7 @@ SECTIONS = {
     "attacks.constraints": ["attacks.feasible_set:ThreatModel"],
     "attacks.selection": ["attacks.targets:Selection"],
     "search": ["attacks.search:RobustSearch without goal"],
+    "bounds": ["attacks.bounds:DistanceBounds"],
     "gate": ["attacks.indicators:Gate"],
     "jitter": ["attacks.jitter:JitterSurvival"],
     "adversarial_training": ["attacks.adversarial_training:AdversarialTraining"],

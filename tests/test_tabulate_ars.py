@@ -12,8 +12,13 @@ from rnnids.errors import InputError
 ROW = {"model": "feature_dropout", "threat_model": "payload_3s", "goal": "all", "attack": "DoS Hulk", "category": "DoS"}
 ROW |= {"flows": 1234, "immovable": 5, "already_benign": 7, "success_ratio": 0.256, "ars": 1.23456, "low": 0.5}
 ROW |= {"high": math.inf, "ars_margin": math.inf, "exact": 0.5, "early_alarm": 0.125, "verdict": "refuted"}
+ROW |= {"ars_lower": 0.0625, "certified": 0.375}
 EMPTY = ROW | {"attack": "Bot", "ars": math.nan, "low": math.nan, "high": math.nan, "exact": math.nan}
-EMPTY |= {"early_alarm": math.nan, "success_ratio": 0.0, "verdict": None}
+EMPTY |= {"ars_lower": math.nan, "certified": math.nan} | {
+    "early_alarm": math.nan,
+    "success_ratio": 0.0,
+    "verdict": None,
+}
 
 
 def tabulate(folder, *tables, dataset=None):
@@ -33,9 +38,9 @@ def test_each_cell_is_what_its_column_says(tmp_path):
     assert rows[0] == list(tabulate_ars.HEADINGS)
     assert rows[1] == [
         *("feature dropout", "payload 3s", "all", "DoS Hulk", "1,234", "5", "7", "26 %"),
-        *("1.23", "0.5 to ∞", "∞", "50 %", "12 %", "refuted"),
+        *("1.23", "0.0625", "0.5 to ∞", "∞", "50 %", "38 %", "12 %", "refuted"),
     ]
-    assert rows[2][7:] == ["0 %", "-", "-", "∞", "-", "-", "not checked"]
+    assert rows[2][7:] == ["0 %", "-", "-", "-", "∞", "-", "-", "-", "not checked"]
     assert "Test split of mine" in page
 
 

@@ -59,6 +59,7 @@ ROBUSTNESS = {
     "search_evasions": 6,
     "gather_attack": 8,
     "check_robustness": 3,
+    "bound_distances": 1,
     "ars": 1,
 }
 # What an attack feeds: besides its own figures the adversarial training, and what shows that model.

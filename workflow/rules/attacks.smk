@@ -201,12 +201,44 @@ rule check_robustness:
         " --output {output.indicators:q} --better {output.better:q} {params.options} {params.unwatched} 2> {log:q}"
 
 
+rule bound_distances:
+    """Lower bounds of the distances that a search found: of flows with few free numbers, or of all (Sec. IV)."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        weights="results/{dataset}/{model}/weights.safetensors",
+        search="results/{dataset}/{model}/attacks/search/last/{threat_model}.h5",
+        better="results/{dataset}/{model}/attacks/gate/last/{threat_model}.h5",
+    output:
+        bounds="results/{dataset}/{model}/attacks/bounds/{extent}/{threat_model}.h5",
+    log:
+        "results/{dataset}/logs/{model}/bound_distances/{extent}/{threat_model}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/bound_distances/{extent}/{threat_model}.tsv"
+    wildcard_constraints:
+        extent="few|all",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        **on_gpu(),
+        runtime=growing(720),
+        mem_mb=growing(8000),
+    params:
+        script=script("bound_distances.py"),
+        code=code("bound_distances.py"),
+        options=lambda wildcards: bound_options(wildcards.threat_model, wildcards.extent),
+        unwatched=Unwatched(flags(device=config["device"])),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --search {input.search:q}"
+        " --better {input.better:q} --output {output.bounds:q} {params.options} {params.unwatched} 2> {log:q}"
+
+
 rule ars:
     """Adversarial Robustness Score per threat model and attack type (Sec. IV, Eq. 3)."""
     input:
         searches=scored_searches("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5"),
         indicators=scored_searches("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.csv"),
         better=scored_searches("results/{dataset}/{model}/attacks/gate/{goal}/{threat_model}.h5"),
+        bounds=quick_bounds("results/{dataset}/{model}/attacks/bounds/few/{threat_model}.h5"),
     output:
         robustness="results/{dataset}/{model}/robustness.csv",
         ars="results/{dataset}/{model}/ars.csv",
@@ -225,5 +257,5 @@ rule ars:
         options=flags(config["ars"], seed=config["seed"]),
     shell:
         "python {params.script:q} --searches {input.searches:q} --indicators {input.indicators:q} --better {input.better:q}"
-        " --model-name {wildcards.model}"
+        " --bounds {input.bounds:q} --model-name {wildcards.model}"
         " --output {output.robustness:q} --ars {output.ars:q} {params.options} 2> {log:q}"

@@ -225,6 +225,27 @@ def search_options(name, dataset):
     return f"{attack} {flags(config['search'], threat_model=name)}"
 
 
+def main_bounds(pattern):
+    """The file of lower bounds under the main threat model, as a list; `pattern` has the wildcard {threat_model}."""
+    return [pattern.replace("{threat_model}", name) for name in config["selected_threat_models"][:1]]
+
+
+def quick_bounds(pattern):
+    """An input: the bounds that scores rest on, of the baseline on the recording that it was trained on; `pattern` as above."""
+
+    def files(wildcards):
+        bounded = wildcards.model == "baseline" and wildcards.dataset not in transfers()
+        return [path.format(**wildcards) for path in main_bounds(pattern)] if bounded else []
+
+    return files
+
+
+def bound_options(name, extent):
+    """Options of bound_distances.py under a threat model, for flows with `few` free numbers or for `all`."""
+    extents = {"few": {}, "all": {"numbers": None}}
+    return flags(threat_model(name), config["bounds"], extents[extent])
+
+
 def searches():
     """(goal, threat model) of all searches of a model, the main one first."""
     names = config["selected_threat_models"]

@@ -36,6 +36,12 @@ rule attacks_all:
         ),
 
 
+rule bracket:
+    """ARS of the baseline from below and above under the main threat model, all flows bounded: minutes more."""
+    input:
+        expand("results/{dataset}/tables/bracket.html", dataset=config["selected_datasets"]),
+
+
 use rule tabulate_table1 as tabulate_ars with:
     input:
         robustness=expand("results/{{dataset}}/{model}/robustness.csv", model=config["selected_models"]),
@@ -77,6 +83,29 @@ rule tabulate_attacks:
         models=[model for model in config["selected_models"] for _ in searches()],
     shell:
         "python {params.script:q} --searches {input.searches:q} --models {params.models}"
+        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+
+
+rule tabulate_bracket:
+    """Scores from below and above, and how many distances are proven."""
+    input:
+        bounds=main_bounds("results/{dataset}/baseline/attacks/bounds/all/{threat_model}.h5"),
+    output:
+        **table("bracket", "Attacks and robustness", "Brackets of scores", caption="table_bracket"),
+    log:
+        "results/{dataset}/logs/tabulate_bracket.log",
+    benchmark:
+        "results/{dataset}/benchmarks/tabulate_bracket.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(4000),
+    params:
+        script=script("tabulate_bracket.py"),
+        code=code("tabulate_bracket.py"),
+    shell:
+        "python {params.script:q} --bounds {input.bounds:q} --models baseline"
         " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
 
 

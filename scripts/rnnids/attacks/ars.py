@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 
 from rnnids.detectors.metrics import INTERVAL
 
+CLOSE = 1e-3  # relative gap between bounds of a distance from which on it counts as proven
+
 
 def adversarial_robustness_score(distances: ArrayLike) -> float:
     """Eq. 3: the mean of the ceil(N/2) smallest distances.
@@ -69,10 +71,11 @@ def robustness_rows(flows: pd.DataFrame, *, samples: int, rng: np.random.Generat
     """Score of each attack type that a search went through.
 
     Args:
-        flows: columns of ``attacks.files.write_search``, one row a flow.
+        flows: columns of ``attacks.files.write_search``, one row a flow, and `lower`, that no distance is below.
 
     Returns:
-        the rows of :func:`ars_rows` with `immovable`, `ars_margin`, `exact` and `early_alarm`.
+        the rows of :func:`ars_rows` with `immovable`, `ars_margin`, `exact`, `early_alarm`, `ars_lower` and
+        `certified`, the share of flows that nothing can hide.
     """
     columns = (flows[name].to_numpy() for name in ("attack", "category", "l1"))
     rows = ars_rows(*columns, samples=samples, rng=rng)
@@ -86,5 +89,7 @@ def robustness_rows(flows: pd.DataFrame, *, samples: int, rng: np.random.Generat
             "ars_margin": adversarial_robustness_score(own["l1_margin"]),
             "exact": float(behind["exact"].mean()),
             "early_alarm": float(evasions["early_alarm"].mean()) if len(evasions) else math.nan,
+            "ars_lower": adversarial_robustness_score(own["lower"]),
+            "certified": float(np.isinf(own["lower"]).mean()),
         }
     return rows

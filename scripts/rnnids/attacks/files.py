@@ -11,6 +11,10 @@ attribute `members`; -1: none), `free` (numbers that can change), `exact` (all t
 (an earlier packet of the evasion raises the alarm), `category`, `evaluations`, `gradients`; and `l1_margin`,
 `logit_margin`, `member_margin` with `/packets/length_margin`, `/packets/iat_ns_margin` for the nearest whose logit is
 at most `delta`. A distance is infinite where nothing was found; the flow is the original then.
+
+Bounds of distances have the columns `row`, `attack`, `category`, `free`, `lower` and `upper` (z-scores; infinite: it is
+proven that none evades, and none was found), `closed` and `packets` (bounded for the flow), and no packets; the
+attribute `byte` is the distance of one byte.
 """
 
 import json
@@ -23,16 +27,18 @@ import numpy as np
 import pandas as pd
 
 from rnnids.cli import log
+from rnnids.datasets.features import PACKET_LENGTH
 from rnnids.datasets.flow_data import FlowData
 from rnnids.errors import InputError
 from rnnids.flows.ranges import ragged_arange
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, read_hdf5
 
 if TYPE_CHECKING:  # reading what attacks made takes no torch
+    from rnnids.attacks.bounds import Bracket
     from rnnids.attacks.descent import AttackResult
     from rnnids.attacks.search import RobustSearch, SearchResult
 
-ATTRIBUTES = ("method", "delta", "kappa", "goal", "threat_model")
+ATTRIBUTES = ("method", "delta", "kappa", "goal", "threat_model", "byte")
 RESULT_COLUMNS = ("l1", "linf", "last_l1", "logit", "iteration", "original_logit")
 
 
@@ -107,6 +113,24 @@ def write_search(
         for place, suffix in enumerate(("", "_margin")):
             for name, column in (("length", result.length[place]), ("iat_ns", result.iat_ns[place])):
                 file.create_dataset(f"packets/{name}{suffix}", data=column, **COLUMN_OPTIONS)
+
+
+def write_bounds(
+    path: str | Path, flows: FlowData, bracket: "Bracket", *, made_by: str, free: np.ndarray, threat_model: str
+) -> None:
+    """Write bounds of the distances of flows, for the goal `last`.
+
+    Args:
+        made_by: of :func:`storage.provenance`. free: (N,) numbers that can change. threat_model: its name.
+    """
+    columns = {name: getattr(bracket, name) for name in ("lower", "upper", "closed", "packets")}
+    columns |= {"row": flows.row, "free": free} | {name: flows.flows[name] for name in ("attack", "category")}
+    with create_hdf5(path, made_by) as file:
+        file.attrs["attacks"], file.attrs["categories"] = json.dumps(flows.attacks), json.dumps(flows.categories)
+        file.attrs["method"], file.attrs["goal"], file.attrs["threat_model"] = "bounds", "last", threat_model
+        file.attrs["byte"] = 1 / flows.std[PACKET_LENGTH]
+        for name, column in columns.items():
+            file.create_dataset(f"flows/{name}", data=column, **COLUMN_OPTIONS)
 
 
 def read_attack(path: str | Path) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Tables for people: HTML pages that need nothing but themselves."""
 
 import argparse
+import math
 from collections.abc import Collection, Sequence
 from html import escape
 from pathlib import Path
@@ -22,6 +23,18 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of every table: where to save it, for programs and for people."""
     parser.add_argument("--output", required=True, help="output: the table (CSV)")
     parser.add_argument("--html", default="", help="output: the table for people (HTML); empty: beside --output")
+
+
+def score(value: float) -> str:
+    """A score, with infinity and undefined as such."""
+    if math.isnan(value):
+        return "-"
+    return INFINITY if math.isinf(value) else f"{value:.3g}"
+
+
+def share(value: float) -> str:
+    """A share in percent."""
+    return "-" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
 def save_page(page: str, output: Path | str, html: Path | str = "") -> None:

@@ -1,0 +1,67 @@
+"""Bound the distance of each attack flow's nearest evasion from below: what no attack can undercut (goal `last`).
+
+A search (search_evasions.py) says how near an evasion is at most; this says how near it is at least, so that together
+they bracket the Adversarial Robustness Score. Where the lower bound is infinite nothing that the threat model allows
+makes the flow's last packet benign.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+
+from rnnids import cli
+from rnnids.attacks.bounds import DistanceBounds
+from rnnids.attacks.feasible_set import ThreatModel
+from rnnids.attacks.files import read_attack, write_bounds
+from rnnids.cli import log
+from rnnids.datasets.flow_data import TEST, load_dataset
+from rnnids.detectors.lstm import load_detector, pick_device
+from rnnids.errors import InputError
+from rnnids.settings import add_options, from_args
+from rnnids.storage import provenance
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset", required=True, help="data set (HDF5)")
+    parser.add_argument("--weights", required=True, help="model (safetensors)")
+    parser.add_argument("--search", required=True, help="what a search for the goal `last` found (HDF5)")
+    parser.add_argument("--better", help="nearer flows that check_robustness.py found (HDF5)")
+    add_options(parser, ThreatModel)
+    add_options(parser, DistanceBounds)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    parser.add_argument("--output", required=True, help="output: bounds of each flow's distance (HDF5)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    data = load_dataset(args.dataset, TEST)
+    detector = load_detector(args.weights, data, pick_device(args.device))
+    found = read_attack(args.search)
+    if found.attrs["goal"] != "last":
+        raise InputError(f"{args.search}: of the goal `{found.attrs['goal']}`; bounds are of the goal `last`")
+    if not np.isin(found.row, data.row).all():
+        raise InputError(f"{args.search}: holds flows of another data set; search this one")
+    upper, exact = found.l1.to_numpy(), found.exact.to_numpy()
+    if args.better:
+        better = found.row.map(read_attack(args.better).set_index("row").l1).fillna(np.inf).to_numpy()
+        upper, exact = np.minimum(upper, better), exact & ~(better < upper)
+    flows = data.take(np.searchsorted(data.row, found.row))
+    name = found.attrs["threat_model"]
+    bracket = from_args(DistanceBounds, args)(
+        detector, flows, upper, exact=exact, threat_model=from_args(ThreatModel, args), label=f"bounding, {name}"
+    )
+    inputs = [path for path in (args.dataset, args.weights, args.search, args.better) if path]
+    made_by = provenance("bound_distances.py", vars(args), inputs)
+    write_bounds(args.output, flows, bracket, made_by=made_by, free=found.free.to_numpy(), threat_model=name)
+    log.info(
+        "%s: %d of %d distances proven, %d flows that nothing can hide, %d with no bound",
+        *(name, int(bracket.closed.sum()), len(flows), int(np.isinf(bracket.lower).sum())),
+        int(((bracket.lower == 0) & (bracket.upper > 0)).sum()),
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
