@@ -66,7 +66,7 @@ function fillRows(chart, headings, rows, changed = () => false) {
   );
   const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
   const region = make("div", { className: "scroll", tabIndex: 0 }, table);
-  region.setAttribute("role", "region");
+  region.setAttribute("role", "group");
   region.setAttribute("aria-label", `Numbers of ${chart.querySelector("h3").textContent}`);
   chart.querySelector(".rows > div").replaceChildren(region);
 }
@@ -478,6 +478,16 @@ document.querySelectorAll("table.sortable").forEach((table) => {
   if (table.tBodies[0].rows.length > LONG) filterable(table, table.closest(".scroll"));
   sortable(table);
 });
+
+// ---------- what scrolls inside itself is a stop of the tab key while it has to scroll
+
+const stops = new ResizeObserver((seen) =>
+  seen.forEach(({ target }) => {
+    const scrolls = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight;
+    scrolls ? target.setAttribute("tabindex", "0") : target.removeAttribute("tabindex");
+  }),
+);
+document.querySelectorAll(".scroll").forEach((element) => stops.observe(element));
 
 // ---------- links into folded parts, and where the reader is
 

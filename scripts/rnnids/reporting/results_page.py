@@ -180,7 +180,7 @@ def evidence_html(cells: Sequence[Cell]) -> str:
 
 def scrolling(content: str, label: str) -> str:
     """Something wide that scrolls inside itself, by keyboard too."""
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{content}</div>'
+    return f'<div class="scroll" role="group" tabindex="0" aria-label="{escape(label)}">{content}</div>'
 
 
 def table_html(results: Results, name: str) -> str:
@@ -232,7 +232,9 @@ def figure_html(results: Results, name: str, figure: str, *, caption: str) -> st
         return ""
     kind = min(pictures, key=lambda suffix: len(pictures[suffix]))  # what makes the smaller page
     source = f"data:{SUFFIXES[kind]};base64,{base64.b64encode(pictures[kind]).decode()}"
-    title = TITLES[figure] if name == figure else f"{TITLES[figure]}, {words(name.removeprefix(figure + '_'))}"
+    variant = words(name.removeprefix(figure).removeprefix("_"))
+    variant = "before and after adversarial training" if variant == "before after" else variant
+    title = f"{TITLES[figure]}, {variant}" if variant else TITLES[figure]
     links = " · ".join(link(path, suffix.upper()) for suffix, path in there.items())
     image = f'<img src="{source}" alt="{escape(title)}; the caption says what to read off" decoding="async">'
     return (
