@@ -1,0 +1,42 @@
+# Whether results are still what they were.
+#
+# In: whatever lies under results/.
+# Out: results/manifest.csv, the digests of all files.
+
+
+rule record_results:
+    """Digests of all results there are, after a look for damage in them; `--forcerun record_results` records anew."""
+    output:
+        manifest="results/manifest.csv",
+    log:
+        "results/logs/record_results.log",
+    benchmark:
+        "results/benchmarks/record_results.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(60),
+        mem_mb=growing(4000),
+    params:
+        script=script("verify_results.py"),
+    shell:
+        "python {params.script:q} --record --results results --manifest {output.manifest:q} 2> {log:q}"
+
+
+rule verify:
+    """Whether every result is as it was recorded, undamaged, and made of the inputs beside it."""
+    input:
+        manifest="results/manifest.csv",
+    log:
+        "results/logs/verify.log",
+    benchmark:
+        "results/benchmarks/verify.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(60),
+        mem_mb=growing(4000),
+    params:
+        script=script("verify_results.py"),
+    shell:
+        "python {params.script:q} --results results --manifest {input.manifest:q} 2> {log:q}"
