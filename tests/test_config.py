@@ -131,7 +131,7 @@ SCRIPTS = sorted({script for script, _ in scripts_and_environments()})
 def commands(tmp_path_factory):
     """Script -> the options that its commands give, in a dry run of the default configuration."""
     # Together they run every script.
-    targets = ("all", "check_datasets", "fig2_published", "adversarial_captures", "bracket")
+    targets = ("all", "check_datasets", "fig2_published", "adversarial_captures", "bracket", "verify")
     run = snakemake(REPOSITORY, tmp_path_factory.mktemp("plan"), "-n", "-p", "--", *targets)
     assert run.returncode == 0, run.stdout
     found = {}

@@ -53,6 +53,7 @@ SOUGHT = {
     "detectors.contract": "tries a detector of one's own",
     "detectors.environment": "what a model was computed on",
     "detectors.flow_statistics": "the detector to compare with",
+    "detectors.integrity": "target verify",
     "detectors.kept_states": "states before each packet",
     "detectors.latency": "target table_latency",
     "detectors.seeds": "target seeds",

@@ -67,7 +67,7 @@ def test_results_as_they_were_match(results, capsys):
     ],
 )
 def test_every_flipped_bit_of_every_kind_of_file_is_found(name, results, capsys):
-    path, rng = results / "lab" / name, np.random.default_rng(0)
+    path, rng = results / name, np.random.default_rng(0)
     content = path.read_bytes()
     for place in rng.integers(len(content), size=FLIPS):
         damaged = bytearray(content)

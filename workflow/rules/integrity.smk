@@ -19,6 +19,7 @@ rule record_results:
         mem_mb=growing(4000),
     params:
         script=script("verify_results.py"),
+        code=code("verify_results.py"),
     shell:
         "python {params.script:q} --record --results results --manifest {output.manifest:q} 2> {log:q}"
 
@@ -38,5 +39,6 @@ rule verify:
         mem_mb=growing(4000),
     params:
         script=script("verify_results.py"),
+        code=code("verify_results.py"),
     shell:
         "python {params.script:q} --results results --manifest {input.manifest:q} 2> {log:q}"

@@ -1,8 +1,9 @@
 """Whether results are what they were: digests of files, checksums within them, and the inputs that they name."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
@@ -66,11 +67,11 @@ def compare(results: Path, files: Sequence[Path], manifest: dict[str, str]) -> l
 
 def inspect(results: Path, files: Sequence[Path]) -> list[str]:
     """Words for each file that is damaged, or made of other inputs than those that lie among the results."""
-    faults = []
+    faults, fingerprint_of = [], functools.cache(fingerprint)
     for path in files:
         try:
             if path.suffix == ".h5":
-                faults += _other_inputs(path, read_whole(path), files)
+                faults += _other_inputs(path, read_whole(path), files, fingerprint_of=fingerprint_of)
             elif path.suffix == ".safetensors":
                 read_detector(path)
         except InputError as error:
@@ -96,15 +97,18 @@ def read_whole(path: Path) -> dict[str, str]:
         return dict(json.loads(file.attrs["provenance"]).get("inputs", {}))
 
 
-def _other_inputs(path: Path, inputs: dict[str, str], files: Sequence[Path]) -> list[str]:
-    """Words for each named input of which another version lies among the results, nearest to `path`."""
+def _other_inputs(
+    path: Path, inputs: dict[str, str], files: Sequence[Path], *, fingerprint_of: Callable[[Path], str]
+) -> list[str]:
+    """Words for each named input that lies among the results, but in no version that was read."""
     faults = []
     for name, wanted in inputs.items():
-        candidates = [file for file in files if file.name == name and file != path]
-        nearest = max((_shared(path, file) for file in candidates), default=0)
-        near = [file for file in candidates if _shared(path, file) == nearest]
-        if near and not any(fingerprint(file) == wanted for file in near):
-            faults.append(f"{path}: made of another {name} than {near[0]}; make it anew")
+        # Files of one name lie in many folders: the nearest comes first, and is the one that is named.
+        candidates = sorted(
+            (file for file in files if file.name == name and file != path), key=lambda file: -_shared(path, file)
+        )
+        if candidates and not any(fingerprint_of(file) == wanted for file in candidates):
+            faults.append(f"{path}: made of another {name} than {candidates[0]}; make it anew")
     return faults
 
 
