@@ -67,6 +67,7 @@ SOUGHT = {
     "reporting.page": "target label_audit",
     "reporting.comparisons": "what the results page says of defences, recordings, trainings",
     "reporting.chart_data": "charts of the results page",
+    "reporting.contents": "what stands on the results page",
     "reporting.results_page": "target page",
     "reporting.verdict": "what the results page says",
 }

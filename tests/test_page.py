@@ -18,8 +18,9 @@ from conftest import REPOSITORY
 import make_page
 from rnnids.errors import InputError
 from rnnids.reporting.chart_data import chart_data
+from rnnids.reporting.contents import SECTIONS
 from rnnids.reporting.results import Results
-from rnnids.reporting.results_page import SECTIONS, rendered_caption
+from rnnids.reporting.results_page import rendered_caption
 from rnnids.reporting.tables import html_table
 from rnnids.reporting.verdict import verdict
 
@@ -37,10 +38,11 @@ def scores(model, **change):
     return [
         first
         | rest
-        | {"threat_model": threat, "goal": "last", "attack": attack, "success_ratio": share, "ars": ars}
+        | {"threat_model": threat, "goal": "last", "attack": attack, "success_ratio": share}
+        | {"ars": ars + shift, "ars_lower": lower if threat == "paper" else math.nan}
         | change
         for threat, shift in (("paper", 0), ("payload_3s", 1))
-        for attack, share, ars in ((TYPES[0], 0.9, 0.8125 + shift), (TYPES[1], 0.3, math.inf))
+        for attack, share, ars, lower in ((TYPES[0], 0.9, 0.8125, 0.25), (TYPES[1], 0.3, math.inf, math.inf))
     ]
 
 
@@ -278,8 +280,9 @@ def test_it_says_what_the_tables_say(tmp_path):
     assert said["Worst detected"] == "Scan & sweep: 43.8 % of its 50 test flows are detected."
     assert said["Split"].startswith("83.2 % of the test flows have a near duplicate")
     assert said["Evasion, paper"] == (
-        "Slow <b>DoS</b> is the easiest to disguise. Its ARS is 0.812 z-scores (95 % interval 0.5 to 2); 90 % of its 20"
-        " attacked flows pass for benign. At least half of the flows evade in 1 of 2 types."
+        "Slow <b>DoS</b> is the easiest to disguise. Its ARS is at most 0.812 z-scores (95 % interval 0.5 to 2), and no"
+        " attack can bring it below 0.25; 90 % of its 20 attacked flows pass for benign. At least half of the flows"
+        " evade in 1 of 2 types. It is proven that no attack can do so in 1."
     )
     assert "1.81 z-scores" in said["Evasion, payload 3s"]
     assert said["Cost of evasion"] == (
@@ -336,7 +339,7 @@ def test_nothing_at_all_is_a_page_too(tmp_path):
 
 def test_scores_that_are_all_infinite(tmp_path):
     frames = tables()
-    frames["tables/ars.csv"] = frames["tables/ars.csv"].assign(ars=math.inf)
+    frames["tables/ars.csv"] = frames["tables/ars.csv"].assign(ars=math.inf).drop(columns="ars_lower")
     said = told(frames, tmp_path)["Evasion, paper"]
     assert said == "Fewer than half of the flows of each of 2 attack types evade: every score is infinite."
 

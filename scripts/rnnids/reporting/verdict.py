@@ -137,25 +137,37 @@ def lowest(values: pd.Series) -> int:
 
 
 def weakest(own: Group) -> list[Part]:
-    """The sentence on one threat model."""
+    """The sentences on one threat model."""
     scores = numbers(own.rows, "ars").dropna()
     finite = scores[scores < math.inf]
     if scores.empty:
         return ["No score is defined: no attack flow of the test split was attacked."]
     types = own.several("ars", len(scores), count(len(scores)), how="rows of this model and threat model with a score")
     if finite.empty:
-        return ["Fewer than half of the flows of each of ", types, " attack types evade: every score is infinite."]
+        parts: list[Part] = ["Fewer than half of the flows of each of ", types, " attack types evade: every score is"]
+        return [*parts, " infinite.", *never_disguised(own)]
     line = lowest(finite)
-    parts: list[Part] = [f"{own.word(line, 'attack')} is the easiest to disguise. Its ARS is "]
-    parts += [own.cell(line, "ars", score), f"{SPACE}z-scores", *interval(own, line, score), "; "]
-    parts += [own.cell(line, "success_ratio", lambda value: percent(value, 0)), " of its "]
+    parts = [f"{own.word(line, 'attack')} is the easiest to disguise. Its ARS is at most "]
+    parts += [own.cell(line, "ars", score), f"{SPACE}z-scores", *interval(own, line, score)]
+    if number(own.word(line, "ars_lower")) > 0:
+        parts += [", and no attack can bring it below ", own.cell(line, "ars_lower", score)]
+    parts += ["; ", own.cell(line, "success_ratio", lambda value: percent(value, 0)), " of its "]
     parts += [own.cell(line, "flows", count), " attacked flows pass for benign. "]
     disguised = own.several(
         "ars", len(finite), count(len(finite)), how="rows of this model and threat model with a finite score"
     )
-    parts += ["At least half of the flows evade in ", disguised, " of ", types, " types."]
+    parts += ["At least half of the flows evade in ", disguised, " of ", types, " types.", *never_disguised(own)]
     verdict = own.word(line, "verdict") or UNCHECKED
     return parts if verdict in (OK, UNCHECKED) else [*parts, f" The independent check calls this score {verdict}."]
+
+
+def never_disguised(own: Group) -> list[Part]:
+    """For how many types it is proven that no attack can make half of the flows benign."""
+    proven = int((numbers(own.rows, "ars_lower") == math.inf).sum())
+    if not proven:
+        return []
+    how = "rows of this model and threat model whose lower bound is infinite"
+    return [" It is proven that no attack can do so in ", own.several("ars_lower", proven, count(proven), how=how), "."]
 
 
 def evasion_costs(results: Results, model: str) -> Iterator[Statement]:
