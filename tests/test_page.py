@@ -282,7 +282,7 @@ def test_it_says_what_the_tables_say(tmp_path):
     assert said["Evasion, paper"] == (
         "Slow <b>DoS</b> is the easiest to disguise. Its ARS is at most 0.812 z-scores (95 % interval 0.5 to 2), and no"
         " attack can bring it below 0.25; 90 % of its 20 attacked flows pass for benign. At least half of the flows"
-        " evade in 1 of 2 types. It is proven that no attack can do so in 1."
+        " evade in 1 of 2 types (in 1 it is proven that no attack can do so)."
     )
     assert "1.81 z-scores" in said["Evasion, payload 3s"]
     assert said["Cost of evasion"] == (
@@ -340,14 +340,27 @@ def test_nothing_at_all_is_a_page_too(tmp_path):
 def test_scores_that_are_all_infinite(tmp_path):
     frames = tables()
     frames["tables/ars.csv"] = frames["tables/ars.csv"].assign(ars=math.inf).drop(columns="ars_lower")
-    said = told(frames, tmp_path)["Evasion, paper"]
-    assert said == "Fewer than half of the flows of each of 2 attack types evade: every score is infinite."
+    said = told(frames, tmp_path)["Evasion, paper, payload 3s"]
+    assert said == (
+        "Every score is infinite. At least half of the flows evade in 0 of 2 types under paper, in 0 of 2 types under"
+        " payload 3s."
+    )
+
+
+def test_threat_models_under_which_the_same_is_true_share_a_sentence(tmp_path):
+    frames = tables()
+    same = frames["tables/ars.csv"]
+    frames["tables/ars.csv"] = same.assign(ars=[2.5, math.inf] * 4, ars_lower=math.nan)
+    assert told(frames, tmp_path)["Evasion, paper, payload 3s"].endswith(
+        "At least half of the flows evade in 1 of 2 types under paper, in 1 of 2 types under payload 3s."
+    )
 
 
 def test_scores_that_are_undefined(tmp_path):
     frames = tables()
     frames["tables/ars.csv"] = frames["tables/ars.csv"].assign(ars=math.nan)
-    assert told(frames, tmp_path)["Evasion, paper"].startswith("No score is defined")
+    said = told(frames, tmp_path)["Evasion, paper, payload 3s"]
+    assert said.startswith("No score is defined under paper: no attack flow of the test split was attacked")
 
 
 def test_a_red_gate_is_a_warning(tmp_path):
@@ -356,7 +369,7 @@ def test_a_red_gate_is_a_warning(tmp_path):
     said = told(frames, tmp_path)
     assert "1 are refuted, as a random draw found a nearer evasion" in said["Independent check"]
     assert "baseline, Slow <b>DoS</b> (paper). Do not rely on these." in said["Independent check"]
-    assert said["Evasion, paper"].endswith("The independent check calls this score refuted.")
+    assert "The independent check calls this score refuted." in said["Evasion, paper"]
     page = made(write(tmp_path / "page", frames))
     assert '<div class="warning"><dt>Independent check</dt>' in page
 

@@ -120,14 +120,25 @@ def duplicates(results: Results) -> Iterator[Statement]:
 
 
 def evasion(results: Results) -> Iterator[Statement]:
-    """The attack type that is easiest to disguise, under each threat model, and what that costs the attacker."""
+    """The attack type that is easiest to disguise, under each threat model, and what that costs the attacker.
+
+    Threat models under which the same is true of the same type share a statement.
+    """
     table = results.table(SCORES)
     if table is None or table.empty:
         yield missing("Evasion", SCORES)
         return
     model = str(table["model"].iloc[0])
+    alike: dict[str, list[tuple[str, Group]]] = {}
     for threat_model, rows in select(table, model=model, goal="last").groupby("threat_model", sort=False):
-        yield Statement(f"Evasion, {words(str(threat_model))}", tuple(weakest(Group(SCORES, rows))))
+        own = Group(SCORES, rows)
+        alike.setdefault(Statement("", tuple(weakest(own))).text, []).append((words(str(threat_model)), own))
+    for told in alike.values():
+        parts = weakest(told[0][1])
+        for place, (threat_model, own) in enumerate(told):
+            parts += spread(own, start=place == 0, name=threat_model if len(told) > 1 else "")
+        names = ", ".join(threat_model for threat_model, _ in told)
+        yield Statement(f"Evasion, {names}", (*parts, "."))
     yield from evasion_costs(results, model)
 
 
@@ -137,37 +148,37 @@ def lowest(values: pd.Series) -> int:
 
 
 def weakest(own: Group) -> list[Part]:
-    """The sentences on one threat model."""
-    scores = numbers(own.rows, "ars").dropna()
-    finite = scores[scores < math.inf]
-    if scores.empty:
-        return ["No score is defined: no attack flow of the test split was attacked."]
-    types = own.several("ars", len(scores), count(len(scores)), how="rows of this model and threat model with a score")
-    if finite.empty:
-        parts: list[Part] = ["Fewer than half of the flows of each of ", types, " attack types evade: every score is"]
-        return [*parts, " infinite.", *never_disguised(own)]
-    line = lowest(finite)
-    parts = [f"{own.word(line, 'attack')} is the easiest to disguise. Its ARS is at most "]
+    """What is said of the type that is easiest to disguise under one threat model."""
+    scores = numbers(own.rows, "ars")
+    if not (scores < math.inf).any():
+        return ["Every score is infinite. "] if scores.notna().any() else []
+    line = lowest(scores.fillna(math.inf))
+    parts: list[Part] = [f"{own.word(line, 'attack')} is the easiest to disguise. Its ARS is at most "]
     parts += [own.cell(line, "ars", score), f"{SPACE}z-scores", *interval(own, line, score)]
     if number(own.word(line, "ars_lower")) > 0:
         parts += [", and no attack can bring it below ", own.cell(line, "ars_lower", score)]
     parts += ["; ", own.cell(line, "success_ratio", lambda value: percent(value, 0)), " of its "]
     parts += [own.cell(line, "flows", count), " attacked flows pass for benign. "]
-    disguised = own.several(
-        "ars", len(finite), count(len(finite)), how="rows of this model and threat model with a finite score"
-    )
-    parts += ["At least half of the flows evade in ", disguised, " of ", types, " types.", *never_disguised(own)]
     verdict = own.word(line, "verdict") or UNCHECKED
-    return parts if verdict in (OK, UNCHECKED) else [*parts, f" The independent check calls this score {verdict}."]
+    doubted = verdict not in (OK, UNCHECKED)
+    return [*parts, f"The independent check calls this score {verdict}. "] if doubted else parts
 
 
-def never_disguised(own: Group) -> list[Part]:
-    """For how many types it is proven that no attack can make half of the flows benign."""
-    proven = int((numbers(own.rows, "ars_lower") == math.inf).sum())
-    if not proven:
-        return []
-    how = "rows of this model and threat model whose lower bound is infinite"
-    return [" It is proven that no attack can do so in ", own.several("ars_lower", proven, count(proven), how=how), "."]
+def spread(own: Group, *, start: bool, name: str) -> list[Part]:
+    """In how many types at least half of the flows evade; `name` of the threat model where there are several."""
+    scores = numbers(own.rows, "ars").dropna()
+    under = f" under {name}" if name else ""
+    if scores.empty:
+        return [f"{'' if start else '. '}No score is defined{under}: no attack flow of the test split was attacked"]
+    of = "rows of this model and threat model"
+    found, proven = int((scores < math.inf).sum()), int((numbers(own.rows, "ars_lower") == math.inf).sum())
+    parts: list[Part] = ["At least half of the flows evade in " if start else ", in "]
+    parts += [own.several("ars", found, count(found), how=f"{of} with a finite score"), " of "]
+    parts += [own.several("ars", len(scores), count(len(scores)), how=f"{of} with a score"), f" types{under}"]
+    if proven:
+        certain = own.several("ars_lower", proven, count(proven), how=f"{of} whose lower bound is infinite")
+        parts += [" (in ", certain, " it is proven that no attack can do so)"]
+    return parts
 
 
 def evasion_costs(results: Results, model: str) -> Iterator[Statement]:
