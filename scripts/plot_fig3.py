@@ -28,7 +28,7 @@ OK = "ok"  # the verdict of check_robustness.py that needs no mark
 MARKS = ("doubted", "proven", "certain")
 MOSTLY = 0.5  # share of the flows behind a score above which it is shown as proven
 WARNING_NOTE = "! the check found nearer or other evasions, or a fault; see table_ars"
-CERTAIN_NOTE = f"{INFINITY}*: proven, nothing that the threat model allows hides more than half of the flows"
+CERTAIN_NOTE = f"{INFINITY}*: proven, whatever the threat model allows hides fewer than half of the flows"
 PROVEN_NOTE = "outlined: proven for more than half of the flows behind the score"
 WHISKER = {"ecolor": BLACK, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
 

@@ -16,7 +16,7 @@ from rnnids.settings import add_options, check, setting
 class Selection:
     """Which flows are attacked, and how many at once."""
 
-    max_flows: int | None = setting(20, "attack flows of a type, at most; none: all", minimum=1)
+    max_flows: int | None = setting(15, "attack flows of a type, at most; none: all", minimum=1)
     chunks: int = setting(1, "jobs among which the flows of an attack are divided", minimum=1)
     batch_packets: int = setting(8192, "padded packets in a batch, at most", minimum=1)
 
