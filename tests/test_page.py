@@ -356,6 +356,14 @@ def test_threat_models_under_which_the_same_is_true_share_a_sentence(tmp_path):
     )
 
 
+def test_a_type_that_is_missed_as_it_is(tmp_path):
+    frames = tables()
+    frames["tables/ars.csv"].loc[0, ["ars", "ars_lower"]] = 0
+    assert told(frames, tmp_path)["Evasion, paper"].startswith(
+        "Slow <b>DoS</b> needs no disguise: half of its attacked flows are missed as they are. Its ARS is 0."
+    )
+
+
 def test_scores_that_are_undefined(tmp_path):
     frames = tables()
     frames["tables/ars.csv"] = frames["tables/ars.csv"].assign(ars=math.nan)

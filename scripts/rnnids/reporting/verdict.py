@@ -153,6 +153,9 @@ def weakest(own: Group) -> list[Part]:
     if not (scores < math.inf).any():
         return ["Every score is infinite. "] if scores.notna().any() else []
     line = lowest(scores.fillna(math.inf))
+    if scores[line] == 0:
+        missed = f"{own.word(line, 'attack')} needs no disguise: half of its attacked flows are missed as they are. "
+        return [missed, "Its ARS is ", own.cell(line, "ars", score), ". "]
     parts: list[Part] = [f"{own.word(line, 'attack')} is the easiest to disguise. Its ARS is at most "]
     parts += [own.cell(line, "ars", score), f"{SPACE}z-scores", *interval(own, line, score)]
     if number(own.word(line, "ars_lower")) > 0:
