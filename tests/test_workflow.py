@@ -178,7 +178,8 @@ def backwards(tree):
 
 
 def test_another_seed_is_another_training_of_everything_that_depends_on_one(checkout, done):
-    change = {"seeds": [0, 1], "selected_models": ["baseline", "adversarial_training"]}
+    models = ["baseline", "adversarial_training"]
+    change = {"seeds": [0, 1], "selected_models": models, "seeded_models": models}
     planned = plan(checkout, done, "results/tiny/tables/seeds.html", **change)
     once = {"train": 1, "train_adversarially": 1, "compare_seeds": 1, "tabulate_seeds": 1, "perturb_inputs": 1}
     twice = dict.fromkeys(("evaluate", "gather_attack", "check_robustness"), 2)

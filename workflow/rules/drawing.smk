@@ -125,6 +125,8 @@ def caption_settings():
             value = config
             for name in names:
                 value = value[name]
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)  # 1.0 is the same word as 1
             text = ", ".join(map(str, value)).replace("_", " ") if isinstance(value, list) else value
             found[".".join(names)] = "all" if text is None else text
     return [f"{key}={value}" for key, value in sorted(found.items())]
