@@ -14,15 +14,14 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-import numpy as np
 from extraction import ACTIVE, IDLE, PADDING, generate, in_memory
 from measure import write_page
 
 from rnnids import cli
 from rnnids.captures.packets import draw_keys
 from rnnids.captures.pcap import BUFFER, open_capture
-from rnnids.captures.reasons import REASONS
 from rnnids.captures.repair import Remedies, Repair
+from rnnids.captures.skipped import new_counts
 from rnnids.flows.external_sort import in_order, scratch
 from rnnids.flows.extract import (
     Extraction,
@@ -48,7 +47,7 @@ def clock(seconds, stage):
 
 def parsed(capture, keys):
     """Yield the packets of an open capture, as extraction does; `keys` of their hashes."""
-    return repaired_packets(capture, Repair(Remedies()), skipped=np.zeros(len(REASONS), np.int64), keys=keys)
+    return repaired_packets(capture, Repair(Remedies()), counts=new_counts(), keys=keys)
 
 
 def read_bytes(path):

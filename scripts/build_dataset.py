@@ -21,6 +21,7 @@ from rnnids.datasets.report import (
     attack_counts,
     dataset_report,
     label_report,
+    warn_about_attackers,
     warn_about_labels,
     warn_about_overlaps,
     warn_about_splits,
@@ -47,13 +48,17 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     options = settings.from_args(DatasetOptions, args)
-    source = read_labels(args.labels, settings.from_args(Labelling, args))
+    labelling = settings.from_args(Labelling, args)
+    source = read_labels(args.labels, labelling)
     captures, flows = read_captures(args.flows)
     warn_about_overlaps(captures, flows)
     idle_timeout_ns = round(float(captures[0].attributes["idle_timeout"]) * 1e9)
     matcher = source.matcher(flows)
-    labels = label_flows(flows, matcher, idle_timeout_ns, follow_connections=options.follow_connections)
+    ways = {"follow_connections": options.follow_connections, "attacker": labelling.attacker}
+    labels = label_flows(flows, matcher, idle_timeout_ns, **ways)
     warn_about_labels(source, labels, matcher, flows=flows)
+    if labelling.label_kind != "rules" and labelling.attacker == "source":
+        warn_about_attackers(source, labels)
     dataset = assemble(captures, flows, labels, rules=source.rules, options=options, seed=args.seed)
     counts = attack_counts(dataset)
     warn_about_splits(counts)

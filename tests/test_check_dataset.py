@@ -59,7 +59,7 @@ def test_only_the_ends_of_a_large_file_are_read(contents, tmp_path, large):
     damaged[len(damaged) // 2 : len(damaged) // 2 + 500] = bytes(500)
     (tmp_path / "a.pcap").write_bytes(damaged)
     finding = check_capture(str(tmp_path / "a.pcap"))
-    assert (finding.fault, finding.holds) == ("", "both ends read")
+    assert (finding.fault, finding.holds.split(",")[0]) == ("", "both ends read")
 
 
 @pytest.mark.parametrize("kind", ["little", "ng"])

@@ -65,7 +65,7 @@ def test_a_good_capture(tmp_path):
     assert result.returncode == 0
     assert "2 packets read, 1 in 1 flows" in result.stderr
     assert "1 packets skipped: not IP" in result.stderr
-    assert summary(tmp_path / "deep" / "flows.h5") == (2, 1, {"not IP": 1}, [])
+    assert summary(tmp_path / "deep" / "flows.h5") == (2, 1, {"not IP: ARP (EtherType 0x0806)": 1}, [])
     with h5py.File(tmp_path / "deep" / "flows.h5") as file:
         assert file.attrs["capture"] == "monday"
         made_by = json.loads(file.attrs["provenance"])
@@ -111,8 +111,14 @@ def test_settings_of_a_call_are_those_of_the_paper_unless_given(tmp_path):
     [
         (b"", "byte 0: the file is empty"),
         (b"no capture at all", "byte 0: not a capture"),
-        (pcap([(START, FRAME)], link=147), "byte 20: link type 147 is not supported"),
-        (section() + interface(link=147) + enhanced(START // 1000, FRAME), "no packet has a supported link type"),
+        (
+            pcap([(START, FRAME)], link=147),
+            "byte 20: no IP packet can be found behind private use (link type 147); if it holds Ethernet",
+        ),
+        (
+            section() + interface(link=147) + enhanced(START // 1000, FRAME),
+            "no packet has a link type that can be read (private use (link type 147))",
+        ),
     ],
 )
 def test_bad_captures_exit_2_and_leave_no_output(content, message, tmp_path):

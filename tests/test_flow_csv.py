@@ -1,5 +1,6 @@
 """Per-flow CSV files as labels: times as people write them, and the row that is nearest to a flow."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_several_files_count_together(csv_file):
 
 def test_missing_time_zone_and_useless_files_are_refused(csv_file):
     path = csv_file(line("05/07/2017 09:00:00"))
-    with pytest.raises(InputError, match=r"--time-zone: times of a flow CSV are local"):
+    with pytest.raises(InputError, match=r"--time-zone: .*times of a flow CSV are local, like .05/07/2017"):
         read_flow_csv([path], None)
     with pytest.raises(InputError, match=r"no row can match a flow \(no time: 1\)"):
         read_flow_csv([csv_file(line("noon"))], HALIFAX)
@@ -187,3 +188,142 @@ def test_the_published_csv_meets_the_published_capture(tmp_path):
     assert matched > 0.8 * inside > 50
     elsewhere = read_flow_csv([sample], parse_zone("UTC"))
     assert clock_offset(FlowCsvMatcher(elsewhere, flows))[0] == 180
+
+
+HEADINGS = {
+    "CICFlowMeter 3": HEADER,
+    "CICFlowMeter 4": "id,Flow ID,Src IP,Src Port,Dst IP,Dst Port,Protocol,Timestamp,Label,Attempted Category",
+    "its Python port": "src_ip,dst_ip,src_port,dst_port,protocol,timestamp,label",
+    "Argus": "StartTime,Dur,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,State,Label",
+    "Bot-IoT": "pkSeqID,stime,proto,saddr,sport,daddr,dport,attack,category,subcategory",
+}
+CELLS = {
+    "source_address": ("Source IP", "Src IP", "src_ip", "SrcAddr", "saddr"),
+    "source_port": ("Source Port", "Src Port", "src_port", "Sport", "sport"),
+    "destination_address": ("Destination IP", "Dst IP", "dst_ip", "DstAddr", "daddr"),
+    "destination_port": ("Destination Port", "Dst Port", "dst_port", "Dport", "dport"),
+    "protocol": ("Protocol", "protocol", "Proto", "proto"),
+    "time": ("Timestamp", "timestamp", "StartTime", "stime"),
+    "label": ("Label", "label", "category"),
+}
+NOON = pd.Timestamp("2017-07-05T12:00:00Z").value
+
+
+def written(program, time, name, delimiter=","):
+    """A table of one row as this program heads it."""
+    values = dict(zip(CELLS, (*ENDS, "tcp", time, name), strict=True))
+    cell = {heading: str(values[here]) for here, headings in CELLS.items() for heading in headings}
+    names = [heading.strip() for heading in HEADINGS[program].split(",")]
+    return delimiter.join(names) + "\n" + delimiter.join(cell.get(heading, "7") for heading in names) + "\n"
+
+
+@pytest.mark.parametrize("program", HEADINGS)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_headings_and_delimiters_of_programs_that_write_flows(csv_file, program, delimiter):
+    path = csv_file(text=written(program, "2017-07-05T12:00:00Z", "Bot", delimiter))
+    rows = read_flow_csv([path], None)
+    assert [group.attack for group in rows.groups] == ["Bot"]
+    assert (int(rows.columns["start_ns"][0]), int(rows.columns["destination_port"][0])) == (NOON, 80)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2017-07-05T12:00:00Z",
+        "2017-07-05 12:00:00Z",
+        "2017-07-05T09:00:00-03:00",
+        "2017-07-05T17:30:00.000+0530",
+        "2017-07-05T14:00:00,000000+02",
+        "2017-07-05T12:00Z",
+        "1499256000",
+        "1499256000.000000",
+        "1499256000000",
+        "1499256000000000",
+    ],
+)
+def test_times_that_say_what_they_are_need_no_time_zone(csv_file, time):
+    for zone in (None, HALIFAX):
+        rows = read_flow_csv([csv_file(line(time if "," not in time else f'"{time}"'))], zone)
+        assert rows.columns["start_ns"].tolist() == rows.columns["other_ns"].tolist() == [NOON]
+
+
+@pytest.mark.parametrize(
+    ("texts", "order", "expected"),
+    [
+        (["07/13/2017 01:00:00 PM", "07/05/2017 02:00:00 PM"], None, "2017-07-05T14:00:00"),
+        (["13/07/2017 13:00:00", "05/07/2017 14:00:00"], None, "2017-07-05T14:00:00"),
+        (["13.07.2017 13:00", "05.07.2017 14:00"], None, "2017-07-05T14:00:00"),
+        (["07/06/2017 13:00:00", "07/05/2017 14:00:00"], "month", "2017-07-05T14:00:00"),
+        (["07/06/2017 13:00:00", "07/05/2017 14:00:00"], "day", "2017-05-07T14:00:00"),
+        (["2017-07-05T13:00:00", "2017-07-05T14:00:00"], None, "2017-07-05T14:00:00"),
+        (["2017/07/05 13:00:00.5", "2017/07/05 14:00:00.0"], None, "2017-07-05T14:00:00"),
+        (["2017-7-5 13:00", "2017-7-5 14:00"], None, "2017-07-05T14:00:00"),
+    ],
+)
+def test_local_times_of_either_date_order(csv_file, texts, order, expected):
+    rows = read_flow_csv([csv_file(*map(line, texts))], parse_zone("UTC"), date_order=order)
+    assert rows.columns["start_ns"][1] == pd.Timestamp(expected).value
+
+
+@pytest.mark.parametrize("label_columns", ["label\tdetailed-label", "tunnel_parents   label   detailed-label"])
+def test_connection_logs_of_zeek_with_a_label_column(csv_file, label_columns):
+    fields = ["#fields", "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", label_columns]
+    ends = ["1499256000.5", "C1", *map(str, ENDS), "tcp"]
+    last = ["Malicious\tDDoS", "-\tBenign"] if "\t" in label_columns else ["-   Malicious   DDoS", "-   Benign   -"]
+    lines = ["#separator \\x09", "#unset_field\t-", "\t".join(fields), *("\t".join([*ends, cell]) for cell in last)]
+    rows = read_flow_csv([csv_file(text="\n".join([*lines, "#close\t2017", ""]))], None)
+    assert [group.attack for group in rows.groups] == ["Malicious", "Benign"]
+    assert rows.columns["start_ns"].tolist() == [NOON + SECOND // 2] * 2
+    assert rows.columns["row"].tolist() == [4, 5]
+
+
+def test_connection_logs_of_zeek_in_json(csv_file):
+    keys = ("id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "ts", "label")
+    objects = [
+        dict(zip(keys, (*ENDS, "tcp", *rest), strict=True)) for rest in ((1499256000.123456, "Bot"), (1499256001, None))
+    ]
+    rows = read_flow_csv([csv_file(text="\n".join(map(json.dumps, objects)))], None)
+    assert [group.attack for group in rows.groups] == ["Bot", "Benign"]
+    assert rows.columns["start_ns"].tolist() == [NOON + 123456000, NOON + SECOND]
+    with pytest.raises(InputError, match=r"flows.csv:2: not JSON"):
+        read_flow_csv([csv_file(text=json.dumps(objects[0]) + "\n{oops\n")], None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Web Attack \u2013 XSS",
+        "Web Attack \ufffd XSS",
+        "Web Attack \u0096 XSS",
+        "Web Attack \u00e2\u20ac\u201c XSS",
+        "Web Attack  -  XSS",
+        "Web Attack\u00a0\u2014\u00a0XSS",
+        "Web Attack \u00ef\u00bf\u00bd XSS",
+    ],
+)
+def test_spellings_of_a_label_are_one_and_reported(csv_file, caplog, text):
+    caplog.set_level("INFO")
+    rows = read_flow_csv([csv_file(line(NOON, text), line(NOON + SECOND, "Web Attack - XSS"))], None)
+    assert [group.attack for group in rows.groups] == ["Web Attack - XSS"]
+    assert f"label {text!r} is read as 'Web Attack - XSS'" in caplog.text
+
+
+def test_labels_can_be_renamed_and_na_stays(csv_file, caplog):
+    names = ["DoS Hulk - Attempted", "DoS Hulk", "NA", "None", "flow=From-Botnet-V42-TCP", "flow=Background-UDP"]
+    path = csv_file(*(line(NOON + i * SECOND, name) for i, name in enumerate(names)))
+    rows = read_flow_csv([path], None, rename={"DoS Hulk - Attempted": "Benign", "DoS Hulk": "Hulk", "absent": "x"})
+    assert [group.attack for group in rows.groups] == ["Benign", "Hulk", "NA", "None", "Botnet"]
+    assert "no row has the label 'absent'" in caplog.text
+    with pytest.raises(InputError, match="'DoS' is not of the form"):
+        read_labels([path], Labelling(label_kind="flow_csv", rename=("DoS",)))
+
+
+def test_the_initiator_can_be_the_attacker_whatever_the_row_says(csv_file):
+    flows = make_flows([(0, 1, *ENDS[2:], *ENDS[:2], 6)])
+    source = read_labels(
+        [csv_file(line("05/07/2017 09:00:00"))], Labelling(label_kind="flow_csv", time_zone="America/Halifax")
+    )
+    for attacker, responds in (("source", [True]), ("initiator", [False])):
+        labels = label_flows(flows, source.matcher(flows), 0, follow_connections=False, attacker=attacker)
+        assert labels.attacker_responds.tolist() == responds
+        assert labels.swapped.tolist() == [1]

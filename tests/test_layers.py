@@ -46,6 +46,8 @@ SOUGHT = {
     "captures.rewrite": "a packet padded, its checksums right",
     "captures.tcp_streams": "TCP numbers of padded packets",
     "datasets.combine": "target table_transfer",
+    "captures.layer_names": "names of link types and protocols",
+    "captures.tunnels": "option unwrap",
     "datasets.audit": "target label_audit",
     "detectors.activations": "sigmoid and tanh",
     "detectors.clipped_adam": "the optimiser",

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from captures import ACK, FIN, SYN, ethernet, icmp, ipv4, ipv6, random_traffic, tcp, udp
 
+from rnnids.captures.layers import layer_table
 from rnnids.captures.packets import PACKET, draw_keys, parse_batch, parse_packet
 from rnnids.captures.reasons import KEPT, REASONS
 from rnnids.captures.records import RECORD
+from rnnids.captures.skipped import REASON_MASK, by_name, new_counts
 
 FOUR = ipv4("10.0.0.1", "10.0.0.2", 6, tcp(1000, 80, SYN | ACK))
 SIX = ipv6("fd00::1", "fd00::2", 17, udp(53, 5353, bytes(10)))
 SNAP = b"\xaa\xaa\x03\x00\x00\x00\x08\x00"
+LAYERS = layer_table()
 RADIOTAP = b"\x00\x00\x0c\x00" + bytes(8)
 
 
@@ -23,7 +26,7 @@ def parse(frame, link=1, original=None, problem=0):
     length = len(frame) if original is None else original
     record = np.array([(64, 5, len(frame), length, link, problem)], RECORD)
     packets = np.zeros(1, PACKET)
-    return REASONS[parse_packet(buffer, record[0], packets[0])], packets[0]
+    return REASONS[parse_packet(buffer, record[0], packets[0], LAYERS) & REASON_MASK], packets[0]
 
 
 def address(packet, end):
@@ -209,11 +212,10 @@ def test_batch_counts_what_it_skips():
     records["captured"] = [len(frame) for frame in frames]
     records["offset"] = np.cumsum(records["captured"]) - records["captured"]
     records["link"] = 1
-    packets, skipped = np.zeros(4, PACKET), np.zeros(len(REASONS), np.int64)
-    assert parse_batch(buffer, records, packets, skipped, draw_keys()) == 2
+    packets, counts = np.zeros(4, PACKET), new_counts()
+    assert parse_batch(buffer, records, packets, counts, LAYERS, draw_keys()) == 2
     assert list(packets["destination_port"][:2]) == [80, 5353]
-    counted = {REASONS[i]: int(skipped[i]) for i in range(len(REASONS)) if skipped[i]}
-    assert counted == {"not IP": 1, "truncated link header": 1}
+    assert by_name(counts) == {"truncated link header": 1, "not IP: ARP (EtherType 0x0806)": 1}
 
 
 def test_whatever_the_bytes_nothing_outside_the_frame_matters():
@@ -232,10 +234,10 @@ def test_whatever_the_bytes_nothing_outside_the_frame_matters():
             buffer = np.full(len(mutated) + 600, poison, np.uint8)
             buffer[300 : 300 + len(mutated)] = mutated
             packet = np.zeros(1, PACKET)
-            reason = parse_packet(buffer, record[0], packet[0])
-            verdicts.append((reason, packet[0].tolist() if reason == KEPT else None))
+            verdict = parse_packet(buffer, record[0], packet[0], LAYERS)
+            verdicts.append((verdict, packet[0].tolist() if verdict == KEPT else None))
         assert verdicts[0] == verdicts[1] == verdicts[2]
-        outcomes.add(REASONS[verdicts[0][0]])
+        outcomes.add(REASONS[verdicts[0][0] & REASON_MASK])
     assert len(outcomes) > 7, "the mutations should reach most branches"
 
 

@@ -126,7 +126,9 @@ def test_of_a_stream_of_equal_packets_one_a_window_stays(tmp_path):
 
 def test_what_is_not_ip_is_never_a_duplicate(tmp_path):
     arp = bytes(12) + b"\x08\x06" + bytes(28)
-    assert repaired(tmp_path, pcap([(START, arp)] * 3), duplicate_window=10 * MS)[1] == {"not IP": 3}
+    assert repaired(tmp_path, pcap([(START, arp)] * 3), duplicate_window=10 * MS)[1] == {
+        "not IP: ARP (EtherType 0x0806)": 3
+    }
 
 
 @pytest.mark.parametrize("seed", range(4))

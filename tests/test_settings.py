@@ -13,7 +13,7 @@ DEFAULT = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 # Section -> the classes behind it; after "without" stand settings that the workflow gives to a script itself.
 SECTIONS = {
     "extraction": ["flows.extract:Extraction"],
-    "labelling": ["labels.labelling:Labelling"],
+    "labelling": ["labels.labelling:Labelling without rename"],
     "dataset": ["datasets.build:DatasetOptions"],
     "label_audit": ["datasets.audit:LabelAudit"],
     "training": ["detectors.training:Training"],

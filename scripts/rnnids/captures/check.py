@@ -9,11 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-from rnnids.captures.pcap import Capture, open_capture
+from rnnids.captures.layers import layer_table
+from rnnids.captures.packets import PACKET, draw_keys, parse_batch
+from rnnids.captures.pcap import BATCH, Capture, open_capture
+from rnnids.captures.skipped import by_name, new_counts, refuse_link, refuse_links, tunnel_hints, unknown_warnings
+from rnnids.cli import log
 from rnnids.errors import InputError
 from rnnids.settings import check, setting
 
 WHOLE = 64 << 20  # bytes; files up to this size are read from beginning to end
+BEGINNING = 100_000  # packets of a larger file that are looked into
 TAIL = 4 << 20  # bytes at the end of a larger file
 MAX_RECORD = 262144 + 24  # bytes, with its header; what libpcap takes for sane
 MIN_CHAIN = 3  # records in a row that are no coincidence
@@ -134,15 +139,37 @@ def check_capture(
 
 def _look_at(capture: Capture, path: str, member: str | None) -> tuple[str, str]:
     """(what it holds, what is wrong with it or "") of an open capture."""
-    if capture.size <= WHOLE:
-        for _ in capture.batches():
-            pass
-        damage = "; ".join(capture.warnings) or "no packets" * (capture.packets_read == 0)
-        return f"{capture.packets_read:,} packets", damage
+    whole = capture.size <= WHOLE
+    read = _parse(capture, None if whole else BEGINNING)
+    if whole:
+        return read, "; ".join(capture.warnings) or "no packets" * (capture.packets_read == 0)
     if member or capture.compression:
-        return f"{capture.compression or 'zip'}, beginning read", ""
+        return f"{capture.compression or 'zip'}, beginning: {read}", ""
     ends_well = pcapng_ends_well if capture.link is None else pcap_ends_well
-    return "both ends read", "" if ends_well(path, capture) else "the last record is cut"
+    return f"both ends read, beginning: {read}", "" if ends_well(path, capture) else "the last record is cut"
+
+
+def _parse(capture: Capture, limit: int | None) -> str:
+    """What the first packets of a capture, or all, are: read as extraction reads them.
+
+    Raises:
+        InputError: what extraction refuses, or none of the packets belongs to a flow.
+    """
+    refuse_link(capture)
+    counts, layers, keys = new_counts(), layer_table(), draw_keys()
+    packets, kept = np.empty(BATCH, PACKET), 0
+    for buffer, records in capture.batches():
+        kept += int(parse_batch(buffer, records, packets, counts, layers, keys))
+        if limit is not None and capture.packets_read >= limit:
+            break
+    refuse_links(capture, counts)
+    skipped = ", ".join(f"{count:,} {name}" for name, count in by_name(counts).items())
+    read = f"{capture.packets_read:,} packets" + f" ({skipped})" * bool(skipped)
+    if capture.packets_read and not kept and not tunnel_hints(counts, {}, capture.packets_read, unwrap=()):
+        raise InputError(f"{capture.path}: no packet belongs to a flow: {read}; is it the right file?")
+    for warning in unknown_warnings(counts, capture.packets_read):
+        log.warning("warning: %s: %s", capture.path, warning)
+    return read
 
 
 def pcap_ends_well(path: Path | str, capture: Capture) -> bool:

@@ -1,7 +1,7 @@
 """From a captured frame to what a flow needs: addresses, ports, IP length and TCP flags.
 
-The link layer is :mod:`rnnids.captures.link_layers`' affair. Tunnels are not unwrapped: a packet counts as what its
-outer IP header says.
+Where the IP header begins is the affair of :mod:`rnnids.captures.frames`. A packet counts as what its outer IP header
+says, unless it is of a tunnel that is to be unwrapped: then the innermost counts, address by address and byte by byte.
 
 What is left out, as the paper's extractor does: every IP fragment, the first included (the others
 have no ports), and every protocol but TCP, UDP and ICMP. Two differences: a packet whose TCP
@@ -15,17 +15,20 @@ import secrets
 import numpy as np
 from numba import njit
 
-from rnnids.captures.compiled import Integer, Record, borrowed
-from rnnids.captures.link_layers import big16, big32, big64, find_ip
+from rnnids.captures.compiled import Integer, Record, big16, big32, big64, borrowed
+from rnnids.captures.frames import NOT_TUNNELLED, find_ip, walk
+from rnnids.captures.layers import CLOSED, IP_PROTOCOL, NO_IP, UDP_PORT, key_of
 from rnnids.captures.reasons import (
     FRAGMENT,
     IP_MALFORMED,
     IP_TRUNCATED,
     KEPT,
+    REASON_BITS,
     TRANSPORT_MALFORMED,
     TRANSPORT_TRUNCATED,
     TRANSPORT_UNSUPPORTED,
 )
+from rnnids.captures.skipped import count_skipped
 
 PACKET = np.dtype(
     [
@@ -49,6 +52,9 @@ HOP_BY_HOP, ROUTING, FRAGMENT_HEADER, AUTHENTICATION, DESTINATION_OPTIONS = 0, 4
 MOBILITY, HIP, SHIM6 = 135, 139, 140
 LARGEST_PAYLOAD = 65535  # bytes that the column holds; more only where segmentation offload left no IP length
 MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
+OF_PROTOCOL, OF_PORT = key_of(IP_PROTOCOL, 0), key_of(UDP_PORT, 0)
+TEREDO = 3544  # the only tunnel that answers from its port, not to it
+DEEPEST_TUNNEL = 8
 HASH_KEYS = 6  # numbers that a hash of flows is drawn by
 
 
@@ -61,7 +67,7 @@ def draw_keys() -> np.ndarray:
 def parse_transport(
     buffer: np.ndarray, at: Integer, end: Integer, left: Integer, protocol: Integer, packet: Record
 ) -> Integer:
-    """Fill protocol, ports, flags and payload length of `packet`; returns the reason.
+    """Fill protocol, ports, flags and payload length of `packet`; returns the verdict.
 
     `left` is what the IP length leaves for transport header and payload, in bytes. The payload length follows from it,
     not from what was captured or from a UDP length (see ``flows.columns``).
@@ -97,7 +103,7 @@ def parse_transport(
 
 @njit(cache=True, nogil=True, inline="always")
 def parse_ipv4(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integer, packet: Record) -> Integer:
-    """Fill `packet` from the IPv4 packet in ``buffer[at:end]``; returns the reason.
+    """Fill `packet` from the IPv4 packet in ``buffer[at:end]``; returns the verdict.
 
     `wire_length` stands in for a total length of 0, which segmentation offload leaves behind.
     """
@@ -146,7 +152,7 @@ def skip_extensions(buffer: np.ndarray, at: Integer, end: Integer, kind: Integer
 
 @njit(cache=True, nogil=True)
 def parse_ipv6(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integer, packet: Record) -> Integer:
-    """Fill `packet` from the IPv6 packet in ``buffer[at:end]``; returns the reason.
+    """Fill `packet` from the IPv6 packet in ``buffer[at:end]``; returns the verdict.
 
     The length is payload plus 40 bytes of header, so that it means the same as in IPv4. A payload
     length of 0 (segmentation offload, jumbogram) is replaced as in :func:`parse_ipv4`.
@@ -169,24 +175,82 @@ def parse_ipv6(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integ
 
 
 @njit(cache=True, nogil=True, inline="always")
-def parse_packet(buffer: np.ndarray, record: Record, packet: Record) -> Integer:
-    """Fill `packet` from the frame that `record` lists; returns the reason (an index of REASONS)."""
-    if record.problem != KEPT:
-        return record.problem
-    end = record.offset + record.captured
-    at, reason = find_ip(buffer, record.offset, end, record.link)
-    if reason != KEPT:
-        return reason
+def parse_ip(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integer, packet: Record) -> Integer:
+    """Fill `packet` from the IP packet in ``buffer[at:end]``; returns the verdict."""
     if at >= end:
         return IP_TRUNCATED
-    packet.time = record.time
-    wire_length = max(record.original, record.captured) - (at - record.offset)
     version = buffer[at] >> 4
     if version == 4:
         return parse_ipv4(buffer, at, end, wire_length, packet)
     if version == 6:
         return parse_ipv6(buffer, at, end, wire_length, packet)
     return IP_MALFORMED
+
+
+@njit(cache=True, nogil=True, inline="always")
+def parse_packet(buffer: np.ndarray, record: Record, packet: Record, layers: np.ndarray) -> Integer:
+    """Fill `packet` from the frame that `record` lists; returns the verdict (:mod:`rnnids.captures.frames`)."""
+    if record.problem != KEPT:
+        return record.problem
+    end = record.offset + record.captured
+    at, verdict = find_ip(buffer, record.offset, end, record.link, layers)
+    if verdict != KEPT:
+        return verdict
+    packet.time = record.time
+    wire_length = max(record.original, record.captured) - (at - record.offset)
+    return parse_ip(buffer, at, end, wire_length, packet)
+
+
+@njit(cache=True, nogil=True)
+def carried(buffer: np.ndarray, at: Integer, end: Integer) -> tuple[Integer, Integer, Integer]:
+    """What the IP packet at `at` carries: (offset behind its headers, IP protocol, verdict); no part of a fragment."""
+    if at + 20 <= end and buffer[at] >> 4 == 4:
+        inside = at + np.int64(buffer[at] & 0x0F) * 4
+        if big16(buffer, at + 6) & 0x3FFF == 0 and at + 20 <= inside <= end:
+            return inside, np.int64(buffer[at + 9]), KEPT
+    elif at + 40 <= end and buffer[at] >> 4 == 6:
+        inside, protocol, verdict = skip_extensions(buffer, at + 40, end, np.int64(buffer[at + 6]))
+        return inside, np.int64(protocol), np.int64(verdict)
+    return at, np.int64(0), FRAGMENT
+
+
+@njit(cache=True, nogil=True)
+def parse_inner(buffer: np.ndarray, record: Record, packet: Record, layers: np.ndarray) -> Integer:
+    """Fill `packet` from the innermost packet of the tunnels in `layers`; returns the verdict.
+
+    A packet of no such tunnel is filled in as :func:`parse_packet` does.
+    """
+    verdict = parse_packet(buffer, record, packet, layers)
+    if record.problem != KEPT:
+        return verdict
+    end = record.offset + record.captured
+    at, found = find_ip(buffer, record.offset, end, record.link, layers)
+    if found != KEPT:
+        return verdict
+    for _ in range(DEEPEST_TUNNEL):
+        at, protocol, found = carried(buffer, at, end)
+        key = np.int64(OF_PROTOCOL | protocol)
+        if protocol == UDP and at + 8 <= end:
+            port = TEREDO if big16(buffer, at) == TEREDO else big16(buffer, at + 2)
+            at, key = at + 8, np.int64(OF_PORT | port)
+        if found != KEPT or not listed(layers, key):
+            break
+        at, found = walk(buffer, at, end, key, layers)
+        if found == NOT_TUNNELLED:
+            break
+        if found != KEPT:
+            return found
+        packet.time = record.time
+        wire_length = max(record.original, record.captured) - (at - record.offset)
+        verdict = parse_ip(buffer, at, end, wire_length, packet)
+    return verdict
+
+
+@njit(cache=True, nogil=True)
+def listed(layers: np.ndarray, key: Integer) -> bool:
+    """Whether the layer `key` can be passed."""
+    row = np.searchsorted(layers[:, 0], key)
+    return bool(row < len(layers) and layers[row, 0] == key and layers[row, 1] not in (NO_IP, CLOSED))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -223,29 +287,68 @@ def hash_key(flow: Record, keys: np.ndarray) -> Integer:
     return mix(one + other + extra * keys[5])
 
 
+@njit(cache=True, nogil=True, inline="always")
+def with_protocol(verdict: Integer, packet: Record) -> Integer:
+    """The verdict with the IP protocol, where that is why the packet is left out."""
+    if verdict == TRANSPORT_UNSUPPORTED:
+        return verdict | (OF_PROTOCOL | np.int64(packet.protocol)) << REASON_BITS
+    return verdict
+
+
 @njit(cache=True, nogil=True)
 def parse_batch(
-    buffer: np.ndarray, records: np.ndarray, packets: np.ndarray, skipped: np.ndarray, keys: np.ndarray
+    buffer: np.ndarray,
+    records: np.ndarray,
+    packets: np.ndarray,
+    counts: np.ndarray,
+    layers: np.ndarray,
+    keys: np.ndarray,
 ) -> Integer:
-    """Fill `packets` from the frames of `records`, counting in ``skipped[reason]`` those left out.
+    """Fill `packets` from the frames of `records`, counting in `counts` those left out.
 
     Args:
         buffer: (B,) uint8.
         records: (n,) ``records.RECORD`` whose bytes lie within `buffer`.
         packets: (n,) ``PACKET``, written from the front.
-        skipped: (len(REASONS),) int64, added to.
+        counts: of ``skipped.new_counts``, added to.
+        layers: of ``layers.layer_table``, without tunnels.
         keys: of the hashes, as of :func:`draw_keys`.
 
     Returns:
         Number of packets kept.
     """
-    buffer, records, packets, keys = borrowed(buffer), borrowed(records), borrowed(packets), borrowed(keys)
+    buffer, records, packets = borrowed(buffer), borrowed(records), borrowed(packets)
+    layers, keys = borrowed(layers), borrowed(keys)
+    left_out = np.empty(len(records), np.int64)  # counted behind the loop, which a call within it would slow down
     count = 0
     for i in range(len(records)):
-        reason = parse_packet(buffer, records[i], packets[count])
-        if reason == KEPT:
+        verdict = parse_packet(buffer, records[i], packets[count], layers)
+        if verdict == KEPT:
             packets[count].hash = hash_key(packets[count], keys)
             count += 1
         else:
-            skipped[reason] += 1
+            left_out[i - count] = with_protocol(verdict, packets[count])
+    for i in range(len(records) - count):
+        count_skipped(counts, left_out[i])
+    return count
+
+
+@njit(cache=True, nogil=True)
+def unwrap_batch(
+    buffer: np.ndarray,
+    records: np.ndarray,
+    packets: np.ndarray,
+    counts: np.ndarray,
+    layers: np.ndarray,
+    keys: np.ndarray,
+) -> Integer:
+    """:func:`parse_batch` with the tunnels in `layers` unwrapped."""
+    count = 0
+    for i in range(len(records)):
+        verdict = parse_inner(buffer, records[i], packets[count], layers)
+        if verdict == KEPT:
+            packets[count].hash = hash_key(packets[count], keys)
+            count += 1
+        else:
+            count_skipped(counts, with_protocol(verdict, packets[count]))
     return count

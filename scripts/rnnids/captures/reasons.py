@@ -17,6 +17,7 @@ REASONS = (
     "outgoing copy",
     "duplicate",
 )
+REASON_BITS = 8  # of a verdict: above them stands the key of a layer
 KEPT = 0  # no reason: the packet is in a flow
 NO_TIME, BAD_TIME, NO_INTERFACE = range(1, 4)  # the record cannot be used, whatever its packet
 LINK_UNSUPPORTED, LINK_TRUNCATED, NOT_IP, IP_TRUNCATED, IP_MALFORMED, FRAGMENT = range(4, 10)

@@ -21,8 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from rnnids.captures.compiled import Integer
-from rnnids.captures.link_layers import LINUX_SLL, LINUX_SLL2, big16, big64, find_ip
+from rnnids.captures.compiled import Integer, big16, big64
+from rnnids.captures.frames import find_ip
+from rnnids.captures.layers import layer_table
+from rnnids.captures.link_layers import LINUX_SLL, LINUX_SLL2
 from rnnids.captures.packets import PACKET
 from rnnids.captures.reasons import DUPLICATE, KEPT, OUTGOING
 
@@ -97,21 +99,23 @@ def is_duplicate(seen: np.ndarray, value: Integer, time: Integer, window: Intege
 
 
 @njit(cache=True, nogil=True)
-def drop_duplicates(buffer: np.ndarray, records: np.ndarray, seen: np.ndarray, window: Integer) -> Integer:
+def drop_duplicates(
+    buffer: np.ndarray, records: np.ndarray, seen: np.ndarray, window: Integer, layers: np.ndarray
+) -> Integer:
     """Move the records of first copies, and of what is not IP, to the front; returns their number.
 
     Args:
         buffer: (B,) uint8.
         records: (n,) ``records.RECORD`` whose bytes lie within `buffer`.
         seen: (SETS, WAYS) ``SEEN``, kept from call to call.
-        window: nanoseconds.
+        window: nanoseconds. layers: of ``layers.layer_table``.
     """
     count = 0
     for i in range(len(records)):
         record = records[i]
         end = record.offset + record.captured
-        at, reason = find_ip(buffer, record.offset, end, record.link)
-        if record.problem == KEPT and reason == KEPT and at < end:
+        at, verdict = find_ip(buffer, record.offset, end, record.link, layers)
+        if record.problem == KEPT and verdict == KEPT and at < end:
             value = digest(buffer, at, end)
             if is_duplicate(seen[value % np.uint64(len(seen))], value, record.time, window):
                 continue
@@ -178,7 +182,7 @@ class Repair:
     def __init__(self, remedies: Remedies) -> None:
         self.remedies = remedies
         if remedies.duplicate_window is not None:
-            self.seen = np.zeros((SETS, WAYS), SEEN)
+            self.seen, self.layers = np.zeros((SETS, WAYS), SEEN), layer_table()
         self.reorder = Reorder(remedies.reorder_window) if remedies.reorder_window is not None else None
 
     @property
@@ -186,11 +190,11 @@ class Repair:
         """Packets found out of order; 0 where order is not repaired."""
         return self.reorder.misordered if self.reorder else 0
 
-    def select(self, buffer: np.ndarray, records: np.ndarray, skipped: np.ndarray) -> np.ndarray:
-        """The (n,) records to go on with; counts the others in ``skipped[reason]``. Changes `records`."""
+    def select(self, buffer: np.ndarray, records: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The (n,) records to go on with; counts the others (``skipped.new_counts``). Changes `records`."""
         for reason, drop in ((OUTGOING, self._drop_outgoing), (DUPLICATE, self._drop_duplicates)):
             kept = drop(buffer, records)
-            skipped[reason] += len(records) - kept
+            counts["packets"][reason] += len(records) - kept
             records = records[:kept]
         return records
 
@@ -208,4 +212,4 @@ class Repair:
     def _drop_duplicates(self, buffer: np.ndarray, records: np.ndarray) -> int:
         if self.remedies.duplicate_window is None:
             return len(records)
-        return int(drop_duplicates(buffer, records, self.seen, self.remedies.duplicate_window))
+        return int(drop_duplicates(buffer, records, self.seen, self.remedies.duplicate_window, self.layers))

@@ -17,9 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnids.captures.link_layers import ETHERNET, IEEE802_11, LINK_TYPES, PPPOE, RADIOTAP, find_ip
+from rnnids.captures.frames import find_ip
+from rnnids.captures.layers import LINK, key_of, layer_name, layer_table
+from rnnids.captures.link_layers import ETHERNET, IEEE802_11, PPPOE, RADIOTAP
 from rnnids.captures.packets import AUTHENTICATION, FRAGMENT_HEADER, ICMP, ICMPV6, TCP, UDP, skip_extensions
 
+LAYERS = layer_table()
+# Link types between whose beginning and the IP header stand no lengths but those that `link_lengths` knows.
+WITHOUT_LENGTHS = (0, 1, 9, 12, 14, 50, 101, 104, 105, 108, 113, 127, 228, 229, 276)
 FILLED = 46  # bytes of an Ethernet frame behind its header; shorter ones are filled up
 LARGEST = 65535  # what a length field holds
 SNAP = bytes((0xAA, 0xAA, 3, 0, 0, 0))  # LLC and SNAP before an EtherType
@@ -73,7 +78,7 @@ class Change:
 def read_headers(frame: bytes, link: int) -> Headers:
     """The headers of a frame that ``packets.parse_packet`` has kept."""
     buffer = np.frombuffer(frame, np.uint8)
-    ip = int(find_ip(buffer, 0, len(frame), link)[0])
+    ip = int(find_ip(buffer, 0, len(frame), link, LAYERS)[0])
     if frame[ip] >> 4 == 4:
         length, transport = int.from_bytes(frame[ip + 2 : ip + 4], "big"), ip + 4 * (frame[ip] & 0x0F)
         return Headers(link, ip, transport, 4, frame[ip + 9], length, False)
@@ -106,7 +111,7 @@ def obstacle(headers: Headers, added: int, frame: bytes) -> str:
     if headers.ip_length + added > LARGEST + (40 if headers.version == 6 else 0):
         return "longer than 65,535 bytes"
     if link_lengths(frame, headers) is None:
-        return f"link layer {headers.link} has lengths that are not known"
+        return f"{layer_name(key_of(LINK, headers.link))} has lengths that are not known"
     return ""
 
 
@@ -115,7 +120,7 @@ def link_lengths(frame: bytes, headers: Headers) -> list[int] | None:
 
     Besides its place the value tells a length, so that no part of an address is taken for one.
     """
-    if headers.link not in LINK_TYPES:
+    if headers.link not in WITHOUT_LENGTHS:
         return None
     ip, places = headers.ip, []
     for ppp in (2, 1):  # bytes of its protocol, before which PPPoE says how long both are

@@ -220,7 +220,11 @@ def build_dataset(
     captures, columns = read_captures(flows)
     idle_timeout_ns = round(float(captures[0].attributes["idle_timeout"]) * 1e9)
     found = label_flows(
-        columns, source.matcher(columns), idle_timeout_ns, follow_connections=options.follow_connections
+        columns,
+        source.matcher(columns),
+        idle_timeout_ns,
+        follow_connections=options.follow_connections,
+        attacker=labelling.attacker,
     )
     dataset = assemble(captures, columns, found, rules=source.rules, options=options, seed=seed)
     made_by = provenance("rnnids.build_dataset", asdict(labelling) | asdict(options) | {"seed": seed}, [*flows, labels])

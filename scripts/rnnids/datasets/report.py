@@ -11,6 +11,7 @@ from rnnids.datasets.build import Dataset
 from rnnids.datasets.flow_data import BENIGN, TEST, TRAIN
 from rnnids.flows.files import FlowFile
 from rnnids.labels.labelling import Labels, LabelSource, Matcher, clock_offset, hours_between, in_several_captures
+from rnnids.labels.rules import BENIGN_NAME
 
 SHOWN = 4  # names of captures in a message
 
@@ -82,6 +83,7 @@ def dataset_report(
         ("read", "packets_of_captures", sum(int(capture.attributes["packets_read"]) for capture in captures)),
         ("read", "flows", len(dropped)),
         ("read", "packets_in_flows", sum(capture.packets for capture in captures)),
+        ("read", "packets_of_unknown_layers", sum(capture.unknown for capture in captures)),
         ("read", "flows_in_several_captures", in_several_captures(flows).sum()),
         *(("flows_of_capture", capture.name, count) for capture, count in zip(captures, per_capture, strict=True)),
         *(("skipped_packets", reason, count) for reason, count in sorted(skipped.items())),
@@ -134,6 +136,18 @@ def warn_about_labels(
     several = np.count_nonzero(labels.matches > 1)
     if several:
         log.warning("warning: %s: %s flows match several rules; the last one labels them", source.name, f"{several:,}")
+
+
+def warn_about_attackers(source: LabelSource, labels: Labels) -> None:
+    """Log the attack rows that name as source the end that answered: its packets count as the attacker's."""
+    is_attack = np.array([rule.attack != BENIGN_NAME for rule in source.rules])
+    matched, swapped = int(labels.matched[is_attack].sum()), int(labels.swapped[is_attack].sum())
+    if swapped:
+        log.warning(
+            "warning: %s: %s of %s attack flows have as source of their row the end that answered, so that the answers"
+            " count as the attacker's; if the rows have their ends swapped, set `attacker: initiator`",
+            *(source.name, f"{swapped:,}", f"{matched:,}"),
+        )
 
 
 def _warn_about_the_clock(source: LabelSource, labels: Labels, matcher: Matcher) -> None:

@@ -21,9 +21,9 @@ import torch
 
 from rnnids.captures.packets import ICMP, ICMPV6, TCP, UDP
 from rnnids.captures.pcap import open_capture
-from rnnids.captures.reasons import REASONS
 from rnnids.captures.records import SECOND
 from rnnids.captures.repair import Repair
+from rnnids.captures.skipped import by_name
 from rnnids.datasets.build import DatasetOptions
 from rnnids.detectors.alarms import AlarmRule
 from rnnids.detectors.lstm import read_detector
@@ -86,8 +86,8 @@ def detect(
     )
     started = time.monotonic()
     with open_capture(pcap, member) as capture, watch:
-        skipped, warnings = build_flows(capture, watch, Repair(extraction.remedies()))
-    reasons = {reason: int(count) for reason, count in zip(REASONS, skipped, strict=True) if count}
+        left_out, warnings = build_flows(capture, watch, Repair(extraction.remedies()), unwrap=extraction.unwrap)
+    reasons = by_name(left_out)
     speed = round(capture.packets_read / max(time.monotonic() - started, 1e-9))
     counts = {"packets_read": capture.packets_read, "packets": watch.packets, "flows": watch.flows}
     rest = {"skipped": reasons, "warnings": warnings, "packets_per_second": speed}

@@ -12,7 +12,8 @@ data set drops such flows and counts them. ``duration_ns`` is the sum of a flow'
 import itertools
 import json
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,14 +21,21 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
-from rnnids.captures.link_layers import LINK_TYPES
-from rnnids.captures.packets import PACKET, draw_keys, parse_batch
+from rnnids.captures.layers import TUNNEL_PORTS, TUNNELS, layer_table
+from rnnids.captures.packets import PACKET, UDP, draw_keys, parse_batch, unwrap_batch
 from rnnids.captures.pcap import BATCH, Capture, check_readable, open_capture
-from rnnids.captures.reasons import LINK_UNSUPPORTED, REASONS
 from rnnids.captures.records import SECOND
 from rnnids.captures.repair import Remedies, Repair
+from rnnids.captures.skipped import (
+    by_name,
+    new_counts,
+    refuse_link,
+    refuse_links,
+    tunnel_hints,
+    unknown_packets,
+    unknown_warnings,
+)
 from rnnids.cli import Progress, log
-from rnnids.errors import InputError
 from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS, Column
 from rnnids.flows.external_sort import Bucket, in_order, scratch
 from rnnids.flows.table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
@@ -50,6 +58,9 @@ class Extraction:
     idle_timeout: float = setting(300.0, "seconds without a packet that end a flow", above=0, maximum=LONGEST)
     active_timeout: float = setting(1800.0, "seconds after which a flow is ended in any case", above=0, maximum=LONGEST)
     drop_outgoing: bool = setting(False, "of Linux cooked captures, which can hold packets twice: keep what comes in")
+    unwrap: tuple[str, ...] = setting(
+        (), "tunnels of which the packets inside count, not what carries them", choices=TUNNELS
+    )
     repair: bool = setting(False, "drop duplicates and put late packets in order, within these windows:")
     duplicate_window: float = setting(0.01, "seconds between equal packets, to keep one", above=0, maximum=LONGEST)
     reorder_window: float = setting(1.0, "seconds by which a packet can be late", above=0, maximum=LONGEST)
@@ -144,36 +155,34 @@ class FlowBuilder:
         self.counters["rows"] = self.counters["ended"] = 0
 
 
-def build_flows(capture: Capture, builder: PacketSink, repair: Repair) -> tuple[np.ndarray, list[str]]:
-    """Build the flows of `capture`; returns ((len(REASONS),) packets skipped, warnings)."""
-    if capture.link is not None and capture.link not in LINK_TYPES:
-        raise InputError(
-            f"{capture.path}: byte 20: link type {capture.link} is not supported; "
-            f"convert the capture to one of {', '.join(map(str, LINK_TYPES))}"
-        )
-    skipped = np.zeros(len(REASONS), np.int64)
-    for packets in prefetch(repaired_packets(capture, repair, skipped=skipped, keys=builder.keys), AHEAD):
+def build_flows(
+    capture: Capture, builder: PacketSink, repair: Repair, *, unwrap: Collection[str] = ()
+) -> tuple[np.ndarray, list[str]]:
+    """Build the flows of `capture`; returns (packets skipped, of ``skipped.new_counts``, and warnings)."""
+    refuse_link(capture)
+    counts = new_counts()
+    for packets in prefetch(repaired_packets(capture, repair, counts=counts, keys=builder.keys, unwrap=unwrap), AHEAD):
         builder.add(packets)
     builder.finish()
-    if capture.packets_read and skipped[LINK_UNSUPPORTED] == capture.packets_read:
-        raise InputError(f"{capture.path}: byte 0: no packet has a supported link type; convert the capture")
-    return skipped, capture.warnings + builder.warnings()
+    refuse_links(capture, counts)
+    return counts, capture.warnings + builder.warnings() + unknown_warnings(counts, capture.packets_read)
 
 
 def repaired_packets(
-    capture: Capture, repair: Repair, *, skipped: np.ndarray, keys: np.ndarray
+    capture: Capture, repair: Repair, *, counts: np.ndarray, keys: np.ndarray, unwrap: Collection[str] = ()
 ) -> Generator[np.ndarray, None, None]:
     """Yield (n,) PACKET arrays in the order in which they count, and report progress.
 
     An array is written again after ``AHEAD`` more. Where a pipe has no more for now, what there is comes at once.
-    `skipped` and `keys` are as in ``packets.parse_batch``.
+    `counts` and `keys` are as in ``packets.parse_batch``.
     """
     ring = itertools.cycle([np.empty(PIECE, PACKET) for _ in range(AHEAD + 1)])
     packets, kept, position = next(ring), 0, 0
+    layers, parse = layer_table(unwrap), unwrap_batch if unwrap else parse_batch
     with Progress(f"reading {os.path.basename(capture.path)}", total=capture.size, unit="bytes") as progress:
         for buffer, records in capture.batches():
-            chosen = repair.select(buffer, records, skipped)
-            kept += parse_batch(buffer, chosen, packets[kept:], skipped, keys)
+            chosen = repair.select(buffer, records, counts)
+            kept += parse(buffer, chosen, packets[kept:], counts, layers, keys)
             if kept > PIECE - BATCH or (kept and capture.waits()):
                 yield repair.order(packets[:kept])
                 packets, kept = next(ring), 0
@@ -213,11 +222,11 @@ def create_columns(file: h5py.File, group: str, columns: Mapping[str, Column], *
         made.attrs["unit"] = column.unit
 
 
-def write_flows(file: h5py.File, bucket: Bucket) -> None:
-    """Write the flows of `bucket` to an open HDF5 file, sorted by start."""
+def write_flows(file: h5py.File, bucket: Bucket) -> Counter[int]:
+    """Write the flows of `bucket` to an open HDF5 file, sorted by start; returns {UDP port of a tunnel: packets}."""
     create_columns(file, "flows", FLOW_COLUMNS, size=bucket.flows.count)
     create_columns(file, "packets", PACKET_COLUMNS, size=bucket.packets.count)
-    flow, row = 0, 0
+    flow, row, tunnelled = 0, 0, Counter[int]()
     groups = [dict(file[name].items()) for name in ("flows", "packets")]  # open, so that HDF5 keeps the last chunk
     with Progress("writing", total=bucket.packets.count, unit="packets") as progress:
         for flows, packets, packet_count in prefetch(in_order(bucket), depth=1):
@@ -227,7 +236,15 @@ def write_flows(file: h5py.File, bucket: Bucket) -> None:
             for name, values in packets.items():
                 groups[1][name][row : row + count] = values
             flow, row = flow + len(flows), row + count
+            tunnelled.update(packets_to_ports(flows, packet_count))
             progress.update(count)
+    return tunnelled
+
+
+def packets_to_ports(flows: np.ndarray, packet_count: np.ndarray) -> dict[int, int]:
+    """{UDP port of a tunnel: packets of the flows to it}."""
+    to_port = {port: (flows["protocol"] == UDP) & (flows["destination_port"] == port) for port in TUNNEL_PORTS}
+    return {port: int(packet_count[here].sum()) for port, here in to_port.items() if here.any()}
 
 
 def extract_flows(
@@ -242,6 +259,7 @@ def extract_flows(
     repair: bool = Extraction.repair,
     duplicate_window: float = Extraction.duplicate_window,
     reorder_window: float = Extraction.reorder_window,
+    unwrap: Sequence[str] = Extraction.unwrap,
 ) -> None:
     """Extract the flows of a capture into an HDF5 file (layout: :mod:`rnnids.flows.columns`).
 
@@ -254,6 +272,7 @@ def extract_flows(
         drop_outgoing: of Linux cooked captures, leave out what goes out.
         repair: drop duplicates and put late packets in order (:mod:`rnnids.captures.repair`).
         duplicate_window, reorder_window: seconds, where repaired.
+        unwrap: tunnels of which the packets inside count (``layers.TUNNELS``).
 
     Raises:
         InputError: not a capture, an unsupported link type, a bad time-out, nowhere to write.
@@ -265,6 +284,7 @@ def extract_flows(
         repair=repair,
         duplicate_window=duplicate_window,
         reorder_window=reorder_window,
+        unwrap=tuple(unwrap),
     )
     check_readable(pcap)
     name = name or capture_name(Path(member or pcap))
@@ -298,10 +318,12 @@ def extract(
     timeouts = to_nanoseconds(settings.idle_timeout), to_nanoseconds(settings.active_timeout)
     repair = Repair(remedies or settings.remedies())
     with open_capture(pcap, member) as capture, create_hdf5(output, made_by) as file, scratch(output) as bucket:
-        skipped, warnings = build_flows(capture, FlowBuilder(bucket, *timeouts), repair)
+        counts, warnings = build_flows(capture, FlowBuilder(bucket, *timeouts), repair, unwrap=settings.unwrap)
+        tunnelled = write_flows(file, bucket)
+        warnings += tunnel_hints(counts, tunnelled, capture.packets_read, unwrap=settings.unwrap)
         if bucket.packets.count == 0:
             warnings = [*warnings, "no packet belongs to a flow: the file has no flows"]
-        reasons = {reason: int(count) for reason, count in zip(REASONS, skipped, strict=True) if count}
+        skipped = by_name(counts)
         file.attrs.update(
             capture=name,
             idle_timeout=float(settings.idle_timeout),
@@ -309,13 +331,14 @@ def extract(
             clock_resolution_ns=capture.resolution_ns or 1,
             packets_read=capture.packets_read,
             misordered=repair.misordered,
-            skipped=json.dumps(reasons),
+            skipped=json.dumps(skipped),
+            unknown_packets=unknown_packets(counts),
+            unwrap=json.dumps(settings.unwrap),
             warnings=json.dumps(warnings),
             end_reasons=json.dumps(END_REASONS),
         )
-        counts = bucket.packets.count, bucket.flows.count
-        write_flows(file, bucket)
-    _report(capture, counts, reasons, misordered=repair.misordered, warnings=warnings)
+        kept = bucket.packets.count, bucket.flows.count
+    _report(capture, kept, skipped, misordered=repair.misordered, warnings=warnings)
 
 
 def _report(

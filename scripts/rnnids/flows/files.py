@@ -27,6 +27,8 @@ class FlowFile:
         units: unit of each column, by name; a file of an earlier version lacks those of ``ADDED_LATER``.
         packets: packets in flows.
         skipped: packets that belong to no flow, by reason.
+        unknown: those of them whose layers are unknown or cannot be read: IP may have been in them. 0 in files of
+            earlier versions.
     """
 
     path: Path | str
@@ -35,6 +37,7 @@ class FlowFile:
     units: Mapping[str, str]
     packets: int
     skipped: Mapping[str, int]
+    unknown: int = 0
 
 
 def read_captures(paths: Sequence[Path | str]) -> tuple[list[FlowFile], dict[str, np.ndarray]]:
@@ -75,6 +78,7 @@ def _read_capture(path: Path | str) -> tuple[FlowFile, dict[str, np.ndarray]]:
             },
             packets=len(file["packets"]["iat_ns"]),
             skipped=json.loads(attributes["skipped"]),
+            unknown=int(attributes.get("unknown_packets", 0)),
         )
     count = flows["packet_count"].astype(np.int64)
     in_a_row = np.array_equal(flows["offset"], np.cumsum(count) - count) and count.sum() == capture.packets

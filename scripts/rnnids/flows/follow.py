@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from rnnids.captures.compiled import Integer, borrowed
+from rnnids.captures.layers import layer_table
 from rnnids.captures.packets import PACKET, draw_keys, hash_key, parse_packet
 from rnnids.captures.pcap import BATCH
 from rnnids.captures.reasons import KEPT
@@ -33,6 +34,7 @@ def parse_chosen(
     hashes: np.ndarray,
     packets: np.ndarray,
     indices: np.ndarray,
+    layers: np.ndarray,
 ) -> Integer:
     """Fill `packets`, and `indices` of their records, with those whose hash is among `hashes`.
 
@@ -40,6 +42,7 @@ def parse_chosen(
         buffer: (B,) uint8. records: (n,) ``records.RECORD`` whose bytes lie within it.
         keys: those that `hashes` are made with. hashes: (k,) uint64, sorted.
         packets, indices: (n,) ``PACKET`` and int64, written from the front.
+        layers: of ``layers.layer_table``.
 
     Returns:
         Number of packets found.
@@ -47,7 +50,7 @@ def parse_chosen(
     buffer, records, packets = borrowed(buffer), borrowed(records), borrowed(packets)
     count = 0
     for i in range(len(records)):
-        if parse_packet(buffer, records[i], packets[count]) != KEPT:
+        if parse_packet(buffer, records[i], packets[count], layers) != KEPT:
             continue
         hashed = hash_key(packets[count], keys)
         place = np.searchsorted(hashes, hashed)
@@ -67,7 +70,7 @@ class Follower:
     """
 
     def __init__(self, flows: np.ndarray, *, idle: int, active: int) -> None:
-        self.keys = draw_keys()
+        self.keys, self.layers = draw_keys(), layer_table()
         self.hashes = np.unique(hash_keys(flows, self.keys))
         self.timeouts = idle, active
         self.table, self.counters = np.zeros(SMALLEST, FLOW), np.zeros(1, COUNTERS)[0]
@@ -84,7 +87,7 @@ class Follower:
             ((m,) PACKET array, (m,) indices of their records, (m,) ROW array of the packets in their flows);
             overwritten by the next call.
         """
-        count = parse_chosen(buffer, records, self.keys, self.hashes, self.packets, self.indices)
+        count = parse_chosen(buffer, records, self.keys, self.hashes, self.packets, self.indices, self.layers)
         packets = self.packets[:count]
         done, self.counters["rows"] = 0, 0
         while (done := self._add(packets, done)) < count:

@@ -25,15 +25,15 @@ from rnnids.labels.tables import (
     tuple_columns,
 )
 
-COLUMNS = {  # of the file: here
-    "Start time": "start",
-    "Last time": "end",
-    "Attack category": "category",
-    "Protocol": "protocol",
-    "Source IP": "source_address",
-    "Source Port": "source_port",
-    "Destination IP": "destination_address",
-    "Destination Port": "destination_port",
+COLUMNS = {  # here: of the file
+    "start": ("Start time",),
+    "end": ("Last time",),
+    "category": ("Attack category",),
+    "protocol": ("Protocol",),
+    "source_address": ("Source IP",),
+    "source_port": ("Source Port",),
+    "destination_address": ("Destination IP",),
+    "destination_port": ("Destination Port",),
 }
 # By priority, the authors' order.
 CATEGORIES = (
@@ -65,7 +65,7 @@ def read_ground_truth(path: Path | str) -> LabelRows:
     Raises:
         InputError: not such a file, an unknown category, no row that can match a flow.
     """
-    frame = read_table(path, list(COLUMNS)).rename(columns=COLUMNS)
+    frame = read_table(path, COLUMNS)
     columns, faults = parse_ends(frame)
     for end in ("start", "end"):
         seconds, valid = parse_numbers(frame[end], 0, LAST_SECOND)

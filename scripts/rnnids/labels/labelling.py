@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from rnnids.errors import InputError
-from rnnids.labels.flow_csv import FlowCsvMatcher, read_flow_csv
+from rnnids.labels.flow_csv import DATE_ORDERS, FlowCsvMatcher, read_flow_csv
 from rnnids.labels.ground_truth import GroundTruthMatcher, read_ground_truth
 from rnnids.labels.joins import ICMP, endpoints
 from rnnids.labels.rules import Rule, RuleMatcher, read_rules
@@ -17,6 +17,7 @@ from rnnids.labels.tables import LabelGroup, LabelRows
 from rnnids.labels.times import parse_zone
 from rnnids.settings import check, setting
 
+ATTACKERS = ("source", "initiator")
 LABEL_KINDS = ("rules", "ground_truth", "flow_csv")
 NO_RULE = -1
 NANOSECONDS_PER_MINUTE = 60_000_000_000
@@ -32,6 +33,17 @@ class Labelling:
     time_zone: str | None = setting(
         None, "IANA name or offset of label times that have none, e.g. UTC-03:00; none: every time has its offset"
     )
+    date_order: str | None = setting(
+        None,
+        "of dates like 03/07/2017 in a flow CSV, what is first; none: what fits all of them",
+        choices=DATE_ORDERS,
+    )
+    attacker: str = setting(
+        "source",
+        "who attacks: the source of a label row, or the initiator of the flow, whatever the row says",
+        choices=ATTACKERS,
+    )
+    rename: tuple[str, ...] = setting((), "labels of a flow CSV to call otherwise: old=new ...")
 
     def __post_init__(self) -> None:
         check(self)
@@ -74,7 +86,8 @@ def read_labels(paths: Sequence[Path | str], labelling: Labelling) -> LabelSourc
     """
     kind, zone, name = labelling.label_kind, parse_zone(labelling.time_zone), ", ".join(map(str, paths))
     if kind == "flow_csv":
-        return _from_table(name, read_flow_csv(paths, zone), FlowCsvMatcher)
+        table = read_flow_csv(paths, zone, date_order=labelling.date_order, rename=parse_renames(labelling.rename))
+        return _from_table(name, table, FlowCsvMatcher)
     if len(paths) > 1:
         raise InputError(f"--labels: {name}: {kind} come from one file; put all lines into one")
     if kind == "ground_truth":
@@ -83,6 +96,17 @@ def read_labels(paths: Sequence[Path | str], labelling: Labelling) -> LabelSourc
         return _from_table(name, read_ground_truth(paths[0]), GroundTruthMatcher)
     rules = read_rules(paths[0], zone)
     return LabelSource(name, rules, [1] * len(rules), partial(RuleMatcher, rules), {})
+
+
+def parse_renames(texts: Sequence[str]) -> dict[str, str]:
+    """{label: new name} of "label=new name" texts."""
+    renames = {}
+    for text in texts:
+        old, equals, new = text.rpartition("=")
+        if not equals or not old or not new:
+            raise InputError(f"--rename: {text!r} is not of the form label=new name; write it so")
+        renames[old] = new
+    return renames
 
 
 def _from_table(
@@ -118,7 +142,12 @@ class Labels:
 
 
 def label_flows(
-    flows: Mapping[str, np.ndarray], matcher: Matcher, idle_timeout_ns: int, *, follow_connections: bool
+    flows: Mapping[str, np.ndarray],
+    matcher: Matcher,
+    idle_timeout_ns: int,
+    *,
+    follow_connections: bool,
+    attacker: str = Labelling.attacker,
 ) -> Labels:
     """Label flows by rules, of which the last one that matches wins.
 
@@ -131,13 +160,14 @@ def label_flows(
         flows: columns of N flows: capture, start_ns, duration_ns, source_address,
             destination_address, source_port, destination_port, protocol.
         matcher: of these flows.
+        attacker: "source" or "initiator", who attacks.
     """
     hits, unmatched = matcher.match(), matcher.unmatched()
     count = len(flows["start_ns"])
     rule, matches = np.full(count, NO_RULE, dtype=np.int32), np.zeros(count, dtype=np.int32)
     responds, continuation = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     for index, (rows, swapped) in enumerate(hits):
-        rule[rows], responds[rows] = index, swapped
+        rule[rows], responds[rows] = index, swapped & (attacker == "source")
         matches[rows] += 1
     if follow_connections:
         source, same_way = follow(flows, matches > 0, idle_timeout_ns)

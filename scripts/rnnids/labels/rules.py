@@ -16,6 +16,7 @@ from rnnids.labels.joins import endpoints
 from rnnids.labels.times import parse_time
 
 BENIGN_NAME = "Benign"  # of the attack and of the category; a rule may give it to make an exception
+DELIMITERS = ",;\t"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 
@@ -75,7 +76,9 @@ def _read_lines(path: Path | str) -> list[tuple[int, dict[str, str]]]:
     try:
         # Spreadsheets put a byte order mark in front, which "utf-8-sig" takes away.
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            delimiter = max(DELIMITERS, key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, strict=True, delimiter=delimiter)
             header = [name.strip() for name in next(reader, [])]
             _check_header(path, header)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]

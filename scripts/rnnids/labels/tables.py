@@ -1,7 +1,10 @@
 """Label files with one row per flow or per attack: reading them, whatever program wrote them."""
 
+import codecs
 import ipaddress
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from rnnids.labels.rules import PROTOCOLS
 
 MATCHABLE = tuple(PROTOCOLS.values())  # what flows can have
 REMEDY = "save it as CSV in UTF-8 with commas"
+DELIMITERS = ",;\t"
+BETWEEN_CELLS = re.compile(r"\t| {3,}")
 
 
 @dataclass(frozen=True)
@@ -56,34 +61,46 @@ class LabelRows:
     skipped: Mapping[str, int]
 
 
-def read_table(path: Path | str, names: Sequence[str]) -> pd.DataFrame:
-    """Read some columns of a CSV file as strings without surrounding blanks.
+def read_table(path: Path | str, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Read some columns of a table as strings without surrounding blanks.
 
-    Headings are compared without regard to case and blanks. Text that is not UTF-8 is taken for
+    Commas, semicolons or tabs stand between cells; Zeek's logs (``#fields``, or a JSON object a line) are read too.
+    Headings are compared without regard to case, blanks and punctuation. Text that is not UTF-8 is taken for
     Windows-1252, as office programs write it. Cells beyond the headings are ignored.
 
+    Args:
+        columns: {name: headings under which the column is found, the first that there is}.
+
     Returns:
-        data frame with columns `names`, its index being the line in the file (quoted line breaks aside).
+        data frame with columns named so, its index being the line in the file (quoted line breaks aside).
 
     Raises:
         InputError: no such file, UTF-16, a column missing, no rows.
     """
-    _refuse_other_encodings(path)
+    start = _refuse_other_encodings(path)
+    known = {_plain(heading) for headings in columns.values() for heading in headings}
+    read = _read_zeek if start.lstrip().startswith((b"#separator", b"#fields", b"{")) else _read_csv
     try:
-        frame = _read_csv(path, names, "utf-8-sig")
+        frame = read(path, known, "utf-8-sig")
     except UnicodeDecodeError:
         log.warning("warning: %s: not UTF-8; read as Windows-1252", path)
-        frame = _read_csv(path, names, "cp1252")
-    missing = [name for name in names if name not in frame]
+        frame = read(path, known, "cp1252")
+    found = {
+        name: next((_plain(heading) for heading in headings if _plain(heading) in frame), None)
+        for name, headings in columns.items()
+    }
+    missing = [columns[name][0] for name, heading in found.items() if heading is None]
     if missing:
-        raise InputError(f"{path}:1: missing column {', '.join(missing)}; {REMEDY} and the columns {', '.join(names)}")
+        names = ", ".join(headings[0] for headings in columns.values())
+        raise InputError(f"{path}:1: missing column {', '.join(missing)}; {REMEDY} and the columns {names}")
     if frame.empty:
         raise InputError(f"{path}: no rows below the headings; is the file whole?")
-    frame.index += 2
-    return frame[list(names)].fillna("").apply(lambda column: column.str.strip())
+    chosen = pd.DataFrame({name: frame[heading] for name, heading in found.items()})
+    return chosen.fillna("").apply(lambda column: column.str.strip())
 
 
-def _refuse_other_encodings(path: Path | str) -> None:
+def _refuse_other_encodings(path: Path | str) -> bytes:
+    """The first bytes of a file, unless they are of no text that is read."""
     try:
         with open(path, "rb") as file:
             start = file.read(1024)
@@ -91,16 +108,20 @@ def _refuse_other_encodings(path: Path | str) -> None:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if b"\0" in start:
         raise InputError(f"{path}:1: text in UTF-16, or no text at all; {REMEDY}")
+    return start.removeprefix(codecs.BOM_UTF8)
 
 
-def _read_csv(path: Path | str, names: Sequence[str], encoding: str) -> pd.DataFrame:
-    known = {_plain(name): name for name in names}
+def _read_csv(path: Path | str, known: Collection[str], encoding: str) -> pd.DataFrame:
+    errors = "strict" if encoding == "utf-8-sig" else "replace"
+    with open(path, encoding=encoding, errors=errors) as file:
+        header = file.readline()
     try:
         frame = pd.read_csv(
             path,
+            sep=max(DELIMITERS, key=header.count),
             dtype=str,
             encoding=encoding,
-            encoding_errors="strict" if encoding == "utf-8-sig" else "replace",
+            encoding_errors=errors,
             keep_default_na=False,
             index_col=False,
             skip_blank_lines=False,
@@ -108,11 +129,37 @@ def _read_csv(path: Path | str, names: Sequence[str], encoding: str) -> pd.DataF
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a CSV file ({str(error).strip()}); {REMEDY}") from error
-    return frame.rename(columns=lambda name: known[_plain(name)])
+    frame.index += 2
+    return frame.rename(columns=_plain)
+
+
+def _read_zeek(path: Path | str, known: Collection[str], encoding: str) -> pd.DataFrame:
+    """A log of Zeek, of tab-separated values or of JSON; label columns that were added behind three blanks too."""
+    rows, lines, names = [], [], list[str]()
+    with open(path, encoding=encoding, errors="strict" if encoding == "utf-8-sig" else "replace") as file:
+        for number, line in enumerate(file, 1):
+            if line.startswith("#fields"):
+                names = [_plain(name) for name in BETWEEN_CELLS.split(line.rstrip("\n"))[1:]]
+            if not line.strip() or line.startswith("#"):
+                continue
+            rows.append(_zeek_row(path, line, number=number, names=names))
+            lines.append(number)
+    frame = pd.DataFrame(rows, index=pd.Index(lines), dtype=str)
+    return frame[[name for name in frame if name in known]]
+
+
+def _zeek_row(path: Path | str, line: str, *, number: int, names: Sequence[str]) -> dict[str, str]:
+    if not line.lstrip().startswith("{"):
+        return dict(zip(names, BETWEEN_CELLS.split(line.rstrip("\n")), strict=False))
+    try:
+        values = json.loads(line, parse_float=str)  # a float would round times
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{number}: not JSON ({error}); give one object a line") from error
+    return {_plain(name): "" if value is None else str(value) for name, value in values.items()}
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.split()).lower()
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def parse_addresses(texts: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,14 @@ from rnnids.errors import InputError
 
 TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
 OFFSET = re.compile(r"UTC([+-])(\d\d):?(\d\d)")
+# As people write it: slashes, one digit, no seconds, a comma before the fraction.
+ANY_ISO = re.compile(
+    r"(?P<year>\d{4})[-/](?P<month>\d\d?)[-/](?P<day>\d\d?)[T ]+(?P<time>\d\d:\d\d(?::\d\d)?)"
+    r"(?:[.,](?P<fraction>\d{1,9}))?\s*(?P<offset>Z|[+-]\d\d(?::?\d\d)?)?",
+    re.IGNORECASE,
+)
+EPOCH_NUMBER = re.compile(r"(\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(?:\.(\d+))?")
+NO_TIME = int(np.iinfo(np.int64).min)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -63,3 +71,34 @@ def to_utc(local_ns: np.ndarray, zone: tzinfo) -> np.ndarray:
     local = pd.DatetimeIndex(np.asarray(local_ns).view("datetime64[ns]"))
     first = np.ones(len(local), dtype=bool)  # daylight saving time, of two
     return local.tz_localize(zone, ambiguous=first, nonexistent="shift_forward").as_unit("ns").asi8
+
+
+def absolute_times(texts: pd.Series) -> np.ndarray:
+    """(N,) nanoseconds since 1970 UTC of the strings that need no time zone; the least int64 for the others.
+
+    ISO 8601 with UTC offset, or seconds, milliseconds, microseconds or nanoseconds since 1970, which their digits tell.
+    """
+    codes, values = pd.factorize(texts)
+    return np.array([_absolute_time(text) for text in values], dtype=np.int64)[codes]
+
+
+def _absolute_time(text: str) -> int:
+    if number := EPOCH_NUMBER.fullmatch(text):
+        whole, fraction = number.groups()
+        nanoseconds = 10 ** {9: 9, 10: 9, 12: 6, 13: 6, 15: 3, 16: 3}.get(len(whole), 0)
+        return int(whole) * nanoseconds + int((fraction or "").ljust(18, "0")[:18]) * nanoseconds // 10**18
+    match = ANY_ISO.fullmatch(text)
+    if not match or not match["offset"]:
+        return NO_TIME
+    offset = match["offset"].upper() + ":00" * (match["offset"][-3] in "+-")
+    try:
+        return parse_time(plain_iso(match) + offset)
+    except ValueError:
+        return NO_TIME
+
+
+def plain_iso(match: re.Match[str]) -> str:
+    """A match of ``ANY_ISO`` as 2017-07-05 12:48:54.539220, without its offset."""
+    date = f"{match['year']}-{int(match['month']):02}-{int(match['day']):02}"
+    fraction = f".{match['fraction']}" if match["fraction"] else ""
+    return f"{date} {match['time'].zfill(5)}" + ":00" * (match["time"].count(":") == 1) + fraction

@@ -1,0 +1,106 @@
+"""Frames: where the IP header of a captured frame begins.
+
+Walks along the table :mod:`rnnids.captures.layers`, layer by layer, whatever their nesting; the common case, Ethernet
+with or without VLAN tags, goes by a shorter way. Each function takes the frame as ``buffer[at:end]`` and reads nothing
+outside it.
+
+A verdict is 0 where the IP header is found, else why not: a reason (an index of ``reasons.REASONS``) and, above its
+``REASON_BITS``, the key of the layer at which reading ended.
+"""
+
+import numpy as np
+from numba import njit
+
+from rnnids.captures import layers as table
+from rnnids.captures.compiled import Integer, big16
+from rnnids.captures.link_layers import (
+    ETHERNET,
+    IPV4,
+    IPV6,
+    OF_LINK,
+    OF_SAP,
+    OLD_QINQ,
+    PROVIDER_VLAN,
+    TRUNCATED,
+    UNREADABLE,
+    VLAN,
+    of_headers,
+    of_links,
+)
+from rnnids.captures.reasons import KEPT, LINK_TRUNCATED, LINK_UNSUPPORTED, NOT_IP, REASON_BITS
+from rnnids.captures.tunnels import NO_TUNNEL, of_tunnels
+
+LONGEST_LLC = 1500  # in place of an EtherType: up to this it is a length, and LLC follows
+DEEPEST = 24  # layers of a frame; more is a loop that somebody built
+NOT_TUNNELLED = -1  # in place of a verdict: the packet is not of the tunnel that its port or protocol says
+SHIFT = table.SHIFT
+
+
+@njit(cache=True, nogil=True, inline="always")
+def find_ip(
+    buffer: np.ndarray, at: Integer, end: Integer, link: Integer, layers: np.ndarray
+) -> tuple[Integer, Integer]:
+    """Offset of the IP header of the frame ``buffer[at:end]`` of link type `link`; returns (offset, verdict).
+
+    `layers` is of ``layers.layer_table``.
+    """
+    if link == ETHERNET and at + 14 <= end:
+        place, ethertype = at + 14, big16(buffer, at + 12)
+        while ethertype in (VLAN, PROVIDER_VLAN, OLD_QINQ) and place + 4 <= end:
+            ethertype = big16(buffer, place + 2)
+            place += 4
+        if ethertype in (IPV4, IPV6):
+            return place, KEPT
+    return walk(buffer, at, end, OF_LINK | link, layers)
+
+
+@njit(cache=True, nogil=True)
+def walk(buffer: np.ndarray, at: Integer, end: Integer, key: Integer, layers: np.ndarray) -> tuple[Integer, Integer]:
+    """Go from the layer `key`, which begins at `at`, to the IP header; returns (offset, verdict)."""
+    for _ in range(DEEPEST):
+        if key >> SHIFT == table.ETHERTYPE and key & 0xFFFF <= LONGEST_LLC:
+            key = np.int64(OF_SAP)
+        row = np.searchsorted(layers[:, 0], key)
+        if row == len(layers) or layers[row, 0] != key:
+            return at, ended_at(key)
+        step = layers[row, 1]
+        if step == table.IP:
+            return at, KEPT
+        if step in (table.NO_IP, table.CLOSED):
+            return at, ended_at(key)
+        here = key
+        if step in (table.INTO, table.FIELD):
+            at, key = fixed(buffer, at, end, layers[row])
+        elif step < table.TO_WIRELESS:
+            at, key = of_links(buffer, at, end, step)
+        elif step < table.TO_VXLAN:
+            at, key = of_headers(buffer, at, end, step)
+        else:
+            at, key = of_tunnels(buffer, at, end, layers[row])
+        if key == TRUNCATED:
+            return at, LINK_TRUNCATED
+        if key == NO_TUNNEL:
+            return at, NOT_TUNNELLED
+        if key == UNREADABLE:
+            return at, NOT_IP | here << REASON_BITS
+    return at, ended_at(key)
+
+
+@njit(cache=True, nogil=True)
+def ended_at(key: Integer) -> Integer:
+    """The verdict on a frame in which reading ended at the layer `key`."""
+    return (LINK_UNSUPPORTED if key >> SHIFT == table.LINK else NOT_IP) | key << REASON_BITS
+
+
+@njit(cache=True, nogil=True)
+def fixed(buffer: np.ndarray, at: Integer, end: Integer, row: np.ndarray) -> tuple[Integer, Integer]:
+    """Pass a header of fixed size that names what follows in a field, or not at all."""
+    size, field, width, following = row[2], row[3], row[4], row[5]
+    if at + size > end:
+        return at, TRUNCATED
+    number: Integer = np.int64(0)
+    if width == 1:
+        number = np.int64(buffer[at + field])
+    elif width == 2:
+        number = big16(buffer, at + field)
+    return at + size, following | number
