@@ -14,9 +14,10 @@ from frames import FRAMES, TUNNELLED, mac, over_ip, over_udp
 
 from rnnids.captures.frames import DEEPEST, walk
 from rnnids.captures.layers import BY_KEY, ETHERTYPE, LINK, TUNNELS, key_of, layer_name, layer_table
-from rnnids.captures.packets import PACKET, draw_keys, parse_batch, unwrap_batch
+from rnnids.captures.packets import PACKET, draw_keys, parse_batch
 from rnnids.captures.records import RECORD
 from rnnids.captures.skipped import by_name, new_counts
+from rnnids.captures.unwrap import unwrap_batch
 from rnnids.flows.extract import extract_flows
 
 INNER = ipv4("10.0.0.1", "10.0.0.2", 6, tcp(40000, 80, ACK, bytes(30)))

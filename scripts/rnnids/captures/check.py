@@ -12,7 +12,8 @@ import numpy as np
 from rnnids.captures.layers import layer_table
 from rnnids.captures.packets import PACKET, draw_keys, parse_batch
 from rnnids.captures.pcap import BATCH, Capture, open_capture
-from rnnids.captures.skipped import by_name, new_counts, refuse_link, refuse_links, tunnel_hints, unknown_warnings
+from rnnids.captures.skipped import by_name, new_counts, refuse_link, refuse_links, unknown_warnings
+from rnnids.captures.unwrap import tunnel_hints
 from rnnids.cli import log
 from rnnids.errors import InputError
 from rnnids.settings import check, setting

@@ -1,7 +1,7 @@
 """From a captured frame to what a flow needs: addresses, ports, IP length and TCP flags.
 
 Where the IP header begins is the affair of :mod:`rnnids.captures.frames`. A packet counts as what its outer IP header
-says, unless it is of a tunnel that is to be unwrapped: then the innermost counts, address by address and byte by byte.
+says, unless :mod:`rnnids.captures.unwrap` is asked for what it carries.
 
 What is left out, as the paper's extractor does: every IP fragment, the first included (the others
 have no ports), and every protocol but TCP, UDP and ICMP. Two differences: a packet whose TCP
@@ -16,8 +16,8 @@ import numpy as np
 from numba import njit
 
 from rnnids.captures.compiled import Integer, Record, big16, big32, big64, borrowed
-from rnnids.captures.frames import NOT_TUNNELLED, find_ip, walk
-from rnnids.captures.layers import CLOSED, IP_PROTOCOL, NO_IP, UDP_PORT, key_of
+from rnnids.captures.frames import find_ip
+from rnnids.captures.layers import IP_PROTOCOL, key_of
 from rnnids.captures.reasons import (
     FRAGMENT,
     IP_MALFORMED,
@@ -52,9 +52,7 @@ HOP_BY_HOP, ROUTING, FRAGMENT_HEADER, AUTHENTICATION, DESTINATION_OPTIONS = 0, 4
 MOBILITY, HIP, SHIM6 = 135, 139, 140
 LARGEST_PAYLOAD = 65535  # bytes that the column holds; more only where segmentation offload left no IP length
 MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
-OF_PROTOCOL, OF_PORT = key_of(IP_PROTOCOL, 0), key_of(UDP_PORT, 0)
-TEREDO = 3544  # the only tunnel that answers from its port, not to it
-DEEPEST_TUNNEL = 8
+OF_PROTOCOL = key_of(IP_PROTOCOL, 0)
 HASH_KEYS = 6  # numbers that a hash of flows is drawn by
 
 
@@ -201,58 +199,6 @@ def parse_packet(buffer: np.ndarray, record: Record, packet: Record, layers: np.
     return parse_ip(buffer, at, end, wire_length, packet)
 
 
-@njit(cache=True, nogil=True)
-def carried(buffer: np.ndarray, at: Integer, end: Integer) -> tuple[Integer, Integer, Integer]:
-    """What the IP packet at `at` carries: (offset behind its headers, IP protocol, verdict); no part of a fragment."""
-    if at + 20 <= end and buffer[at] >> 4 == 4:
-        inside = at + np.int64(buffer[at] & 0x0F) * 4
-        if big16(buffer, at + 6) & 0x3FFF == 0 and at + 20 <= inside <= end:
-            return inside, np.int64(buffer[at + 9]), KEPT
-    elif at + 40 <= end and buffer[at] >> 4 == 6:
-        inside, protocol, verdict = skip_extensions(buffer, at + 40, end, np.int64(buffer[at + 6]))
-        return inside, np.int64(protocol), np.int64(verdict)
-    return at, np.int64(0), FRAGMENT
-
-
-@njit(cache=True, nogil=True)
-def parse_inner(buffer: np.ndarray, record: Record, packet: Record, layers: np.ndarray) -> Integer:
-    """Fill `packet` from the innermost packet of the tunnels in `layers`; returns the verdict.
-
-    A packet of no such tunnel is filled in as :func:`parse_packet` does.
-    """
-    verdict = parse_packet(buffer, record, packet, layers)
-    if record.problem != KEPT:
-        return verdict
-    end = record.offset + record.captured
-    at, found = find_ip(buffer, record.offset, end, record.link, layers)
-    if found != KEPT:
-        return verdict
-    for _ in range(DEEPEST_TUNNEL):
-        at, protocol, found = carried(buffer, at, end)
-        key = np.int64(OF_PROTOCOL | protocol)
-        if protocol == UDP and at + 8 <= end:
-            port = TEREDO if big16(buffer, at) == TEREDO else big16(buffer, at + 2)
-            at, key = at + 8, np.int64(OF_PORT | port)
-        if found != KEPT or not listed(layers, key):
-            break
-        at, found = walk(buffer, at, end, key, layers)
-        if found == NOT_TUNNELLED:
-            break
-        if found != KEPT:
-            return found
-        packet.time = record.time
-        wire_length = max(record.original, record.captured) - (at - record.offset)
-        verdict = parse_ip(buffer, at, end, wire_length, packet)
-    return verdict
-
-
-@njit(cache=True, nogil=True)
-def listed(layers: np.ndarray, key: Integer) -> bool:
-    """Whether the layer `key` can be passed."""
-    row = np.searchsorted(layers[:, 0], key)
-    return bool(row < len(layers) and layers[row, 0] == key and layers[row, 1] not in (NO_IP, CLOSED))
-
-
 @njit(cache=True, nogil=True, inline="always")
 def mix(word: Integer) -> Integer:
     """Spread the bits of a 64-bit word (the finaliser of MurmurHash3)."""
@@ -330,25 +276,4 @@ def parse_batch(
             left_out[i - count] = with_protocol(verdict, packets[count])
     for i in range(len(records) - count):
         count_skipped(counts, left_out[i])
-    return count
-
-
-@njit(cache=True, nogil=True)
-def unwrap_batch(
-    buffer: np.ndarray,
-    records: np.ndarray,
-    packets: np.ndarray,
-    counts: np.ndarray,
-    layers: np.ndarray,
-    keys: np.ndarray,
-) -> Integer:
-    """:func:`parse_batch` with the tunnels in `layers` unwrapped."""
-    count = 0
-    for i in range(len(records)):
-        verdict = parse_inner(buffer, records[i], packets[count], layers)
-        if verdict == KEPT:
-            packets[count].hash = hash_key(packets[count], keys)
-            count += 1
-        else:
-            count_skipped(counts, with_protocol(verdict, packets[count]))
     return count

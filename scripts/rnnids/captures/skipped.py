@@ -1,7 +1,5 @@
 """Packets that are in no flow, counted by what they are: "not IP: ARP (EtherType 0x0806)"."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,16 +8,13 @@ from numba import njit
 from rnnids.captures.compiled import Integer
 from rnnids.captures.layers import (
     BY_KEY,
-    IP_PROTOCOL,
     LINK,
     NO_IP,
-    TUNNEL_PORTS,
-    TUNNEL_PROTOCOLS,
     key_of,
     layer_name,
     may_hold_ip,
 )
-from rnnids.captures.reasons import LINK_UNSUPPORTED, NOT_IP, REASON_BITS, REASONS, TRANSPORT_UNSUPPORTED
+from rnnids.captures.reasons import LINK_UNSUPPORTED, NOT_IP, REASON_BITS, REASONS
 from rnnids.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +25,6 @@ SLOTS = 4096  # a power of 2
 PROBES = 8  # places looked at; a verdict that finds none counts by its reason alone
 SHOWN = 100  # verdicts told apart in a file
 UNKNOWN_SHARE = 0.01  # of the packets of a capture, from which a warning says that layers are not known
-MOSTLY = 0.5  # share of packets of one tunnel
 NAMED = 3  # of the layers in a warning
 REMEDY = "if tshark can read them, `tshark -r IN -U IP -w OUT` writes their IP packets alone"
 PRIVATE = range(147, 163)  # link types
@@ -119,31 +113,6 @@ def unknown_warnings(counts: np.ndarray, packets_read: int) -> list[str]:
         f"{unknown:,} of {packets_read:,} packets are skipped, of layers that are unknown or cannot be read ({shown}):"
         f" their conversations are missing; {REMEDY}"
     ]
-
-
-def tunnel_hints(
-    counts: np.ndarray, to_ports: Mapping[int, int], packets_read: int, *, unwrap: Collection[str]
-) -> list[str]:
-    """How to unwrap the tunnel that more than ``MOSTLY`` of a capture's packets are of, unless that is done.
-
-    Args:
-        to_ports: {UDP port of a tunnel: packets in flows to it}.
-    """
-    packets = Counter[str]()
-    for port, count in to_ports.items():
-        packets[TUNNEL_PORTS[port]] += count
-    for protocol, tunnel in TUNNEL_PROTOCOLS.items():
-        packets[tunnel] += packets_of(counts, TRANSPORT_UNSUPPORTED, key_of(IP_PROTOCOL, protocol))
-    hints = []
-    for tunnel, count in packets.items():
-        if tunnel not in unwrap and count > MOSTLY * packets_read:
-            names = ("gre", "erspan") if tunnel == "gre" else (tunnel,)  # one carries the other
-            hints.append(
-                f"{count:,} of {packets_read:,} packets are {tunnel.upper()}: only the outer header counts; to get the"
-                f" conversations inside, set `extraction: {{unwrap: [{', '.join(names)}]}}`, or --unwrap"
-                f" {' '.join(names)}"
-            )
-    return hints
 
 
 def _is_unknown(verdict: int) -> bool:

@@ -21,8 +21,8 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
-from rnnids.captures.layers import TUNNEL_PORTS, TUNNELS, layer_table
-from rnnids.captures.packets import PACKET, UDP, draw_keys, parse_batch, unwrap_batch
+from rnnids.captures.layers import TUNNELS, layer_table
+from rnnids.captures.packets import PACKET, draw_keys, parse_batch
 from rnnids.captures.pcap import BATCH, Capture, check_readable, open_capture
 from rnnids.captures.records import SECOND
 from rnnids.captures.repair import Remedies, Repair
@@ -31,10 +31,10 @@ from rnnids.captures.skipped import (
     new_counts,
     refuse_link,
     refuse_links,
-    tunnel_hints,
     unknown_packets,
     unknown_warnings,
 )
+from rnnids.captures.unwrap import packets_to_ports, tunnel_hints, unwrap_batch
 from rnnids.cli import Progress, log
 from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS, Column
 from rnnids.flows.external_sort import Bucket, in_order, scratch
@@ -239,12 +239,6 @@ def write_flows(file: h5py.File, bucket: Bucket) -> Counter[int]:
             tunnelled.update(packets_to_ports(flows, packet_count))
             progress.update(count)
     return tunnelled
-
-
-def packets_to_ports(flows: np.ndarray, packet_count: np.ndarray) -> dict[int, int]:
-    """{UDP port of a tunnel: packets of the flows to it}."""
-    to_port = {port: (flows["protocol"] == UDP) & (flows["destination_port"] == port) for port in TUNNEL_PORTS}
-    return {port: int(packet_count[here].sum()) for port, here in to_port.items() if here.any()}
 
 
 def extract_flows(
