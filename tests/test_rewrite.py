@@ -134,4 +134,4 @@ def test_what_cannot_be_padded_is_named():
     room = 65535 + 40 - len(frame) + 14
     assert obstacle(read_headers(frame, 1), room, frame) == ""
     assert obstacle(read_headers(frame, 1), room + 1, frame) == "longer than 65,535 bytes"
-    assert obstacle(headers._replace(link=9999), 1, frame).startswith("link layer 9999")
+    assert obstacle(headers._replace(link=9999), 1, frame).startswith("link type 9999")
