@@ -1,8 +1,8 @@
 """Frames: where the IP header of a captured frame begins.
 
 Walks along the table :mod:`rnnids.captures.layers`, layer by layer, whatever their nesting; the common case, Ethernet
-with or without VLAN tags, goes by a shorter way. Each function takes the frame as ``buffer[at:end]`` and reads nothing
-outside it.
+or Linux cooked with or without VLAN tags, goes by a shorter way. Each function takes the frame as ``buffer[at:end]``
+and reads nothing outside it.
 
 A verdict is 0 where the IP header is found, else why not: a reason (an index of ``reasons.REASONS``) and, above its
 ``REASON_BITS``, the key of the layer at which reading ended.
@@ -17,6 +17,8 @@ from rnnids.captures.link_layers import (
     ETHERNET,
     IPV4,
     IPV6,
+    LINUX_SLL,
+    LINUX_SLL2,
     OF_LINK,
     OF_SAP,
     OLD_QINQ,
@@ -32,8 +34,35 @@ from rnnids.captures.tunnels import NO_TUNNEL, of_tunnels
 
 LONGEST_LLC = 1500  # in place of an EtherType: up to this it is a length, and LLC follows
 DEEPEST = 24  # layers of a frame; more is a loop that somebody built
+UNCOMMON = -1  # in place of an offset
 NOT_TUNNELLED = -1  # in place of a verdict: the packet is not of the tunnel that its port or protocol says
 SHIFT = table.SHIFT
+
+
+@njit(cache=True, nogil=True, inline="always")
+def common_ip(buffer: np.ndarray, at: Integer, end: Integer, link: Integer) -> Integer:
+    """Offset of the IP header of a frame as most are: of Ethernet or Linux cooked, maybe with VLAN tags; or UNCOMMON.
+
+    Nothing is called here and no table is looked into, for the sake of speed; :func:`walk` knows the rest.
+    """
+    if link == ETHERNET:
+        size, place = 14, 12
+    elif link == LINUX_SLL:
+        size, place = 16, 14
+    elif link == LINUX_SLL2:
+        size, place = 20, 0
+    else:
+        return UNCOMMON
+    if at + size > end:
+        return UNCOMMON
+    ethertype = big16(buffer, at + place)
+    at += size
+    while ethertype in (VLAN, PROVIDER_VLAN, OLD_QINQ):
+        if at + 4 > end:
+            return UNCOMMON
+        ethertype = big16(buffer, at + 2)
+        at += 4
+    return at if ethertype in (IPV4, IPV6) else UNCOMMON
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -44,13 +73,9 @@ def find_ip(
 
     `layers` is of ``layers.layer_table``.
     """
-    if link == ETHERNET and at + 14 <= end:
-        place, ethertype = at + 14, big16(buffer, at + 12)
-        while ethertype in (VLAN, PROVIDER_VLAN, OLD_QINQ) and place + 4 <= end:
-            ethertype = big16(buffer, place + 2)
-            place += 4
-        if ethertype in (IPV4, IPV6):
-            return place, KEPT
+    place = common_ip(buffer, at, end, link)
+    if place != UNCOMMON:
+        return place, KEPT
     return walk(buffer, at, end, OF_LINK | link, layers)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from rnnids.captures.compiled import Integer, Record, big16, big32, big64, borrowed
-from rnnids.captures.frames import find_ip
+from rnnids.captures.frames import UNCOMMON, common_ip, find_ip
 from rnnids.captures.layers import IP_PROTOCOL, key_of
 from rnnids.captures.reasons import (
     FRAGMENT,
@@ -185,7 +185,7 @@ def parse_ip(buffer: np.ndarray, at: Integer, end: Integer, wire_length: Integer
     return IP_MALFORMED
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def parse_packet(buffer: np.ndarray, record: Record, packet: Record, layers: np.ndarray) -> Integer:
     """Fill `packet` from the frame that `record` lists; returns the verdict (:mod:`rnnids.captures.frames`)."""
     if record.problem != KEPT:
@@ -233,12 +233,40 @@ def hash_key(flow: Record, keys: np.ndarray) -> Integer:
     return mix(one + other + extra * keys[5])
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def with_protocol(verdict: Integer, packet: Record) -> Integer:
     """The verdict with the IP protocol, where that is why the packet is left out."""
     if verdict == TRANSPORT_UNSUPPORTED:
         return verdict | (OF_PROTOCOL | np.int64(packet.protocol)) << REASON_BITS
     return verdict
+
+
+@njit(cache=True, nogil=True)
+def parse_common(
+    buffer: np.ndarray, records: np.ndarray, packets: np.ndarray, first: Integer, count: Integer, keys: np.ndarray
+) -> tuple[Integer, Integer]:
+    """Fill `packets` from `count` on with the frames of `records` from `first` on, up to one that needs a closer look.
+
+    That is one of an uncommon link layer, or to be left out. What it needs is no part of this loop: a call in it that
+    is hardly ever made would slow all packets down.
+
+    Returns:
+        (its index, number of packets kept)
+    """
+    buffer, records, packets, keys = borrowed(buffer), borrowed(records), borrowed(packets), borrowed(keys)
+    for i in range(first, len(records)):
+        record, packet = records[i], packets[count]
+        end = record.offset + record.captured
+        at = common_ip(buffer, record.offset, end, record.link)
+        if at == UNCOMMON or record.problem != KEPT:
+            return i, count
+        packet.time = record.time
+        wire_length = max(record.original, record.captured) - (at - record.offset)
+        if parse_ip(buffer, at, end, wire_length, packet) != KEPT:
+            return i, count
+        packet.hash = hash_key(packet, keys)
+        count += 1
+    return len(records), count
 
 
 @njit(cache=True, nogil=True)
@@ -265,15 +293,13 @@ def parse_batch(
     """
     buffer, records, packets = borrowed(buffer), borrowed(records), borrowed(packets)
     layers, keys = borrowed(layers), borrowed(keys)
-    left_out = np.empty(len(records), np.int64)  # counted behind the loop, which a call within it would slow down
-    count = 0
-    for i in range(len(records)):
+    i, count = parse_common(buffer, records, packets, 0, 0, keys)
+    while i < len(records):
         verdict = parse_packet(buffer, records[i], packets[count], layers)
         if verdict == KEPT:
             packets[count].hash = hash_key(packets[count], keys)
             count += 1
         else:
-            left_out[i - count] = with_protocol(verdict, packets[count])
-    for i in range(len(records) - count):
-        count_skipped(counts, left_out[i])
+            count_skipped(counts, with_protocol(verdict, packets[count]))
+        i, count = parse_common(buffer, records, packets, i + 1, count, keys)
     return count
