@@ -23,13 +23,14 @@ from rnnids.flows.extract import extract_flows
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"
+ARP = bytes(12) + b"\x08\x06" + bytes(46)
 FRAME = ethernet(ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2)))
 REFUSED = {  # captures of MANIFEST.tsv that end in an error, and what it says
     "dmg_bad_magic.pcap": "not a capture",
     "dmg_short_header.pcap": "the file ends inside the pcap header",
     "dmg_text.pcap": "not a capture",
     "dmg_zero_bytes.pcap": "the file is empty",
-    "fmt_pcap_be_us.pcap": "link type 253 is not supported",  # netlink messages: nothing of IP in it
+    "fmt_pcap_be_us.pcap": "no IP packet can be found behind Linux netlink (link type 253)",
 }
 NOT_PACKETS = {  # blocks that tshark lists as frames although they are no packets
     "fmt_pcapng_le_adv102.pcapng": 3,  # custom blocks
@@ -60,7 +61,7 @@ def summary(path):
 
 
 def test_a_good_capture(tmp_path):
-    (tmp_path / "monday.pcap.gz").write_bytes(gzip.compress(pcap([(START, FRAME), (START, bytes(60))])))
+    (tmp_path / "monday.pcap.gz").write_bytes(gzip.compress(pcap([(START, FRAME), (START, ARP)])))
     result = run(tmp_path / "monday.pcap.gz", tmp_path / "deep" / "flows.h5")
     assert result.returncode == 0
     assert "2 packets read, 1 in 1 flows" in result.stderr
@@ -78,6 +79,7 @@ def test_a_good_capture(tmp_path):
         "member": "None",
         "name": "monday",
         "reorder_window": "1.0",
+        "unwrap": "()",
         "repair": "False",
     }
     assert list(made_by["inputs"]) == ["monday.pcap.gz"]

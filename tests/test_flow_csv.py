@@ -250,19 +250,26 @@ def test_times_that_say_what_they_are_need_no_time_zone(csv_file, time):
 @pytest.mark.parametrize(
     ("texts", "order", "expected"),
     [
-        (["07/13/2017 01:00:00 PM", "07/05/2017 02:00:00 PM"], None, "2017-07-05T14:00:00"),
-        (["13/07/2017 13:00:00", "05/07/2017 14:00:00"], None, "2017-07-05T14:00:00"),
-        (["13.07.2017 13:00", "05.07.2017 14:00"], None, "2017-07-05T14:00:00"),
+        (["07/13/2017 01:00:00 PM", "07/05/2017 02:00:00 PM"], "auto", "2017-07-05T14:00:00"),
+        (["13/07/2017 13:00:00", "05/07/2017 14:00:00"], "auto", "2017-07-05T14:00:00"),
+        (["13.07.2017 13:00", "05.07.2017 14:00"], "auto", "2017-07-05T14:00:00"),
         (["07/06/2017 13:00:00", "07/05/2017 14:00:00"], "month", "2017-07-05T14:00:00"),
         (["07/06/2017 13:00:00", "07/05/2017 14:00:00"], "day", "2017-05-07T14:00:00"),
-        (["2017-07-05T13:00:00", "2017-07-05T14:00:00"], None, "2017-07-05T14:00:00"),
-        (["2017/07/05 13:00:00.5", "2017/07/05 14:00:00.0"], None, "2017-07-05T14:00:00"),
-        (["2017-7-5 13:00", "2017-7-5 14:00"], None, "2017-07-05T14:00:00"),
+        (["2017-07-05T13:00:00", "2017-07-05T14:00:00"], "auto", "2017-07-05T14:00:00"),
+        (["2017/07/05 13:00:00.5", "2017/07/05 14:00:00.0"], "auto", "2017-07-05T14:00:00"),
+        (["2017-7-5 13:00", "2017-7-5 14:00"], "auto", "2017-07-05T14:00:00"),
     ],
 )
 def test_local_times_of_either_date_order(csv_file, texts, order, expected):
     rows = read_flow_csv([csv_file(*map(line, texts))], parse_zone("UTC"), date_order=order)
     assert rows.columns["start_ns"][1] == pd.Timestamp(expected).value
+
+
+def test_a_date_that_can_be_two_days_is_a_warning_unless_its_order_is_given(csv_file, caplog):
+    for day, order, warned in (("03/07", "auto", True), ("03/07", "day", False), ("13/07", "auto", False)):
+        caplog.clear()
+        read_flow_csv([csv_file(line(f"{day}/2017 13:00"), line("04/07/2017 13:00"))], HALIFAX, date_order=order)
+        assert ("'04/07/2017 13:00' may have the day or the month first" in caplog.text) == warned
 
 
 @pytest.mark.parametrize("label_columns", ["label\tdetailed-label", "tunnel_parents   label   detailed-label"])

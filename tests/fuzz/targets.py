@@ -22,13 +22,15 @@ import numpy as np
 import rule_files
 import yaml
 import zstandard
+from frames import FRAMES
 from ground_truths import random_ground_truth
 from snakemake.exceptions import WorkflowError
 
 from rnnids.attacks.files import read_attack
+from rnnids.captures.layers import layer_table
 from rnnids.captures.packets import HASH_KEYS, PACKET, parse_batch
 from rnnids.captures.pcap import BATCH, Capture, open_capture
-from rnnids.captures.reasons import REASONS
+from rnnids.captures.skipped import new_counts
 from rnnids.datasets.flow_data import load_dataset
 from rnnids.detectors.checkpoints import load_checkpoint, save_checkpoint
 from rnnids.detectors.lstm import LSTMDetector, load_detector, save_detector
@@ -42,6 +44,7 @@ REPOSITORY = Path(__file__).parents[2]
 EXTRACT_EVERY = 200  # mutants of captures; each of the others is read and parsed only
 CHANGED_OFTEN = 8  # mutants of captures, of which one is read in other pieces and wrappings too
 PACKETS, KEYS = np.zeros(BATCH, PACKET), np.zeros(HASH_KEYS, np.uint64)
+LAYERS = layer_table()
 FLOW_CSV = (
     "Flow ID,Source IP,Source Port,Destination IP,Destination Port,Protocol,Timestamp,Flow Duration,Label\n"
     "a,10.0.0.1,1000,10.0.0.2,80,6,5/7/2017 8:00,1000000,BENIGN\n"
@@ -84,6 +87,7 @@ def pcap_seeds(_):
         made.pcap(raw, link=101),
         made.pcap(cooked, link=113),
         made.pcap([(time, b"\x02\0\0\0" + frame) for time, frame in raw], link=0),
+        *(made.pcap([(time, around(frame)) for time, frame in raw[:2]], link=link) for link, around in FRAMES.values()),
         shipped_head(),
     ]
 
@@ -103,10 +107,11 @@ def read_and_parse(capture, skipped):
     for buffer, records in capture.batches():
         ends = records["offset"] + records["captured"]
         assert (records["offset"] >= 0).all() and (ends <= len(buffer)).all(), "a record lies outside of the buffer"
-        count = parse_batch(buffer, records, PACKETS, skipped, KEYS)
+        count = parse_batch(buffer, records, PACKETS, skipped, LAYERS, KEYS)
         kept.append(PACKETS[:count].tobytes())
     content = b"".join(kept)
-    assert len(content) // PACKET.itemsize + skipped.sum() == capture.packets_read, "a packet is not accounted for"
+    accounted = len(content) // PACKET.itemsize + skipped["packets"].sum()
+    assert accounted == capture.packets_read, "a packet is not accounted for"
     return content
 
 
@@ -125,7 +130,7 @@ def read_twice(content):
     wrapped = [io.BytesIO(content), Pieces(content)]
     wrapped += [io.BytesIO(gzip.compress(content, 1)), io.BytesIO(zstandard.compress(content, 1))]
     for file in wrapped:
-        skipped = np.zeros(len(REASONS), np.int64)
+        skipped = new_counts()
         try:
             outcomes.append((read_and_parse(Capture("x", file, len(content)), skipped), skipped.tolist()))
         except InputError:
@@ -139,7 +144,7 @@ def check_capture(path, number):
         if content[:2] != b"\x1f\x8b" and content[1:4] not in (b"\xb5\x2f\xfd", b"\x2a\x4d\x18"):  # compressed itself
             outcomes = read_twice(content)
             assert all(outcome == outcomes[0] for outcome in outcomes), "pieces or wrapping change what is read"
-    skipped = np.zeros(len(REASONS), np.int64)
+    skipped = new_counts()
     with open_capture(path) as capture:
         read_and_parse(capture, skipped)
     if number % EXTRACT_EVERY == 0:
@@ -175,7 +180,7 @@ def zip_seeds(folder):
 
 def check_zip(path, _):
     with open_capture(path, "a/1.pcap") as capture:
-        read_and_parse(capture, np.zeros(len(REASONS), np.int64))
+        read_and_parse(capture, new_counts())
 
 
 def rule_seeds(folder):

@@ -41,7 +41,7 @@ FORMATS = {
     "%Y-%m-%d %H:%M:%S": SECOND,
     "%Y-%m-%d %H:%M:%S.%f": 1000,
 }
-DATE_ORDERS = ("day", "month")
+AUTO, *ORDERS = DATE_ORDERS = ("auto", "day", "month")
 DATE = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?=\D)")
 TOLERANCE_NS = 60 * SECOND
 # The dash of "Web Attack - XSS" in copies of CIC-IDS-2017: a replacement character, a control character of
@@ -58,7 +58,7 @@ def read_flow_csv(
     paths: Sequence[Path | str],
     zone: tzinfo | None,
     *,
-    date_order: str | None = None,
+    date_order: str = AUTO,
     rename: Mapping[str, str] | None = None,
 ) -> LabelRows:
     """Read per-flow CSV files.
@@ -68,7 +68,7 @@ def read_flow_csv(
     clock may have had twelve hours: each row then stands at both times, of which the one with a flow counts.
 
     Args:
-        date_order: "day" or "month" first; None: what fits all dates, the day where both do.
+        date_order: "day" or "month" first; "auto": what fits all dates, the day where both do, with a warning.
         rename: {label: what to call it}, "Benign" among the latter.
 
     Returns:
@@ -88,13 +88,19 @@ def read_flow_csv(
 
 
 def _read_file(
-    path: Path | str, zone: tzinfo | None, *, date_order: str | None
+    path: Path | str, zone: tzinfo | None, *, date_order: str
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     frame = read_table(path, COLUMNS)
     columns, faults = parse_ends(frame)
     start = absolute_times(frame["time"])
     is_local = start == NO_TIME
     local, resolution, twelve_hours = parse_times(frame["time"].where(is_local, ""), date_order=date_order)
+    if date_order == AUTO and (ambiguous := ambiguous_date(frame["time"][is_local])):
+        log.warning(
+            "warning: %s: times like %r may have the day or the month first; the day is taken; set `date_order: day` or"
+            " `month`",
+            *(path, ambiguous),
+        )
     if zone is None and (local != NO_TIME).any():
         raise InputError(
             f"--time-zone: {path}: times of a flow CSV are local, like {frame['time'][local != NO_TIME].iloc[0]!r}; say"
@@ -120,7 +126,7 @@ def _read_file(
     return columns, skipped
 
 
-def parse_times(texts: pd.Series, *, date_order: str | None = None) -> tuple[np.ndarray, int, bool]:
+def parse_times(texts: pd.Series, *, date_order: str = AUTO) -> tuple[np.ndarray, int, bool]:
     """Local times of a column of strings, all in the format that most of them have.
 
     Args:
@@ -133,7 +139,7 @@ def parse_times(texts: pd.Series, *, date_order: str | None = None) -> tuple[np.
     codes, values = pd.factorize(texts)
     plain = pd.Series([_plain_time(str(text)) for text in values], dtype=str)
     best, resolution, twelve_hours = pd.DatetimeIndex([pd.NaT] * len(values)).as_unit("ns"), SECOND, False
-    for order in DATE_ORDERS if date_order is None else (date_order,):
+    for order in ORDERS if date_order == AUTO else (date_order,):
         for form, cut_by in FORMATS.items():
             written = form.replace("%d/%m", "%m/%d") if order == "month" else form
             times = pd.DatetimeIndex(pd.to_datetime(plain, format=written, errors="coerce")).as_unit("ns")
@@ -142,6 +148,18 @@ def parse_times(texts: pd.Series, *, date_order: str | None = None) -> tuple[np.
                 best, resolution = times, cut_by
                 twelve_hours = "%H" in form and bool(hours.min() >= 1 and hours.max() <= 12)
     return best.asi8[codes], resolution, twelve_hours
+
+
+def ambiguous_date(texts: pd.Series) -> str:
+    """One of these times whose day and month could be swapped, if that goes for all of them; else nothing."""
+    found = ""
+    for text in pd.unique(texts):
+        if match := DATE.match(text):
+            one, other = int(match[1]), int(match[2])
+            if max(one, other) > 12:
+                return ""
+            found = text if one != other else found
+    return found
 
 
 def _plain_time(text: str) -> str:

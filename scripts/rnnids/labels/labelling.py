@@ -33,9 +33,9 @@ class Labelling:
     time_zone: str | None = setting(
         None, "IANA name or offset of label times that have none, e.g. UTC-03:00; none: every time has its offset"
     )
-    date_order: str | None = setting(
-        None,
-        "of dates like 03/07/2017 in a flow CSV, what is first; none: what fits all of them",
+    date_order: str = setting(
+        "auto",
+        "what is first in dates like 03/07/2017 of a flow CSV; auto: what fits all of them, the day where both do",
         choices=DATE_ORDERS,
     )
     attacker: str = setting(

@@ -90,7 +90,7 @@ def _absolute_time(text: str) -> int:
     match = ANY_ISO.fullmatch(text)
     if not match or not match["offset"]:
         return NO_TIME
-    offset = match["offset"].upper() + ":00" * (match["offset"][-3] in "+-")
+    offset = match["offset"].upper() + ":00" * (match["offset"][-3:-2] in ("+", "-"))
     try:
         return parse_time(plain_iso(match) + offset)
     except ValueError:
