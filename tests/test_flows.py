@@ -173,6 +173,8 @@ def test_columns_and_attributes(tmp_path):
             "packets_read": 500,
             "misordered": 0,
             "skipped": "{}",
+            "unknown_packets": 0,
+            "unwrap": "[]",
             "warnings": "[]",
             "end_reasons": json.dumps(flow_table.END_REASONS),
         }

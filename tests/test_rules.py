@@ -66,6 +66,8 @@ def test_spreadsheet_habits_are_read_alike(rule_file):
         b"\xef\xbb\xbf" + f"{COLUMNS}\n{RULE}\n".encode(),
         f"{COLUMNS}\r\n{RULE}\r\n",
         f"{COLUMNS}\n{RULE}\n,,,,,,,,\n\n",
+        f"{COLUMNS}\n{RULE}\n".replace(",", ";"),
+        f"{COLUMNS}\n{RULE}\n".replace(",", "\t"),
         f"{COLUMNS}\n" + RULE.replace("DoS Hulk", '" DoS Hulk "').replace("tcp", "TCP"),
         "category,attack,"
         + COLUMNS.removesuffix(",attack,category")
@@ -137,7 +139,7 @@ def test_a_bad_line_is_named_with_a_remedy(rule_file, old, new, expected):
         (COLUMNS.replace("destination_port", "dest_port"), ["'dest_port'", "destination_port"]),
         (COLUMNS.replace(",category", ""), ["missing column category"]),
         (COLUMNS + ",attack", ["'attack' stands there twice"]),
-        (COLUMNS.replace(",", ";"), ["the columns are start, end, source"]),
+        (COLUMNS.replace(",", "|"), ["the columns are start, end, source"]),
         ("", ["missing column"]),
     ],
 )

@@ -75,6 +75,13 @@ def test_name_and_page_come_from_the_files_where_they_are_not_given(tmp_path):
     assert "each attack type in mine" in (tmp_path / "a.html").read_text()
 
 
+def test_names_that_mean_nothing_elsewhere_stay_as_written(tabulate):
+    _, page, (table, _) = tabulate("attack,category,flows\nBenign,Benign,3\nNA,None,1\nnull,nan,1\n")
+    assert [line.split(b",")[1:3] for line in table.splitlines()[2:]] == [[b"NA", b"None"], [b"null", b"nan"]]
+    cells = [row[:2] for row in Cells(page).rows[-2:]]
+    assert cells == [["NA", "None"], ["null", "nan"]]
+
+
 def test_two_runs_are_byte_identical(tabulate):
     assert tabulate(COUNTS)[2] == tabulate(COUNTS)[2]
 
