@@ -27,8 +27,9 @@ def dataset_options(dataset):
 def label_options(dataset):
     """What the label files of a data set are: the section `labelling`, with what the data set says instead."""
     own = config["datasets"][dataset]
-    renamed = {"rename": [f"{label}={name}" for label, name in own["rename"].items()]} if "rename" in own else {}
-    return config["labelling"] | {key: value for key, value in own.items() if key in config["labelling"]} | renamed
+    renamed = [f"{label}={name}" for label, name in own.get("rename", {}).items()]
+    said = {key: value for key, value in own.items() if key in config["labelling"]}
+    return config["labelling"] | said | {"rename": renamed}
 
 
 def check_options(dataset):
