@@ -71,6 +71,8 @@ def write_pcap(
     check_origin(pcap, flow_file)
     chosen, changes = flow_changes(flow_file, columns, adversarial)
     extraction = extraction_of(flow_file.attributes)
+    if extraction.unwrap:
+        raise InputError(f"{flows}: of packets within tunnels, which cannot be written; extract without `unwrap`")
     connections = Connections(
         dict(zip(flow_keys(chosen.flows), changes, strict=True)),
         idle=to_nanoseconds(extraction.idle_timeout),

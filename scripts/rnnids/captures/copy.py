@@ -19,9 +19,10 @@ import numpy as np
 import zstandard
 
 from rnnids.captures.pcap import Capture
-from rnnids.captures.reasons import KEPT, NO_TIME, REASONS
+from rnnids.captures.reasons import KEPT, NO_TIME
 from rnnids.captures.records import ENHANCED_BLOCK, MAX_SECONDS, OLD_PACKET_BLOCK, PCAPNG_MAGIC, SECOND
 from rnnids.captures.repair import HELD, Remedies, Repair
+from rnnids.captures.skipped import new_counts
 
 BLOCK_HEADER, SIMPLE_HEADER = 28, 12  # bytes of a pcapng block before the packet, in enhanced and in simple blocks
 LAST_SECOND = (1 << 32) - 1  # that pcap can show: in the year 2106
@@ -150,7 +151,7 @@ class CaptureCopy:
         if not len(records):
             self._add_description(piece)
             return
-        kept = set(repair.select(self.capture.buffer, records.copy(), np.zeros(len(REASONS), np.int64))["offset"])
+        kept = set(repair.select(self.capture.buffer, records.copy(), new_counts())["offset"])
         window, at = repair.remedies.reorder_window, piece.start
         for record in records:
             start, stop = self._span(record)

@@ -82,11 +82,9 @@ class Extraction:
 def extraction_of(attributes: Mapping[str, Any]) -> Extraction:
     """The settings that a flow file was extracted with, from its attributes."""
     given = json.loads(str(attributes["provenance"]))["arguments"]
-    values = {field.name: given[field.name] for field in fields(Extraction) if field.name in given}
-    kinds = {field.name: field.kind for field in fields(Extraction)}
-    return Extraction(
-        **{name: text == "True" if kinds[name] is bool else kinds[name](text) for name, text in values.items()}
-    )
+    kinds = {field.name: field.kind for field in fields(Extraction) if field.name in given and not field.many}
+    values = {name: given[name] == "True" if kind is bool else kind(given[name]) for name, kind in kinds.items()}
+    return Extraction(**values, unwrap=tuple(json.loads(attributes.get("unwrap", "[]"))))
 
 
 def to_nanoseconds(seconds: float) -> int:
