@@ -34,11 +34,13 @@ def evaluate(folder, **inputs):
 
 
 def attack(folder, name="cw.h5", **options):
-    return detectors.run_script("attack_cw.py", **ATTACK | {"kappa": 2.5} | options, output=folder / name)
+    return detectors.run_script(
+        "attack_cw.py", **ATTACK | {"kappa": 2.5, "max_flows": 20} | options, output=folder / name
+    )
 
 
 def search(folder, name="search.h5", **options):
-    return detectors.run_script("search_evasions.py", **SEARCH | options, output=folder / name)
+    return detectors.run_script("search_evasions.py", **SEARCH | {"max_flows": 20} | options, output=folder / name)
 
 
 def score(folder, *searches):

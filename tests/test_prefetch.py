@@ -1,4 +1,6 @@
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,3 +58,25 @@ def test_leaving_early_ends_the_thread_and_closes_the_items():
     assert next(results) == 0
     results.close()
     assert threading.active_count() == before and closed == [True]
+
+
+def test_an_interrupt_as_the_thread_begins_waits_for_the_item_in_the_making(monkeypatch):
+    begun, ended = threading.Event(), []
+
+    def items():
+        begun.set()
+        time.sleep(0.2)
+        ended.append(True)
+        yield 1
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *work):
+            super().submit(*work)
+            begun.wait()
+            self._threads.clear()  # as where the interrupt comes before the thread is noted
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("rnnids.prefetch.ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(prefetch(items()))
+    assert ended
