@@ -77,15 +77,15 @@ def test_no_evasion_by_one_length_is_missed(lab):
 
 
 def test_no_bound_is_above_the_least_evasion_by_one_length(lab):
-    """Bounds are not told of an evasion; every tenth flow, as one takes a second."""
+    """Bounds are not told of an evasion; every twentieth flow, as one takes a second."""
     detector, flows = lab
     threat = ThreatModel()
-    alone = dict(list(with_one_length_free(flows, threat.mtu).items())[::10])
+    alone = dict(list(with_one_length_free(flows, threat.mtu).items())[::20])
     rows = np.array(list(alone))
     least = np.array([nearest_padding(detector, flows, *pair, mtu=threat.mtu)[0] for pair in alone.items()])
     detected, unknown = least > 0, np.full(len(rows), np.inf)
     bounds = DistanceBounds(effort_of_few=60)
     lower = bounds(detector, flows.take(rows), unknown, exact=~detected, threat_model=threat).lower
-    assert detected.sum() > 40
+    assert detected.sum() > 20
     assert (lower <= least)[detected].all() and (lower[detected] > 0).all()
-    assert np.isinf(lower[np.isinf(least)]).mean() > 0.5
+    assert np.isinf(lower[np.isinf(least)]).mean() > 0.9
