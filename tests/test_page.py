@@ -501,6 +501,11 @@ PROBE = """
 addEventListener("load", () => setTimeout(async () => {
   const charts = Object.fromEntries([...document.querySelectorAll(".chart")].map((chart) =>
     [chart.id, chart.querySelectorAll(".plot svg circle, .plot svg path, .plot svg rect, .plot svg line").length]));
+  const outside = [...document.querySelectorAll(".plot svg circle, .plot svg path, .plot svg rect, .plot svg line")]
+    .filter((mark) => !mark.closest("[aria-label=tip]") && !mark.closest("defs")).filter((mark) => {
+      const [own, frame] = [mark, mark.closest("svg")].map((one) => one.getBoundingClientRect());
+      return own.bottom < frame.top - 1 || own.top > frame.bottom + 1;
+    }).map((mark) => `${mark.closest(".chart").id} ${mark.outerHTML}`);
   const explorer = document.querySelector("#chart-flows");
   const before = explorer.querySelector(".legend").textContent;
   const select = explorer.querySelector("select[name=attack]");
@@ -515,6 +520,7 @@ addEventListener("load", () => setTimeout(async () => {
   document.querySelectorAll("details").forEach((one) => { one.open = true; });
   const answer = {
     charts,
+    outside,
     changed: before !== explorer.querySelector(".legend").textContent,
     reading: explorer.querySelector(".reading").textContent,
     sorted: column(),
@@ -570,6 +576,7 @@ def test_a_browser_shows_it(in_browser, width, options):
     assert answer["width"] == width and answer["overflow"] <= 0
     assert set(answer["charts"]) == {"chart-kappa", "chart-budget", "chart-flows", "chart-dependence"}
     assert min(answer["charts"].values()) > 10
+    assert answer["outside"] == []
     assert answer["pictures"]
     assert answer["changed"] and answer["reading"].startswith("Packet 1, from the initiator: 60 bytes")
     assert answer["sorted"] == ["0.5"] * 8 + ["3"] and answer["aria"] == "ascending"

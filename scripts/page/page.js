@@ -247,7 +247,7 @@ drawn("dependence", (chart, form, place) => {
     );
     const line = (kind) => found[kind].map((value, at) => ({ step: at + 1, value, kind })).filter(({ value }) => value != null);
     const positive = values.filter((value) => value > 0);
-    const scale = logarithmic && positive.length > 1 ? { type: "symlog", constant: positive[0], ticks: d3.ticks(Math.log10(positive[0]), Math.log10(positive.at(-1)), 4).map((power) => 10 ** Math.round(power)), tickFormat: duration } : {};
+    const scale = logarithmic && positive.length > 1 ? { type: "symlog", constant: positive[0], ticks: d3.ticks(Math.log10(positive[0]), Math.log10(positive.at(-1)), 4).map((power) => 10 ** Math.round(power)).filter((value) => value <= positive.at(-1)), tickFormat: duration } : {};
     const shades = dark.matches ? ["#2f7fb5", "#2a2f35", "#c96a1e"] : ["#6fb7e4", "#ffffff", "#f0a35e"];
     const shade = d3.scaleLinear([0, 0.5, 1], shades);
     const shownAs = (value) => (logarithmic ? duration(value) : bytes(value));
@@ -386,7 +386,7 @@ drawn("flows", (chart, form, place) => {
       height: 190,
       y: { percent: true, domain: [0, 100], ticks: [0, 50, 100], label: "Confidence: attack (%)" },
       marks: [
-        Plot.ruleY([50], { stroke: "var(--soft)", strokeDasharray: "3 3" }),
+        Plot.ruleY([0.5], { stroke: "var(--soft)", strokeDasharray: "3 3" }),
         Plot.lineY(before, { x: "x", y: "confidence", stroke: "var(--original)", strokeWidth: 1.8 }),
         Plot.dot(before, { x: "x", y: "confidence", fill: "var(--original)", r: 2.5 }),
         Plot.lineY(after, { x: "x", y: "confidence", stroke: "var(--twin)", strokeWidth: 1.8 }),
