@@ -53,6 +53,12 @@ def test_proportion_interval_is_wilsons(successes, total):
     assert metrics.proportion_interval(successes, total) == pytest.approx((expected.low, expected.high))
 
 
+def test_a_proportion_interval_reaches_the_share_that_was_observed():
+    for total in range(1, 400):
+        assert metrics.proportion_interval(total, total)[1] == 1
+        assert metrics.proportion_interval(0, total)[0] == 0
+
+
 @pytest.mark.parametrize("attacks", [True, False])
 @pytest.mark.filterwarnings("error")
 def test_one_class_leaves_areas_undefined(attacks):

@@ -128,7 +128,8 @@ def proportion_interval(successes: int, total: int) -> tuple[float, float]:
     centre = share + z * z / (2 * total)
     spread = z * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     low, high = (centre - spread) / (1 + z * z / total), (centre + spread) / (1 + z * z / total)
-    return max(0.0, low), min(1.0, high)  # rounding can step over the ends
+    # Rounding can step over the ends, or stop short of one that is reached.
+    return (max(0.0, low) if successes else 0.0), (min(1.0, high) if successes < total else 1.0)
 
 
 def recall_rows(data: FlowData, flow_logits: np.ndarray) -> list[dict[str, Any]]:
