@@ -108,5 +108,5 @@ rule all:
         rules.table_latency.input,
         rules.latency.input,
         rules.table_transfer.input,
-        rules.seeds.input if len(config["seeds"]) > 1 and seeded_models() else [],
+        rules.seeds.input if several_trainings() else [],
         rules.page.input,

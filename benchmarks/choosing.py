@@ -1,6 +1,6 @@
 """Settings of training compared on flows that are held out of the training split, over several seeds.
 
-What the embedded default trains with was chosen here. The test split is not read: each seed holds out its own tenth of
+The embedded default stands beside cheaper ones here. The test split is not read: each seed holds out its own tenth of
 the training flows, the same one for all settings.
 """
 

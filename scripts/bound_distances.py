@@ -13,7 +13,7 @@ import numpy as np
 from rnnids import cli
 from rnnids.attacks.bounds import DistanceBounds
 from rnnids.attacks.feasible_set import ThreatModel
-from rnnids.attacks.files import read_attack, write_bounds
+from rnnids.attacks.files import read_attack, with_better, write_bounds
 from rnnids.cli import log
 from rnnids.datasets.flow_data import TEST, load_dataset
 from rnnids.detectors.lstm import load_detector, pick_device
@@ -44,14 +44,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"{args.search}: of the goal `{found.attrs['goal']}`; bounds are of the goal `last`")
     if not np.isin(found.row, data.row).all():
         raise InputError(f"{args.search}: holds flows of another data set; search this one")
-    upper, exact = found.l1.to_numpy(), found.exact.to_numpy()
     if args.better:
-        better = found.row.map(read_attack(args.better).set_index("row").l1).fillna(np.inf).to_numpy()
-        upper, exact = np.minimum(upper, better), exact & ~(better < upper)
+        found = with_better(found, args.better)
     flows = data.take(np.searchsorted(data.row, found.row))
     name = found.attrs["threat_model"]
     bracket = from_args(DistanceBounds, args)(
-        detector, flows, upper, exact=exact, threat_model=from_args(ThreatModel, args), label=f"bounding, {name}"
+        detector,
+        flows,
+        found.l1.to_numpy(),
+        exact=found.exact.to_numpy(),
+        threat_model=from_args(ThreatModel, args),
+        label=f"bounding, {name}",
     )
     inputs = [path for path in (args.dataset, args.weights, args.search, args.better) if path]
     made_by = provenance("bound_distances.py", vars(args), inputs)

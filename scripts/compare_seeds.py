@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from rnnids import cli
-from rnnids.attacks.ars import adversarial_robustness_score, bootstrap_interval
+from rnnids.attacks.ars import adversarial_robustness_score, resampled_scores, score_interval
 from rnnids.attacks.files import read_attack, with_better
 from rnnids.detectors.metrics import confusion_cells, metrics_of, proportion_interval
 from rnnids.detectors.seeds import over_seeds, shared_part
@@ -111,19 +111,18 @@ def robustness(
     files: dict[str, str], rng: Callable[[], np.random.Generator], samples: int
 ) -> Iterator[tuple[tuple[str, str], Quantity]]:
     """((quantity, of), value) of how a detector is evaded: shares over all types, and the ARS of each."""
-    flows = with_better(read_attack(files["searches"]), files["better"]).sort_values("row")
+    found = read_attack(files["searches"])
+    flows, names = with_better(found, files["better"]).sort_values("row"), found.attrs["attacks"]
     evade = flows["success"].to_numpy()
     if len(flows):
         weights = rng().multinomial(len(flows), np.full(len(flows), 1 / len(flows)), samples)
         interval = proportion_interval(int(evade.sum()), len(evade))
         yield ("evading flows", ALL), Quantity(float(evade.mean()), *interval, SHARE, weights @ evade / len(evade))
-    names = read_attack(files["searches"]).attrs["attacks"]
     for attack, own in flows.groupby("attack"):
-        distances, generator = own["l1"].to_numpy(), rng()
-        low, high = bootstrap_interval(distances, samples, rng())
-        drawn = generator.integers(0, len(distances), (samples, len(distances)))
-        scores = np.array([adversarial_robustness_score(distances[rows]) for rows in drawn])
-        yield ("ARS", names[attack]), Quantity(adversarial_robustness_score(distances), low, high, DISTANCE, scores)
+        distances = own["l1"].to_numpy()
+        scores = resampled_scores(distances, samples, rng())
+        interval = score_interval(scores)
+        yield ("ARS", names[attack]), Quantity(adversarial_robustness_score(distances), *interval, DISTANCE, scores)
 
 
 def importance(path: str) -> Iterator[tuple[tuple[str, str], Quantity]]:

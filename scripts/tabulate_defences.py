@@ -34,7 +34,7 @@ MEASURES = {  # metrics in the table: (level, metric) -> heading
 RATES = {0.01: "recall at 1 % false alarms", 0.001: "recall at 0.1 % false alarms"}
 OK = "ok"  # the verdict that needs no mark
 BENIGN = "Flows benign under attack"
-NONE, INFINITY = "-", "\N{INFINITY}"
+NONE = "-"
 CAPTION = (
     "Test split of {dataset}. Cost: what a defence takes from accuracy and recall beside the first model (95 % "
     "intervals from resampled flows). Gain: Adversarial Robustness Score of each attack type (Eq. 3: mean L1 "
@@ -124,7 +124,7 @@ def score(ars: pd.Series, success: pd.Series, verdict: pd.Series) -> str:
     """An ARS with the share of flows that are benign under attack, and a mark where the check found something."""
     if ars.empty or math.isnan(ars.iloc[0]):
         return NONE
-    shown = INFINITY if math.isinf(ars.iloc[0]) else f"{ars.iloc[0]:.2f}"
+    shown = tables.INFINITY if math.isinf(ars.iloc[0]) else f"{ars.iloc[0]:.2f}"
     mark = "" if verdict.empty or pd.isna(verdict.iloc[0]) or verdict.iloc[0] == OK else " !"
     return f"{shown} ({success.iloc[0]:.0%})".replace("%", " %") + mark
 
@@ -152,7 +152,7 @@ def page(table: pd.DataFrame, dataset: str) -> str:
     attacks = list(dict.fromkeys(table["attack"].dropna()))
     rows = [cells(model, group, attacks) for model, group in table.groupby("model", sort=False)]
     headings = ("Model", *MEASURES.values(), BENIGN, *(f"ARS: {attack}" for attack in attacks))
-    caption = CAPTION.format(dataset=dataset, infinity=INFINITY, none=NONE)
+    caption = CAPTION.format(dataset=dataset, infinity=tables.INFINITY, none=NONE)
     title = "What each defence costs and buys"
     return tables.html_table(headings, rows, title, caption=caption, text_columns=headings[:1])
 

@@ -16,7 +16,7 @@ from rnnids.storage import read_csv, write_csv
 TITLE = "Over several trainings"
 NUMBERS = ("seeds", "mean", "deviation", "low", "high", "smallest", "largest", "first", "first_low", "first_high")
 NUMBERS += ("outside", "infinite")
-SECTIONS = {  # quantity -> heading, scale, digits; False: of a section with a row for each attack type or feature
+SECTIONS = {  # quantity -> heading, scale, digits
     "packet accuracy": ("Packet accuracy in %", 100, 1),
     "flow accuracy": ("Flow accuracy in %", 100, 1),
     "flow precision": ("Flow precision in %", 100, 1),
@@ -51,16 +51,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def number(value: float, scale: float, digits: int) -> str:
-    """A number, with infinity and undefined as such."""
-    if math.isnan(value):
-        return "-"
-    return tables.INFINITY if math.isinf(value) else f"{scale * value:.{digits}f}".replace("-", tables.MINUS)
-
-
 def span(low: float, high: float, scale: float, digits: int) -> str:
     """Two numbers, or one mark where there is none."""
-    return "-" if math.isnan(low) else f"{number(low, scale, digits)} to {number(high, scale, digits)}"
+    return "-" if math.isnan(low) else f"{tables.decimal(low, scale, digits)} to {tables.decimal(high, scale, digits)}"
 
 
 def cells(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
@@ -72,10 +65,10 @@ def cells(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
                 row.model.replace("_", " "),
                 heading,
                 "" if pd.isna(row.of) else str(row.of).replace("_", " "),
-                number(row.mean, scale, digits),
+                tables.decimal(row.mean, scale, digits),
                 span(row.low, row.high, scale, digits),
                 span(row.smallest, row.largest, scale, digits),
-                f"{number(row.first, scale, digits)} ({span(row.first_low, row.first_high, scale, digits)})",
+                f"{tables.decimal(row.first, scale, digits)} ({span(row.first_low, row.first_high, scale, digits)})",
                 f"{int(row.outside)} of {others}" if others else "-",
             )
 

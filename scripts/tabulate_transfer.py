@@ -45,7 +45,7 @@ OF_FEATURES = (
     "What the baseline rests on: drop of flow accuracy, in percentage points, where a feature takes random values of"
     " the test split (Sec. V-A2)."
 )
-NONE, INFINITY = "-", "\N{INFINITY}"
+NONE = "-"
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -127,13 +127,8 @@ def cell(row: pd.Series | None, scale: float, digits: int) -> str:
     """A value with its interval, if there is one."""
     if row is None or pd.isna(row["value"]):
         return NONE
-    value, low, high = (number_text(row[name], scale, digits) for name in ("value", "low", "high"))
+    value, low, high = (tables.decimal(row[name], scale, digits) for name in ("value", "low", "high"))
     return value if pd.isna(row["low"]) else f"{value} ({low} to {high})"
-
-
-def number_text(value: float, scale: float, digits: int) -> str:
-    """A number, or the sign of infinity."""
-    return INFINITY if math.isinf(value) else f"{scale * value:.{digits}f}".replace("-", tables.MINUS)
 
 
 def cases(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:

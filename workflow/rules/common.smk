@@ -21,11 +21,14 @@ def script(name):
     return SCRIPTS / name
 
 
+def as_text(value):
+    """A value of the configuration as text; 1.0 is the same text as 1."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def as_word(value):
-    """A value of the configuration as one word of a command line; 1.0 is the same word as 1."""
-    if value is None:
-        return "none"
-    return shlex.quote(str(int(value) if isinstance(value, float) and value.is_integer() else value))
+    """A value of the configuration as one word of a command line."""
+    return "none" if value is None else shlex.quote(as_text(value))
 
 
 def flags(*sections, **more):

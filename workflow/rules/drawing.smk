@@ -37,13 +37,17 @@ def of_compared_models(name):
     ]
 
 
+def variants():
+    """Of figures that can set models side by side: the baseline, and beside it after adversarial training if selected."""
+    return ["", "_before_after"] if "adversarial_training" in config["selected_models"] else [""]
+
+
 def with_variants(figure):
-    """A figure of the baseline for every selected data set, and beside it after adversarial training if selected."""
-    variants = ["", "_before_after"] if "adversarial_training" in config["selected_models"] else [""]
+    """A figure for every selected data set, in all variants."""
     return expand(
         f"results/{{dataset}}/figures/{figure}{{variant}}.pdf",
         dataset=config["selected_datasets"],
-        variant=variants,
+        variant=variants(),
     )
 
 
@@ -68,7 +72,7 @@ def table(name, category, shows, caption=None, csv=None):
 
 def page_of_seeds(name):
     """A name in a list, where models are trained with several seeds; else an empty list."""
-    return [name] if len(config["seeds"]) > 1 and seeded_models() else []
+    return [name] if several_trainings() else []
 
 
 def page_tables(wildcards):
@@ -93,9 +97,7 @@ def page_figures(wildcards):
 
 def page_numbers(wildcards):
     """What verdict and charts show besides the tables."""
-    explained = compared_models(
-        "_before_after" if "adversarial_training" in config["selected_models"] else ""
-    )
+    explained = compared_models(variants()[-1])
     names = (
         PAGE_CSV
         + page_of_seeds("seed_conclusions")
@@ -125,8 +127,6 @@ def caption_settings():
             value = config
             for name in names:
                 value = value[name]
-            if isinstance(value, float) and value.is_integer():
-                value = int(value)  # 1.0 is the same word as 1
-            text = ", ".join(map(str, value)).replace("_", " ") if isinstance(value, list) else value
-            found[".".join(names)] = "all" if text is None else text
+            text = ", ".join(map(str, value)).replace("_", " ") if isinstance(value, list) else as_text(value)
+            found[".".join(names)] = "all" if value is None else text
     return [f"{key}={value}" for key, value in sorted(found.items())]

@@ -135,6 +135,11 @@ def seeded_models():
     return [model for model in config["selected_models"] if model in config["seeded_models"]]
 
 
+def several_trainings():
+    """Whether any model is trained with more than one seed."""
+    return len(config["seeds"]) > 1 and bool(seeded_models())
+
+
 def trainings(model):
     """The trainings of a model, one for each of `seeds`."""
     return [model, *(f"{model}/seed_{seed}" for seed in config["seeds"][1:])]
@@ -153,11 +158,6 @@ def of_trainings(name, models=None):
 def main_threat_model():
     """The first of those selected, which figures show."""
     return config["selected_threat_models"][0]
-
-
-def main_search(kind, suffix):
-    """The name of a file of the search for the goal `last` under the main threat model: of the `search`, or its `gate`."""
-    return f"attacks/{kind}/last/{main_threat_model()}.{suffix}"
 
 
 def model_of(training):
@@ -228,7 +228,7 @@ def search_options(name, dataset):
 
 def main_bounds(pattern):
     """The file of lower bounds under the main threat model, as a list; `pattern` has the wildcard {threat_model}."""
-    return [pattern.replace("{threat_model}", name) for name in config["selected_threat_models"][:1]]
+    return [pattern.replace("{threat_model}", main_threat_model())]
 
 
 def quick_bounds(pattern):
@@ -323,8 +323,7 @@ def round_trip_captures(wildcards):
 
 def adversarial_captures():
     """The captures that target adversarial_captures makes."""
-    threat_model = config["selected_threat_models"][0]
-    folder = f"{config['selected_models'][0]}/captures/search/last/{threat_model}"
+    folder = f"{config['selected_models'][0]}/captures/search/last/{main_threat_model()}"
     return [
         f"results/{dataset}/{folder}/{name}.{capture_format(path)}.gz"
         for dataset in config["selected_datasets"]

@@ -15,7 +15,7 @@ rule trace_flows:
     input:
         dataset="results/{dataset}/dataset.h5",
         weights="results/{dataset}/{model}/weights.safetensors",
-        search=f"results/{{dataset}}/{{model}}/attacks/search/last/{config['selected_threat_models'][0]}.h5",
+        search=f"results/{{dataset}}/{{model}}/attacks/search/last/{main_threat_model()}.h5",
     output:
         csv="results/{dataset}/{model}/flow_samples.csv",
     log:

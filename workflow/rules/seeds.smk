@@ -19,8 +19,8 @@ rule compare_seeds:
         predictions=of_trainings("predictions.h5"),
         metrics=of_trainings("metrics.csv"),
         recall=of_trainings("recall.csv"),
-        searches=of_trainings(main_search("search", "h5")),
-        better=of_trainings(main_search("gate", "h5")),
+        searches=of_trainings(search_files("attacks/search/{goal}/{threat_model}.h5")[0]),
+        better=of_trainings(search_files("attacks/gate/{goal}/{threat_model}.h5")[0]),
         importance=of_trainings("explanations/input_perturbation.csv", seeded_models()[:1]),
     output:
         output="results/{dataset}/seeds.csv",

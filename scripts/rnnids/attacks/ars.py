@@ -26,14 +26,21 @@ def adversarial_robustness_score(distances: ArrayLike) -> float:
     return float(np.sort(distances)[: math.ceil(len(distances) / 2)].mean())
 
 
+def resampled_scores(distances: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """(samples,) ARS of resampled flows; NaN for N = 0."""
+    return np.array([adversarial_robustness_score(rng.choice(distances, len(distances))) for _ in range(samples)])
+
+
+def score_interval(scores: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the ARS, from :func:`resampled_scores`; either end may be infinite, NaN where the scores are."""
+    # Interpolating between a finite and an infinite value is undefined, so take existing values.
+    low, high = np.quantile(scores, INTERVAL[0], method="lower"), np.quantile(scores, INTERVAL[1], method="higher")
+    return float(low), float(high)
+
+
 def bootstrap_interval(distances: np.ndarray, samples: int, rng: np.random.Generator) -> tuple[float, float]:
     """95 % interval of the ARS over resampled flows; either end may be infinite, NaN for N = 0."""
-    if not len(distances):
-        return math.nan, math.nan
-    resampled = [adversarial_robustness_score(rng.choice(distances, len(distances))) for _ in range(samples)]
-    # Interpolating between a finite and an infinite value is undefined, so take existing values.
-    low = np.quantile(resampled, INTERVAL[0], method="lower")
-    return float(low), float(np.quantile(resampled, INTERVAL[1], method="higher"))
+    return score_interval(resampled_scores(distances, samples, rng))
 
 
 def ars_rows(

@@ -94,7 +94,7 @@ class Bracket:
     @property
     def closed(self) -> np.ndarray:
         """(N,) bool: flows whose least distance is proven, up to a thousandth; or that none evades."""
-        return self.lower >= (1 - CLOSE) * np.where(np.isinf(self.upper), math.inf, self.upper)
+        return self.lower >= (1 - CLOSE) * self.upper
 
 
 @dataclass(frozen=True)

@@ -85,17 +85,16 @@ class Problem:
         if not len(flows) or not is_resumable(self.detector):
             return None
         batch, lengths = self.batch, self.batch.lengths[flows.cpu().numpy()]
-        remembered = self.detector.remember(self._inputs(values, flows[:, None], batch.mask[flows]), lengths)
+        shown = self._shown(batch.inputs[flows, : values.shape[1]], values, batch.mask[flows])
+        remembered = self.detector.remember(shown, lengths)
         place = torch.zeros_like(batch.last)
         place[flows] = torch.arange(len(flows), device=place.device)
         return Base(
             place, values, self.detector.resume, remembered, torch.from_numpy(remembered.outputs).cummax(dim=1).values
         )
 
-    def _inputs(self, values: Tensor, owner: Tensor, mask: Tensor, steps: Tensor | None = None) -> Tensor:
-        """(n, S, 15) what the detector sees of flows `owner` (n, 1) at `steps` (n, S), with raw `values` (n, S, 2)."""
-        columns = slice(0, mask.shape[1]) if steps is None else steps
-        inputs = self.batch.inputs[owner.squeeze(1), columns] if steps is None else self.batch.inputs[owner, columns]
+    def _shown(self, inputs: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """What the detector sees of packets `inputs` (n, S, 15), overwritten, with raw `values` (n, S, 2) instead."""
         changed = normalise(values, self.batch.mean, self.batch.std)
         inputs[..., COLUMNS] = torch.where(mask[..., None], changed, 0.0)
         return inputs
@@ -110,12 +109,12 @@ class Problem:
         if base is not None:
             return self._evaluate_near(values, owner, base)
         batch, logits = self.batch, []
-        for piece in self._pieces(owner):
+        for piece in self._pieces(batch.last[owner] + 1):
             own = owner[piece]
             lengths = batch.lengths[own.cpu().numpy()]
             steps = int(lengths.max())
             mask = batch.mask[own, :steps]
-            inputs = self._inputs(values[piece, :steps], own[:, None], mask)
+            inputs = self._shown(batch.inputs[own, :steps], values[piece, :steps], mask)
             logits.append(decision(self.detector(inputs, lengths), self.goal, last=batch.last[own], mask=mask))
         return torch.cat(logits) if logits else batch.inputs.new_empty(0)
 
@@ -126,16 +125,12 @@ class Problem:
         first = torch.where(differs.any(dim=1), differs.long().argmax(dim=1), batch.last[owner])
         rest = batch.last[owner] + 1 - first
         order, found = torch.argsort(rest, descending=True, stable=True), values.new_empty(len(owner))
-        begin = 0
-        while begin < len(order):
-            width = int(rest[order[begin]])
-            rows = order[begin : begin + max(1, self.batch_packets // width)]
-            begin += len(rows)
-            mask = torch.arange(width, device=rows.device) < rest[rows, None]
-            steps = torch.minimum(
-                first[rows, None] + torch.arange(width, device=rows.device), batch.last[owner[rows], None]
-            )
-            inputs = self._inputs(values[rows[:, None], steps], owner[rows, None], mask, steps)
+        for piece in self._pieces(rest[order]):
+            rows = order[piece]
+            own, ahead = owner[rows], torch.arange(int(rest[rows[0]]), device=rows.device)
+            mask = ahead < rest[rows, None]
+            steps = torch.minimum(first[rows, None] + ahead, batch.last[own, None])
+            inputs = self._shown(batch.inputs[own[:, None], steps], values[rows[:, None], steps], mask)
             seen = {"flows": places[rows].cpu().numpy(), "steps": first[rows].cpu().numpy()}
             logits = base.resume(base.remembered, inputs, rest[rows].cpu().numpy(), **seen)
             decisive = decision(logits, self.goal, last=rest[rows] - 1, mask=mask)
@@ -145,12 +140,11 @@ class Problem:
             found[rows] = decisive.to(found.dtype)
         return found
 
-    def _pieces(self, owner: Tensor) -> Iterator[slice]:
-        """Slices of at most `batch_packets` padded packets; the flows of a batch come by falling length."""
+    def _pieces(self, lengths: Tensor) -> Iterator[slice]:
+        """Slices of at most `batch_packets` padded packets, of copies that come by falling `lengths`."""
         first = 0
-        while first < len(owner):
-            width = int(self.batch.lengths[int(owner[first])])
-            size = max(1, self.batch_packets // width)
+        while first < len(lengths):
+            size = max(1, self.batch_packets // int(lengths[first]))
             yield slice(first, first + size)
             first += size
 

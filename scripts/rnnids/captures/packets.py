@@ -241,6 +241,18 @@ def with_protocol(verdict: Integer, packet: Record) -> Integer:
     return verdict
 
 
+@njit(cache=True, nogil=True, inline="always")
+def keep_or_count(
+    verdict: Integer, packets: np.ndarray, count: Integer, counts: np.ndarray, keys: np.ndarray
+) -> Integer:
+    """Hash the packet at `count`, or count it as left out where the verdict says so; returns how many are kept."""
+    if verdict == KEPT:
+        packets[count].hash = hash_key(packets[count], keys)
+        return count + 1
+    count_skipped(counts, with_protocol(verdict, packets[count]))
+    return count
+
+
 @njit(cache=True, nogil=True)
 def parse_common(
     buffer: np.ndarray, records: np.ndarray, packets: np.ndarray, first: Integer, count: Integer, keys: np.ndarray
@@ -296,10 +308,6 @@ def parse_batch(
     i, count = parse_common(buffer, records, packets, 0, 0, keys)
     while i < len(records):
         verdict = parse_packet(buffer, records[i], packets[count], layers)
-        if verdict == KEPT:
-            packets[count].hash = hash_key(packets[count], keys)
-            count += 1
-        else:
-            count_skipped(counts, with_protocol(verdict, packets[count]))
+        count = keep_or_count(verdict, packets, count, counts, keys)
         i, count = parse_common(buffer, records, packets, i + 1, count, keys)
     return count

@@ -21,9 +21,9 @@ from rnnids.captures.layers import (
     UDP_PORT,
     key_of,
 )
-from rnnids.captures.packets import UDP, hash_key, parse_ip, parse_packet, skip_extensions, with_protocol
+from rnnids.captures.packets import UDP, keep_or_count, parse_ip, parse_packet, skip_extensions
 from rnnids.captures.reasons import FRAGMENT, KEPT, TRANSPORT_UNSUPPORTED
-from rnnids.captures.skipped import count_skipped, packets_of
+from rnnids.captures.skipped import packets_of
 
 OF_PROTOCOL, OF_PORT = key_of(IP_PROTOCOL, 0), key_of(UDP_PORT, 0)
 TEREDO = 3544  # the only tunnel that answers from its port, not to it
@@ -93,14 +93,10 @@ def unwrap_batch(
     keys: np.ndarray,
 ) -> Integer:
     """:func:`parse_batch` with the tunnels in `layers` unwrapped."""
-    count = 0
+    count: Integer = 0
     for i in range(len(records)):
         verdict = parse_inner(buffer, records[i], packets[count], layers)
-        if verdict == KEPT:
-            packets[count].hash = hash_key(packets[count], keys)
-            count += 1
-        else:
-            count_skipped(counts, with_protocol(verdict, packets[count]))
+        count = keep_or_count(verdict, packets, count, counts, keys)
     return count
 
 

@@ -35,11 +35,8 @@ def list_results(results: Path, manifest: Path) -> list[Path]:
 
 def digest(path: Path) -> str:
     """SHA-256 of a whole file as hex."""
-    found = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(PIECE):
-            found.update(piece)
-    return found.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def record(results: Path, files: Sequence[Path], manifest: Path) -> None:

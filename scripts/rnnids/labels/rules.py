@@ -16,7 +16,6 @@ from rnnids.labels.joins import endpoints
 from rnnids.labels.times import parse_time
 
 BENIGN_NAME = "Benign"  # of the attack and of the category; a rule may give it to make an exception
-DELIMITERS = ",;\t"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 
@@ -71,12 +70,17 @@ def read_rules(path: Path | str, zone: tzinfo | None = None) -> list[Rule]:
     return rules
 
 
+def delimiter_of(headings: str) -> str:
+    """What stands between the cells of a table, from its first line."""
+    return max(",;\t", key=headings.count)
+
+
 def _read_lines(path: Path | str) -> list[tuple[int, dict[str, str]]]:
     """List of (line number, cells by column) of a CSV file with the columns of a rule file."""
     try:
         # Spreadsheets put a byte order mark in front, which "utf-8-sig" takes away.
         with open(path, encoding="utf-8-sig", newline="") as file:
-            delimiter = max(DELIMITERS, key=file.readline().count)
+            delimiter = delimiter_of(file.readline())
             file.seek(0)
             reader = csv.reader(file, strict=True, delimiter=delimiter)
             header = [name.strip() for name in next(reader, [])]

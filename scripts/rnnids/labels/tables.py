@@ -14,11 +14,10 @@ import pandas as pd
 from rnnids.cli import log
 from rnnids.errors import InputError
 from rnnids.labels.joins import ICMP, endpoints
-from rnnids.labels.rules import PROTOCOLS
+from rnnids.labels.rules import PROTOCOLS, delimiter_of
 
 MATCHABLE = tuple(PROTOCOLS.values())  # what flows can have
 REMEDY = "save it as CSV in UTF-8 with commas"
-DELIMITERS = ",;\t"
 BETWEEN_CELLS = re.compile(r"\t| {3,}")
 
 
@@ -118,7 +117,7 @@ def _read_csv(path: Path | str, known: Collection[str], encoding: str) -> pd.Dat
     try:
         frame = pd.read_csv(
             path,
-            sep=max(DELIMITERS, key=header.count),
+            sep=delimiter_of(header),
             dtype=str,
             encoding=encoding,
             encoding_errors=errors,

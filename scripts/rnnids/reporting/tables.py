@@ -32,6 +32,13 @@ def score(value: float) -> str:
     return INFINITY if math.isinf(value) else f"{value:.3g}"
 
 
+def decimal(value: float, scale: float, digits: int) -> str:
+    """`scale` times a number, with infinity and undefined as such."""
+    if math.isnan(value):
+        return "-"
+    return INFINITY if math.isinf(value) else f"{scale * value:.{digits}f}".replace("-", MINUS)
+
+
 def share(value: float) -> str:
     """A share in percent."""
     return "-" if math.isnan(value) else f"{100 * value:.0f} %"
