@@ -246,9 +246,9 @@ def test_extraction_is_measured_beside_what_is_installed(tmp_path):
     assert "million packets into memory" in (tmp_path / "load.md").read_text()
 
 
-def run_benchmark(name, words, folder):
+def run_benchmark(name, words, folder, repeats=1):
     """The rows that a benchmark writes as CSV; it must end well and write its page."""
-    words = [*words, "--repeats", 1, "--csv", folder / "table.csv", "--page", folder / "page.md"]
+    words = [*words, "--repeats", repeats, "--csv", folder / "table.csv", "--page", folder / "page.md"]
     script = REPOSITORY / "benchmarks" / f"{name}.py"
     run = subprocess.run([sys.executable, script, *map(str, words)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -258,7 +258,8 @@ def run_benchmark(name, words, folder):
 
 
 def test_the_stages_of_extraction_are_measured(tmp_path):
-    rows = run_benchmark("extraction_stages", ["--packets", 2000], tmp_path)
+    # The median of several, since a disturbance of one run can be as long as a stage.
+    rows = run_benchmark("extraction_stages", ["--packets", 2000], tmp_path, repeats=15)
     assert [row.pop("nanoseconds a packet") for row in rows][-1] == "extraction"
     assert all(row.keys() == {"headers", "short packets", "long packets"} for row in rows)
     assert all(float(time) > 0 for row in rows for time in row.values())
