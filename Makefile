@@ -51,7 +51,7 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 0 -m slow
 
 # A real SLURM of one node with pretended GPUs, on loopback, and a container; what is missing is installed where apt and the
 # rights for it are there, and what cannot be installed is skipped with a word.
