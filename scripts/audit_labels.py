@@ -1,9 +1,10 @@
 """Audit the labels of a data set: what each rule matched, what may have been missed, what the test repeats.
 
-Four tables: flows per rule, with the rules that matched none or share flows with others; counts of the
-labelling; benign flows between attacker and victim of an attack, shortly before or after it; and, for
-each way to split, the test flows that have a duplicate or near duplicate in the training split. The CSV
-holds the same numbers, one a line.
+Five tables: flows per rule, with the rules that matched none or share flows with others; counts of the
+labelling; benign flows between attacker and victim of an attack, shortly before or after it; how well a
+capture, an hour, an address or a port alone tells attacks from benign flows; and, for each way to split,
+the test flows that have a duplicate or near duplicate in the training split. The CSV holds the same
+numbers, one a line.
 """
 
 import argparse
@@ -13,11 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from rnnids import cli, settings
-from rnnids.datasets.audit import LabelAudit, read_flow_columns, twins_by_split, unlabelled_neighbours
+from rnnids.datasets.audit import COUNTED, LabelAudit, clues, read_flow_columns, twins_by_split, unlabelled_neighbours
 from rnnids.datasets.build import DatasetOptions
 from rnnids.datasets.near_duplicates import LENGTH_STEP
 from rnnids.datasets.report import format_time
 from rnnids.reporting.page import (
+    CLUES,
     COUNTS,
     NEIGHBOURS,
     RULES,
@@ -56,11 +58,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     for end in ("first", "last"):
         neighbours[end] = [format_time(time) if time else "" for time in neighbours[end]]
     ways = {"prefix_packets": audit.prefix_packets, "test_fraction": args.test_fraction, "seed": args.seed}
-    twins = with_shares(twins_by_split(args.dataset, flows, attacks, **ways))
+    twins = with_shares(twins_by_split(args.dataset, flows, attacks, **ways), *COUNTED[1:])
     sections = [
         ("rules", rule_table(args.label_report), ["rule", "attack"], RULES),
         ("labels", label_counts(args.report), ["item"], COUNTS),
         ("neighbours", neighbours, ["attack"], NEIGHBOURS.format(margin=audit.margin)),
+        ("clues", with_shares(clues(flows, attacks), "recognised"), ["clue", "attack"], CLUES),
         ("twins", twins, ["split", "attack"], TWINS.format(prefix=audit.prefix_packets, step=LENGTH_STEP)),
     ]
     write_csv(args.output, pd.concat([tidy(*section[:3]) for section in sections], ignore_index=True))

@@ -20,7 +20,7 @@ from generated_flows import (
 import audit_labels
 import build_dataset
 from rnnids.datasets import near_duplicates as twins
-from rnnids.datasets.audit import read_flow_columns, twins_by_split, unlabelled_neighbours
+from rnnids.datasets.audit import clues, read_flow_columns, twins_by_split, unlabelled_neighbours
 from rnnids.datasets.splits import split_by_flow, split_by_time
 
 SCAN = "2017-07-05T12:00:00Z,2017-07-05T12:30:00Z,172.16.0.1/32,192.168.10.50/32,,,true,Scan,PortScan"
@@ -106,6 +106,46 @@ def test_twins_are_those_of_a_naive_count(built):
     assert table.loc[("capture", "All"), "contradictions"] == sum(len(classes[look]) > 1 for look in near) > 0
 
 
+def test_clues_tell_what_a_naive_majority_of_each_value_tells(built):
+    flows, attacks = read_flow_columns(built / "dataset.h5")
+    table = clues(flows, attacks).set_index(["clue", "attack"])
+    values = {
+        "none": [0] * len(flows["attack"]),
+        "capture": flows["capture"].tolist(),
+        "hour": [str(np.datetime64(int(start), "ns"))[:13] for start in flows["start_ns"]],
+        "source address": address_texts(flows["source_address"]),
+        "destination address": address_texts(flows["destination_address"]),
+        "destination port": flows["destination_port"].tolist(),
+    }
+    assert set(table.index.get_level_values("clue")) == set(values)
+    bad, training = (flows["attack"] > 0).tolist(), (flows["split"] == 0).tolist()
+    for clue, of_flow in values.items():
+        seen = defaultdict(list)
+        for value, attack, train in zip(of_flow, bad, training, strict=True):
+            if train:
+                seen[value].append(attack)
+                seen["all flows"].append(attack)
+        for index, name in enumerate([*attacks, "All"]):
+            rows = [i for i in range(len(bad)) if not training[i] and (name == "All" or flows["attack"][i] == index)]
+            told = [np.mean(seen.get(of_flow[i], seen["all flows"])) > 0.5 for i in rows]
+            expected = [len(rows), sum(verdict == bad[i] for verdict, i in zip(told, rows, strict=True))]
+            assert table.loc[clue, name].tolist() == expected
+    assert table.loc[("none", "Benign"), "recognised"] == table.loc[("none", "Benign"), "flows"]
+
+
+def test_an_attacker_of_one_address_is_told_by_it_but_not_by_the_port():
+    rng = np.random.default_rng(1)
+    attack = rng.random(400) < 0.3
+    hosts = np.where(attack, "172.16.0.1", [f"10.0.0.{host}" for host in rng.integers(1, 5, 400)])
+    flows = make_flows([(10 * i, 1, host, 5000, "192.168.10.50", 80, 6) for i, host in enumerate(hosts)])
+    flows["attack"], flows["split"] = attack.astype(int), rng.integers(0, 2, 400)
+    table = clues(flows, ["Benign", "Flood"]).set_index(["clue", "attack"])
+    tested = table.loc[("source address", "All"), "flows"]
+    assert table.loc[("source address", "All"), "recognised"] == tested == (flows["split"] == 1).sum()
+    assert table.loc[("destination port", "Flood"), "recognised"] == 0
+    assert table.loc[("destination address", "All")].tolist() == table.loc[("none", "All")].tolist()
+
+
 def test_one_capture_cannot_be_split_by_capture(built):
     path = built / "dataset.h5"
     flows, attacks = read_flow_columns(path)
@@ -176,5 +216,5 @@ def test_the_page_and_the_numbers_say_the_same_and_nothing_changes_in_a_second_r
     assert f"Label audit of {built.name}" in page
     day = "2017-07-05".replace("-", "\N{NON-BREAKING HYPHEN}")
     assert f">{day}\N{NO-BREAK SPACE}12:30:00<" in page and rules["end"][0] == "2017-07-05T12:30:00.000000000Z"
-    assert page.count("<table>") == 4 and page.count("matches no flow") == 1
+    assert page.count("<table>") == 5 and page.count("matches no flow") == 1
     assert f">{int(frame['twins', 'flow / Benign', 'flows']):,}<" in page

@@ -1,4 +1,4 @@
-"""What in the labels of a data set deserves a look: idle rules, unlabelled neighbours of attacks, twins of flows."""
+"""What in the labels of a data set deserves a look: unlabelled neighbours of attacks, clues to them, twins of flows."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ from rnnids.settings import check, setting
 from rnnids.storage import read_hdf5
 
 COUNTED = ("flows", "duplicates", "near_duplicates", "contradictions")
+HOUR_NS = 3_600_000_000_000
 REVERSE_ONLY = 2  # of the column manipulable: the attacker responds
 COLUMNS = (
     "start_ns",
@@ -53,6 +54,48 @@ def read_flow_columns(path: Path | str) -> tuple[dict[str, np.ndarray], list[str
     """
     with read_hdf5(path) as file:
         return {name: file["flows"][name][:] for name in COLUMNS}, json.loads(file.attrs["attacks"])
+
+
+def clues(flows: Mapping[str, np.ndarray], attacks: Sequence[str]) -> pd.DataFrame:
+    """How well each circumstance of a flow alone tells attacks from benign flows: what is confounded with the label.
+
+    A value is taken for a sign of attack where most of its training flows are attacks; the test flows are judged by
+    that. A value that training lacks is judged as most training flows are, and so are all flows for the clue "none".
+
+    Returns:
+        data frame: clue, attack (also "Benign" and "All"), flows (tested), recognised (of them, those whose class is
+        told: for "All" both classes).
+    """
+    is_attack, training = flows["attack"] != BENIGN, flows["split"] != TEST
+    most = 2 * is_attack[training].sum() > training.sum()
+    rows = []
+    for clue, values in _circumstances(flows).items():
+        code = pd.factorize(values)[0]
+        attacking, seen = (
+            np.bincount(code[mask], minlength=code.max() + 1) for mask in (training & is_attack, training)
+        )
+        most = 2 * is_attack[training].sum() > training.sum()
+        verdict = np.where(seen > 0, 2 * attacking > seen, most)[code]
+        for index, name in enumerate([*attacks, "All"]):
+            tested = ~training & ((flows["attack"] == index) | (name == "All"))
+            rows.append((clue, name, int(tested.sum()), int((verdict == is_attack)[tested].sum())))
+    return pd.DataFrame(rows, columns=["clue", "attack", "flows", "recognised"])
+
+
+def _circumstances(flows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{clue: (N,) values}: where and when a flow was, and the service it asked for."""
+    ends = endpoints(flows)
+    source, destination = (
+        key_numbers([ends[end][0][:, 0], ends[end][0][:, 1]])[0] for end in ("source", "destination")
+    )
+    return {
+        "none": np.zeros(len(flows["attack"])),
+        "capture": flows["capture"],
+        "hour": flows["start_ns"] // HOUR_NS,
+        "source address": source,
+        "destination address": destination,
+        "destination port": flows["destination_port"],
+    }
 
 
 def _pairs(flows: Mapping[str, np.ndarray], swapped: bool) -> list[np.ndarray]:

@@ -23,6 +23,11 @@ NEIGHBOURS = (
     "Benign flows between attacker and victim of an attack flow, at most {margin:g} s before or after it: a window"
     " may be too short. Same port: those of them to the port that was attacked."
 )
+CLUES = (
+    "Test flows whose class, attack or benign, is told by one circumstance alone, where a value counts as an attack if"
+    " most of its training flows are attacks; none: all flows judged as most are. Where an address or an hour tells"
+    " nearly all, high scores do not show that a detector has learned more than where and when attacks were recorded."
+)
 TWINS = (
     "Test flows with a duplicate in the training split: same protocol, destination port, and lengths, directions and"
     " flags of all packets; near duplicates: of the first {prefix} packets, lengths in steps of {step} bytes."
@@ -43,13 +48,10 @@ def label_counts(path: Path | str) -> pd.DataFrame:
     return frame[frame["section"].isin(["labels", "skipped_label_rows"])].drop(columns="section")
 
 
-def with_shares(twins: pd.DataFrame) -> pd.DataFrame:
-    """Twins with their share of the flows tested, in percent; empty where none is tested."""
-    shares = {
-        f"{name}_percent": (100 * twins[name] / twins["flows"].where(twins["flows"] > 0)).round(2)
-        for name in ("duplicates", "near_duplicates", "contradictions")
-    }
-    return twins.assign(**shares)
+def with_shares(counts: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Counts with the share that columns `names` are of the flows tested, in percent; empty where none is tested."""
+    tested = counts["flows"].where(counts["flows"] > 0)
+    return counts.assign(**{f"{name}_percent": (100 * counts[name] / tested).round(2) for name in names})
 
 
 def tidy(section: str, frame: pd.DataFrame, subjects: list[str]) -> pd.DataFrame:
