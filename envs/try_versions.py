@@ -22,7 +22,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
 ENDS = {"oldest": "lowest-direct", "newest": "highest"}  # of all ranges at once; uv's words
-TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "pyyaml", "setuptools", "packaging")  # as in requirements.lock
+# In the versions of requirements.lock.
+TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "psutil", "pyyaml", "setuptools", "packaging")
 # What is tested with the locked versions alone: Snakemake, programs that pip does not install, the shape of the code.
 ELSEWHERE = re.compile(r"snakemake|benchmarks|REPOSITORY / \"envs\"")
 Row = dict[str, str]

@@ -4,16 +4,19 @@ import gzip
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW_FILES = ("Snakefile", "workflow", "profiles", "config", "envs", "scripts", "resources/paper")
+PATIENCE = 900  # seconds for a run of the workflow
 # Capture, start and length in seconds: some benign traffic with, in turn, DoS Hulk and bots with a port scan.
 CUTS = (("session3_wed", "2026-11-23T04:59:14Z", 5), ("session5_fri", "2026-11-23T05:04:50Z", 8))
 TINY = {
@@ -72,8 +75,8 @@ def copy_workflow(target):
 def snakemake(checkout, directory, *arguments):
     """Run the workflow of `checkout` in `directory`; the finished process with its output as one text."""
     command = [sys.executable, "-m", "snakemake", "-s", str(checkout / "Snakefile"), "--directory", str(directory)]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONFAULTHANDLER": "1"}
+    with subprocess.Popen(
         [*command, *map(str, arguments)],
         cwd=directory,
         env=environment,
@@ -81,8 +84,14 @@ def snakemake(checkout, directory, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
+    ) as run:
+        try:
+            output, _ = run.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            for process in (*psutil.Process(run.pid).children(recursive=True), run):
+                process.send_signal(signal.SIGABRT)  # Python says then where each of its threads is
+            output, _ = run.communicate(timeout=60)
+    return subprocess.CompletedProcess(run.args, run.returncode, output)
 
 
 @pytest.fixture(scope="session")
