@@ -16,7 +16,8 @@ from torch import Tensor
 from rnnids import cli
 from rnnids.datasets.flow_data import TRAIN, FlowData, load_dataset
 from rnnids.detectors import distributed
-from rnnids.detectors.lstm import LSTMDetector, pick_device, save_detector
+from rnnids.detectors.lstm import pick_device, save_detector
+from rnnids.detectors.network import NetworkDetector
 from rnnids.detectors.training import Training, fit
 from rnnids.settings import add_options, from_args
 from rnnids.storage import write_csv
@@ -43,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = load_dataset(args.dataset, TRAIN)
     settings = from_args(Training, args)
     torch.manual_seed(args.seed)
-    detector = LSTMDetector(
-        settings.hidden_size, settings.num_layers, settings.suppress, feature_dropout=settings.feature_dropout
-    )
+    detector = settings.new_detector()
     best, curve = fit(detector, data, settings, checkpoint=args.checkpoint, seed=args.seed, device=device, group=group)
     if group.rank == 0:
         write(args, detector, data, best=best, curve=curve)
@@ -54,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def write(
     args: argparse.Namespace,
-    detector: LSTMDetector,
+    detector: NetworkDetector,
     data: FlowData,
     *,
     best: Mapping[str, Tensor],

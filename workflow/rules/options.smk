@@ -185,9 +185,17 @@ def weights_of(model):
     return path
 
 
+def own_detector(training):
+    """(file, class) of the network of a training; (None, "lstm") without one of its own."""
+    named = (config["training"] | config["models"][model_of(training)])["detector"]
+    path, _, name = named.rpartition(":")
+    return (locate(path), name) if path else (None, name)
+
+
 def model_options(training, dataset):
     """Options of train.py: the section `training`, with what the model says instead."""
     own = {"epochs": config["transfer"]["epochs"]} if dataset in transfers() else {}
+    own["detector"] = ":".join(filter(None, own_detector(training)))
     return flags(config["training"], config["models"][model_of(training)], own, seed=seed_of(training))
 
 

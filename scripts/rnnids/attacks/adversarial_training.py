@@ -26,7 +26,7 @@ from rnnids.cli import Progress, log
 from rnnids.datasets.flow_data import FlowData, batches_by_length, concatenate
 from rnnids.detectors import training
 from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
-from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.network import NetworkDetector
 from rnnids.detectors.training import Training
 from rnnids.settings import check, setting
 
@@ -86,7 +86,7 @@ class AdversarialFlows:
         self.flows = data.take(data.is_attack)
         self.visited = 0
 
-    def improve(self, detector: LSTMDetector, visits: int, schedule: Schedule) -> tuple[int, float]:
+    def improve(self, detector: NetworkDetector, visits: int, schedule: Schedule) -> tuple[int, float]:
         """Optimise the next `visits` flows; returns (backward passes, share of them that is benign now)."""
         rows = (self.visited + np.arange(min(visits, len(self.source)))) % len(self.source)
         self.visited += len(rows)
@@ -108,7 +108,7 @@ class AdversarialFlows:
 
 
 @torch.no_grad()
-def far_start(detector: LSTMDetector, batch: Batch, start: Tensor, *, draws: int, visit: int) -> Tensor:
+def far_start(detector: NetworkDetector, batch: Batch, start: Tensor, *, draws: int, visit: int) -> Tensor:
     """Where an attack on a batch of B flows begins: (B, T, 2), of `start` and random points that of least logit.
 
     A descent that goes on from where it was sees one slope of the detector; training against it alone leaves
@@ -136,7 +136,7 @@ def far_start(detector: LSTMDetector, batch: Batch, start: Tensor, *, draws: int
 
 
 def fit(
-    detector: LSTMDetector,
+    detector: NetworkDetector,
     data: FlowData,
     test: FlowData | None,
     *,
@@ -176,7 +176,7 @@ def fit(
 
 
 def _epoch(
-    detector: LSTMDetector,
+    detector: NetworkDetector,
     optimiser: torch.optim.Optimizer,
     data: FlowData,
     *,
@@ -197,7 +197,7 @@ def _epoch(
     return dict(zip(CURVE, (epoch + 1, loss, len(augmented), passes, fooled), strict=True))
 
 
-def score(detector: LSTMDetector, test: FlowData, schedule: Schedule, *, epoch: int, seed: int) -> list[dict]:
+def score(detector: NetworkDetector, test: FlowData, schedule: Schedule, *, epoch: int, seed: int) -> list[dict]:
     """Rows of ars_by_epoch.csv after `epoch` epochs."""
     flows = test.take(select_flows(test, schedule.settings.score_flows, seed))
     result = schedule.search(

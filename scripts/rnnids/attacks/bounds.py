@@ -18,9 +18,10 @@ from rnnids.attacks.candidates import COLUMNS, largest_growth
 from rnnids.attacks.descent import Batch, make_batch
 from rnnids.attacks.feasible_set import ThreatModel, raw_scale
 from rnnids.attacks.zonotope import Network, Region, Steps, last_logit
-from rnnids.cli import Progress
+from rnnids.cli import Progress, log
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.network import NetworkDetector
 from rnnids.settings import check, setting
 
 FEW = 3  # numbers up to which a flow has `effort_of_few`
@@ -49,7 +50,7 @@ class DistanceBounds:
 
     def __call__(
         self,
-        detector: LSTMDetector,
+        detector: NetworkDetector,
         flows: FlowData,
         upper: np.ndarray,
         *,
@@ -65,9 +66,12 @@ class DistanceBounds:
             threat_model: what the attacker can do; None: the paper's.
             label: of the progress bar.
         """
+        lower, packets = np.where(exact, upper, 0.0), np.zeros(len(flows), dtype=np.int64)
+        if not isinstance(detector, LSTMDetector):
+            log.warning("warning: bounds are those of an LSTM; of this detector only what was enumerated is proven")
+            return Bracket(lower, upper, packets)
         threat_model = threat_model or ThreatModel()
         network = Network.of(detector)
-        lower, packets = np.where(exact, upper, 0.0), np.zeros(len(flows), dtype=np.int64)
         open_flows = np.flatnonzero(~exact & (upper > 0))
         with Progress(label, total=len(open_flows), unit="flows") as progress:
             for row in open_flows.tolist():

@@ -8,7 +8,8 @@ import numpy as np
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.cli import log, positive
 from rnnids.datasets.flow_data import TEST, FlowData, load_dataset
-from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device
+from rnnids.detectors.lstm import load_detector, pick_device
+from rnnids.detectors.network import NetworkDetector
 from rnnids.settings import add_options, check, setting
 
 
@@ -62,7 +63,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
 
 
-def load_targets(args: argparse.Namespace) -> tuple[LSTMDetector, FlowData]:
+def load_targets(args: argparse.Namespace) -> tuple[NetworkDetector, FlowData]:
     """The detector and the flows of this chunk to attack; warns when there is nothing to attack.
 
     Args:

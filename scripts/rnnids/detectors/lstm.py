@@ -1,4 +1,4 @@
-"""The recurrent detector of Sec. II, its variants of Sec. V-A and VI-A, and its files.
+"""The recurrent detector of Sec. II, its variants of Sec. V-A and VI-A, and the files of detectors.
 
 A variant is data, not a class: `suppress` names the packets whose length and interarrival time
 the model never sees, `feature_dropout` adds the 15 suppression inputs of Sec. V-A3.
@@ -15,43 +15,31 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnnids.datasets.features import DIRECTION, FEATURES, MANIPULABLE_FEATURES, NUM_FEATURES
+from rnnids.datasets.features import FEATURES, NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.environment import computing_environment
 from rnnids.detectors.kept_states import KeptStates, Remembered, keep_states, next_outputs, remember, resume
+from rnnids.detectors.network import NetworkDetector
+from rnnids.detectors.own import OwnDetector
 from rnnids.detectors.packed_lstm import Packing, pack, packed_loss, run_lstm
 from rnnids.detectors.tensor_files import FAULTS, read_tensors, write_tensors
 from rnnids.errors import InputError
 
-SUPPRESS = ("none", "both", "forward")
 
-
-class LSTMDetector(nn.Module):
-    """LSTM with a linear read-out at every step; one logit per packet, positive for attack.
+class LSTMDetector(NetworkDetector):
+    """LSTM with a linear read-out at every step.
 
     Args:
         hidden_size, num_layers: of the LSTM (the paper: 512, 3).
-        suppress: packets whose length and interarrival time are left out (Sec. VI-A): "none",
-            "both" directions, or "forward", the direction of the flow's first packet.
-        feature_dropout: whether 15 more inputs tell which features are suppressed (Sec. V-A3).
+        suppress, feature_dropout: as :class:`NetworkDetector` says.
     """
-
-    differentiable = True
 
     def __init__(
         self, hidden_size: int, num_layers: int, suppress: str = "none", *, feature_dropout: bool = False
     ) -> None:
-        super().__init__()
-        self.architecture = {
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-            "suppress": suppress,
-            "feature_dropout": feature_dropout,
-        }
-        self.suppress = suppress
-        self.feature_dropout = feature_dropout
-        inputs = 2 * NUM_FEATURES if feature_dropout else NUM_FEATURES
-        self.lstm = nn.LSTM(inputs, hidden_size, num_layers, batch_first=True)
+        sizes = {"hidden_size": hidden_size, "num_layers": num_layers}
+        super().__init__(sizes, suppress=suppress, feature_dropout=feature_dropout)
+        self.lstm = nn.LSTM(self.num_inputs, hidden_size, num_layers, batch_first=True)
         self.readout = nn.Linear(hidden_size, 1)
 
     def forward(
@@ -119,11 +107,6 @@ class LSTMDetector(nn.Module):
         return self.readout(outputs.data).squeeze(-1), states
 
     @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self.readout.weight.device
-
-    @property
     def bytes_per_packet(self) -> int:
         """Memory that :meth:`states` takes for a packet, padding included, at its peak."""
         return 4 * self.lstm.hidden_size * (5 * self.lstm.num_layers + 6)
@@ -158,21 +141,17 @@ class LSTMDetector(nn.Module):
         visible = self.visible(inputs)
         return resume(self.lstm, self.readout, remembered, flows=flows, steps=steps, inputs=visible, count=lengths)
 
-    def visible(self, inputs: Tensor, suppressed: Tensor | None = None) -> Tensor:
-        """What the LSTM is shown of (..., 15): `suppressed` values, (..., 15) bool, are 0, the training mean."""
-        if self.suppress != "none":
-            hide = torch.zeros_like(inputs, dtype=torch.bool)
-            # The mean direction lies in [0, 1), so a forward packet, raw value 0, is never above 0.
-            packets: Tensor | bool = inputs[..., DIRECTION] <= 0 if self.suppress == "forward" else True
-            for feature in MANIPULABLE_FEATURES:
-                hide[..., feature] = packets
-            inputs = inputs.masked_fill(hide, 0.0)
-        if not self.feature_dropout:
-            return inputs
-        if suppressed is None:
-            return torch.cat([inputs, torch.zeros_like(inputs)], dim=-1)
-        # ASSUME: 1 means suppressed, as the paper says; the authors' code has it the other way round.
-        return torch.cat([inputs.masked_fill(suppressed, 0.0), suppressed.to(inputs.dtype)], dim=-1)
+
+def as_lstm(detector: NetworkDetector, purpose: str) -> LSTMDetector:
+    """The detector, if it is an LSTM.
+
+    Raises:
+        InputError: another one, of which `purpose`, the beginning of a sentence, is not known.
+    """
+    if not isinstance(detector, LSTMDetector):
+        what = detector.architecture.get("source", detector.__class__.__name__)
+        raise InputError(f"{purpose} an LSTM only, and this detector is {what}")
+    return detector
 
 
 def pick_device(name: str) -> torch.device:
@@ -194,7 +173,7 @@ def pick_device(name: str) -> torch.device:
 
 def save_detector(
     path: str | Path,
-    detector: LSTMDetector,
+    detector: NetworkDetector,
     mean: ArrayLike,
     *,
     std: ArrayLike,
@@ -225,7 +204,7 @@ class Trained(NamedTuple):
         training: how it was trained.
     """
 
-    detector: LSTMDetector
+    detector: NetworkDetector
     mean: np.ndarray
     std: np.ndarray
     training: dict[str, Any]
@@ -250,7 +229,9 @@ def read_detector(path: str | Path, device: torch.device | str = "cpu") -> Train
     return Trained(detector.requires_grad_(False).to(device).train(), mean, std, training)
 
 
-def load_detector(path: str | Path, data: FlowData | None = None, device: torch.device | str = "cpu") -> LSTMDetector:
+def load_detector(
+    path: str | Path, data: FlowData | None = None, device: torch.device | str = "cpu"
+) -> NetworkDetector:
     """Read a detector for inference: parameters frozen, on `device`.
 
     Args:
@@ -265,8 +246,12 @@ def load_detector(path: str | Path, data: FlowData | None = None, device: torch.
     return trained.detector
 
 
-def _with_weights(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> LSTMDetector:
-    """The detector of a description; its sizes are those of the weights before memory is taken for them."""
+def _with_weights(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> NetworkDetector:
+    """The detector of a description; an LSTM's sizes are those of the weights before memory is taken for them."""
+    if "source" in architecture:
+        own = OwnDetector(**architecture)
+        own.load_state_dict(weights)
+        return own
     if architecture["num_layers"] > len(weights):
         raise ValueError("its description has more layers than its weights")
     with torch.device("meta"):

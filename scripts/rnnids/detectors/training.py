@@ -20,7 +20,9 @@ from rnnids.datasets.flow_data import FlowData, batches_by_length
 from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.detectors.clipped_adam import ClippedAdam
 from rnnids.detectors.distributed import Group
-from rnnids.detectors.lstm import SUPPRESS, LSTMDetector
+from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.network import SUPPRESS, NetworkDetector
+from rnnids.detectors.own import OwnDetector
 from rnnids.detectors.packed_lstm import Packing, pack
 from rnnids.errors import InputError
 from rnnids.prefetch import prefetch
@@ -35,6 +37,7 @@ CURVE = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 class Training:
     """What a detector is like, and how it is trained (Sec. II)."""
 
+    detector: str = setting("lstm", "lstm, or FILE:CLASS, a network of one's own (docs/own_detector.md)")
     suppress: str = setting("none", "packets whose length and interarrival time are left out", choices=SUPPRESS)
     feature_dropout: bool = setting(False, "train with suppression flags as further inputs (Sec. V-A3)")
     hidden_size: int = setting(64, "units of a layer; the paper: 512", minimum=1)
@@ -47,6 +50,18 @@ class Training:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def new_detector(self) -> NetworkDetector:
+        """A detector with weights that are drawn from torch's generator.
+
+        Raises:
+            InputError: a `detector` of one's own that cannot be made.
+        """
+        dropout = self.feature_dropout
+        if self.detector == "lstm":
+            return LSTMDetector(self.hidden_size, self.num_layers, self.suppress, feature_dropout=dropout)
+        sizes = {"hidden_size": self.hidden_size, "num_layers": self.num_layers}
+        return OwnDetector(self.detector, sizes, suppress=self.suppress, feature_dropout=dropout)
 
 
 def hold_out(data: FlowData, fraction: float, seed: int) -> tuple[FlowData, FlowData]:
@@ -66,7 +81,7 @@ def check_classes(data: FlowData) -> None:
 
 
 def fit(
-    model: LSTMDetector,
+    model: NetworkDetector,
     data: FlowData,
     settings: Training,
     *,
@@ -112,7 +127,7 @@ def fit(
 
 
 def _resume(
-    checkpoint: str | Path, run: str, model: LSTMDetector, *, optimiser: torch.optim.Optimizer
+    checkpoint: str | Path, run: str, model: NetworkDetector, *, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """(best weights, curve) so far, model and optimiser set to where the run stopped; both empty at its start."""
     found = load_checkpoint(checkpoint, run)
@@ -124,7 +139,7 @@ def _resume(
     return groups["best"], curve
 
 
-def adam(model: LSTMDetector, learning_rate: float) -> torch.optim.Optimizer:
+def adam(model: NetworkDetector, learning_rate: float) -> torch.optim.Optimizer:
     """The optimiser, which clips gradients to ``CLIP_NORM``."""
     if model.device.type == "cpu":
         return ClippedAdam(model.parameters(), lr=learning_rate, limit=CLIP_NORM)
@@ -138,7 +153,7 @@ def adam(model: LSTMDetector, learning_rate: float) -> torch.optim.Optimizer:
 
 
 def train_epoch(
-    model: LSTMDetector,
+    model: NetworkDetector,
     optimiser: torch.optim.Optimizer,
     data: FlowData,
     *,
@@ -219,7 +234,7 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
 
 
 @torch.no_grad()
-def validate(model: LSTMDetector, data: FlowData, batch_packets: int) -> tuple[float, float]:
+def validate(model: NetworkDetector, data: FlowData, batch_packets: int) -> tuple[float, float]:
     """(mean loss, accuracy) per packet of `data`."""
     loss, correct, packets = 0.0, 0, 0
     for rows in batches_by_length(data.packet_count, batch_packets):
@@ -231,6 +246,6 @@ def validate(model: LSTMDetector, data: FlowData, batch_packets: int) -> tuple[f
     return loss / packets, correct / packets
 
 
-def _digest(model: LSTMDetector, data: FlowData, settings: Training, *, seed: int) -> str:
+def _digest(model: NetworkDetector, data: FlowData, settings: Training, *, seed: int) -> str:
     """Text that differs whenever a checkpoint must not be resumed."""
     return json.dumps([model.architecture, asdict(settings), seed, data.digest()])

@@ -24,7 +24,7 @@ from rnnids.captures.packets import PACKET, draw_keys
 from rnnids.captures.records import SECOND
 from rnnids.datasets.encoding import encode_packets
 from rnnids.detectors.alarms import AlarmRule, score_after, score_at_end
-from rnnids.detectors.lstm import Trained
+from rnnids.detectors.lstm import Trained, as_lstm
 from rnnids.detectors.packed_lstm import pack
 from rnnids.detectors.state_store import StateStore
 from rnnids.flows.ranges import ragged_arange
@@ -108,8 +108,8 @@ class Watch:
         self.trained, self.rule, self.alarm, self.threshold = trained, rule, alarm, threshold
         watching = watching or Watching()
         self.timeouts, self.max_packets, self.batch_packets = timeouts, max_packets, watching.batch_packets
-        lstm = trained.detector.lstm
-        self.shape = 2, lstm.num_layers, lstm.hidden_size
+        self.detector = as_lstm(trained.detector, "Watching goes on packet by packet with")
+        self.shape = 2, self.detector.lstm.num_layers, self.detector.lstm.hidden_size
         self.states = StateStore(int(np.prod(self.shape)), watching.state_memory << 20, folder)
         self.keys, self.table = draw_keys(), np.zeros(SMALLEST, FLOW)
         self.counters = np.zeros(1, COUNTERS)[0]
@@ -227,11 +227,11 @@ class Watch:
         packed = (np.cumsum(count) - count)[flow] + step  # row of each packet that the detector is given
         values = np.zeros((len(places), self.states.width), np.float32)
         values[~fresh] = self.states.read(places[~fresh])
-        device = trained.detector.device
+        device = self.detector.device
         states = torch.from_numpy(values.reshape(-1, *self.shape).transpose(1, 2, 0, 3).copy()).to(device)
         sizes = torch.as_tensor(np.asarray(packing.sizes), dtype=torch.int64)
         inputs = torch.from_numpy(encoded[packed]).to(device)
-        outputs, after = trained.detector.advance(inputs, sizes, (states[0], states[1]))
+        outputs, after = self.detector.advance(inputs, sizes, (states[0], states[1]))
         values = torch.stack(after).cpu().numpy().transpose(2, 0, 1, 3).reshape(len(places), -1)
         self.states.write(places, values)
         logits = np.empty(len(rows), np.float32)

@@ -17,8 +17,9 @@ from rnnids.datasets.features import CONSTANT_FEATURES, FEATURES, NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData
 from rnnids.datasets.selection import constant_features, packet_values
 from rnnids.detectors.inference import last_of_flow, packet_logits
-from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.lstm import as_lstm
 from rnnids.detectors.metrics import INTERVAL, bootstrap_counts
+from rnnids.detectors.network import NetworkDetector
 from rnnids.detectors.protocol import Detector
 from rnnids.errors import InputError
 from rnnids.explanations.feature_pairs import Losses, PairScores, pair_scores
@@ -89,17 +90,21 @@ class DropoutImportance(NamedTuple):
     pairs: PairScores
 
 
-def weight_importance(detector: LSTMDetector) -> np.ndarray:
+def weight_importance(detector: NetworkDetector) -> np.ndarray:
     """(15,) sum of |weight| products over all paths from an input to the logit of the same step (Sec. V-A1).
 
     |readout| times, for each layer, the |input weights| summed over the four gates. Recurrent
     weights and suppression inputs are left out.
+
+    Raises:
+        InputError: no LSTM.
     """
     # ASSUME: the paper sums "weights leading from an input to the outcome" and leaves the product over layers open.
-    importance = detector.readout.weight.detach().abs()
-    for layer in reversed(range(detector.lstm.num_layers)):
-        weights = getattr(detector.lstm, f"weight_ih_l{layer}").detach().abs()
-        importance = importance @ weights.unflatten(0, (4, detector.lstm.hidden_size)).sum(dim=0)
+    recurrent = as_lstm(detector, "Weights are summed over the paths of")
+    importance = recurrent.readout.weight.detach().abs()
+    for layer in reversed(range(recurrent.lstm.num_layers)):
+        weights = getattr(recurrent.lstm, f"weight_ih_l{layer}").detach().abs()
+        importance = importance @ weights.unflatten(0, (4, recurrent.lstm.hidden_size)).sum(dim=0)
     return importance[0, :NUM_FEATURES].double().cpu().numpy()
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rnnids.cli import positive
 from rnnids.datasets.flow_data import TEST, FlowData, load_dataset
-from rnnids.detectors.lstm import LSTMDetector, load_detector, pick_device
+from rnnids.detectors.lstm import load_detector, pick_device
+from rnnids.detectors.network import NetworkDetector
 from rnnids.explanations.importance import BOOTSTRAP_SAMPLES
 from rnnids.explanations.variation import BATCH_PACKETS
 from rnnids.settings import add_options
@@ -29,7 +30,7 @@ def add_explanation_options(parser: argparse.ArgumentParser, settings: type, *, 
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
 
 
-def load_explained(dataset: Path | str, weights: Path | str, *, device: str) -> tuple[LSTMDetector, FlowData]:
+def load_explained(dataset: Path | str, weights: Path | str, *, device: str) -> tuple[NetworkDetector, FlowData]:
     """The detector and the test split that it is explained on.
 
     Raises:

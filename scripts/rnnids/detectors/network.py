@@ -1,0 +1,54 @@
+"""What trainings, attacks and files ask of a detector, whichever network is behind it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnids.datasets.features import DIRECTION, MANIPULABLE_FEATURES, NUM_FEATURES
+
+SUPPRESS = ("none", "both", "forward")
+
+
+class NetworkDetector(nn.Module):
+    """A network that gives one logit per packet, positive for attack, with what is kept from its sight.
+
+    Args:
+        architecture: what to make it of again, as JSON.
+        suppress: packets whose length and interarrival time are left out (Sec. VI-A): "none",
+            "both" directions, or "forward", the direction of the flow's first packet.
+        feature_dropout: whether 15 more inputs tell which features are suppressed (Sec. V-A3).
+    """
+
+    differentiable = True
+
+    def __init__(self, architecture: dict[str, Any], *, suppress: str, feature_dropout: bool) -> None:
+        super().__init__()
+        self.architecture = architecture | {"suppress": suppress, "feature_dropout": feature_dropout}
+        self.suppress, self.feature_dropout = suppress, feature_dropout
+
+    @property
+    def num_inputs(self) -> int:
+        """Numbers that the network is shown of a packet."""
+        return 2 * NUM_FEATURES if self.feature_dropout else NUM_FEATURES
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.parameters()).device
+
+    def visible(self, inputs: Tensor, suppressed: Tensor | None = None) -> Tensor:
+        """What the network is shown of (..., 15): `suppressed` values, (..., 15) bool, are 0, the training mean."""
+        if self.suppress != "none":
+            hide = torch.zeros_like(inputs, dtype=torch.bool)
+            # The mean direction lies in [0, 1), so a forward packet, raw value 0, is never above 0.
+            packets: Tensor | bool = inputs[..., DIRECTION] <= 0 if self.suppress == "forward" else True
+            for feature in MANIPULABLE_FEATURES:
+                hide[..., feature] = packets
+            inputs = inputs.masked_fill(hide, 0.0)
+        if not self.feature_dropout:
+            return inputs
+        if suppressed is None:
+            return torch.cat([inputs, torch.zeros_like(inputs)], dim=-1)
+        # ASSUME: 1 means suppressed, as the paper says; the authors' code has it the other way round.
+        return torch.cat([inputs.masked_fill(suppressed, 0.0), suppressed.to(inputs.dtype)], dim=-1)
