@@ -1,13 +1,15 @@
 """A detector of one's own: made of a file, trained, kept and read again, and refused with words where it cannot be."""
 
+import json
 import re
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from conftest import REPOSITORY
+from conftest import REPOSITORY, snakemake
 from explained import make_flows
 
 import check_detector
@@ -160,3 +162,27 @@ def test_the_manual_s_own_network_works(tmp_path):
     words = [sys.executable, REPOSITORY / command.split()[0], *command.split()[1:]]
     run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0 and "keeps the protocol" in run.stderr, run.stderr
+
+
+def test_the_workflow_trains_attacks_and_scores_one_and_trains_anew_when_its_file_changes(checkout, study):
+    manual = (REPOSITORY / "docs/own_detector.md").read_text()
+    (study / "small.py").write_text(re.search(r"```python\n(.*?)```", manual, flags=re.DOTALL)[1])
+    models = {"small": {"detector": "small.py:Small", "hidden_size": 8, "epochs": 2}}
+    own = {"selected_models": ["small"], "models": models, "attacks": {"kappas": [1], "selection": {"chunks": 1}}}
+    own |= {"selected_threat_models": ["paper"], "all_packets_goal": False}
+    (study / "own.json").write_text(json.dumps(own))
+    words = ["--cores", 1, "--configfile", "tiny.yaml", "own.json", "--", "results/tiny/small/ars.csv"]
+    run = snakemake(checkout, study, *words)
+    assert run.returncode == 0, run.stdout
+    scores = pd.read_csv(study / "results/tiny/small/ars.csv")
+    assert len(scores) > 2 and set(scores["verdict"]) & {"ok", "refuted"}
+    with (study / "small.py").open("a") as file:
+        file.write("# another\n")
+    again = snakemake(checkout, study, "-n", *words)
+    assert "train" in again.stdout and "Updated input files: small.py" in again.stdout
+
+
+def test_the_shipped_configuration_plans(tmp_path):
+    run = snakemake(REPOSITORY, tmp_path, "-n", "--configfile", REPOSITORY / "config/detectors.yaml", "--", "table_ars")
+    assert run.returncode == 0, run.stdout
+    assert all(f"results/lab/{model}/weights.safetensors" in run.stdout for model in ("gru", "tcn", "transformer"))
