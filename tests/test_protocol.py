@@ -16,7 +16,8 @@ from rnnids.attacks.gradient import CarliniWagner
 from rnnids.datasets.flow_data import is_packet
 from rnnids.detectors.contract import ContractError, check_contract
 from rnnids.detectors.inference import packet_logits
-from rnnids.detectors.lstm import SUPPRESS, LSTMDetector
+from rnnids.detectors.lstm import LSTMDetector
+from rnnids.detectors.network import SUPPRESS
 from rnnids.detectors.protocol import has_gradient, is_stateful
 from rnnids.explanations.partial_dependence import partial_dependence
 
