@@ -28,9 +28,9 @@ from training import PEAK, by_packing, make_batch, ours, product, products, rand
 from rnnids import cli
 from rnnids.attacks.ars import adversarial_robustness_score
 from rnnids.attacks.descent import Kept, largest_change
+from rnnids.attacks.descent import make_batch as batch_to_attack
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import OBJECTIVES, CarliniWagner
-from rnnids.attacks.gradient import make_batch as batch_to_attack
 from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.attacks.rising_kappa import search
 from rnnids.attacks.targets import select_flows
@@ -119,13 +119,14 @@ class Limited(nn.Module):
 
 
 def flows_to_attack(data, model, device):
-    """The batch of detected flows, cut at 12 packets."""
+    """(FlowData, batch) of detected flows, cut at 12 packets."""
     data = data.take(data.is_attack & (data.packet_count >= STEPS) & (data.flows["manipulable"] > 0))
     data.flows["packet_count"] = np.full(len(data), STEPS, dtype=np.int32)
     detected = packet_logits(model, data.take(np.arange(len(data))), batch_packets=BATCH_PACKETS)
     detected = last_of_flow(detected, data.packet_count) > 0
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(detected))[:FLOWS]
-    return batch_to_attack(data, chosen, ThreatModel(), device=device)
+    chosen = data.take(chosen)
+    return chosen, batch_to_attack(chosen, np.arange(len(chosen)), ThreatModel(), device=device)
 
 
 def library_attacks(wrapped, zero, label, lengths):
@@ -272,7 +273,7 @@ def main():
     torch.set_num_threads(args.threads)
     data = load_dataset(args.dataset, TEST)
     model = load_detector(args.weights, data, args.device)
-    batch = flows_to_attack(data, model, args.device)
+    _, batch = flows_to_attack(data, model, args.device)
     tables = {
         "attack_gradient": ("Gradients of attacks", measure_gradients(args)),
         "attack_libraries": ("Attacks of libraries", measure_libraries(batch, model, args.repeats, LENGTHS)),

@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
 from measure import write_page
 
 from rnnids.datasets.flow_data import TRAIN, load_dataset

@@ -30,6 +30,14 @@ def load(name):
     return module
 
 
+def test_every_benchmark_says_what_it_measures():
+    names = sorted(path.stem for path in (REPOSITORY / "benchmarks").glob("*.py") if path.stem != "measure")
+    runs = {name: [sys.executable, REPOSITORY / f"benchmarks/{name}.py", "--help"] for name in names}
+    for name, command in runs.items():
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert run.returncode == 0 and name in run.stdout, run.stderr
+
+
 growth = load("growth")
 plan = load("plan")
 
