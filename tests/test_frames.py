@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from captures import ACK, START, ethernet, ipv4, ipv6, pcap, tcp, udp
-from frames import FRAMES, TUNNELLED, mac, over_ip, over_udp
+from frames import FRAMES, TUNNELLED, UNLIKE_TSHARK, mac, over_ip, over_udp
 
 from rnnids.captures.frames import DEEPEST, walk
 from rnnids.captures.layers import BY_KEY, ETHERTYPE, LINK, TUNNELS, key_of, layer_name, layer_table
@@ -214,26 +214,17 @@ def test_unknown_layers_are_a_warning_only_where_they_are_many(tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", [name for name in FRAMES if name not in UNLIKE_TSHARK])
 def test_tshark_finds_the_same(name, tmp_path):
     link, around = FRAMES[name]
     (tmp_path / "a.pcap").write_bytes(pcap([(time, around(packet)) for time, packet in conversation()], link=link))
-    fields = ["ip.src", "ip.dst", "tcp.srcport", "tcp.dstport", "ip.len"]
-    words = [
-        "tshark",
-        "-r",
-        tmp_path / "a.pcap",
-        "-T",
-        "fields",
-        "-E",
-        "separator=,",
-        *(f"-e{field}" for field in fields),
-    ]
-    rows = list(
-        csv.reader(
-            subprocess.run(list(map(str, words)), capture_output=True, text=True, check=True).stdout.splitlines()
-        )
-    )
+    words = ["tshark", "-r", tmp_path / "a.pcap", "-T", "fields", "-E", "separator=,"]
+    words += [f"-e{field}" for field in ("ip.src", "ip.dst", "tcp.srcport", "tcp.dstport", "ip.len")]
+    run = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    if "unknown or unsupported" in run.stderr:
+        pytest.skip(f"this tshark does not read link type {link}")
+    assert run.returncode == 0, run.stderr
+    rows = list(csv.reader(run.stdout.splitlines()))
     assert [row[-1] for row in rows] == ["40", "40", "40", "70", "130", "40", "40", "40"]
     assert rows[0][:4] == ["10.0.0.1", "10.0.0.2", "40000", "80"]
 

@@ -20,7 +20,7 @@ ROOMS = ["captures", "flows", "labels", "datasets", "detectors", "attacks", "exp
 ABOVE = {room: set(ROOMS[:place]) | {room} for place, room in enumerate(ROOMS)}
 ABOVE["explanations"].discard("attacks")  # beside each other
 ABOVE["reporting"] = {"datasets", "reporting"}  # knows files, not torch
-SHARED = {"errors", "cli", "settings", "storage", "prefetch"}
+SHARED = {"errors", "cli", "settings", "storage", "prefetch", "machine_code"}
 MODULES = {
     ".".join(path.relative_to(LIBRARY).with_suffix("").parts): path
     for path in sorted(LIBRARY.rglob("*.py"))

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-from numba import njit
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from rnnids.machine_code import njit
 
 Integer: TypeAlias = int | np.integer
 # A row of a structured array. In compiled code its fields are attributes, which no type checker knows.

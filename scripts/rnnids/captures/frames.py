@@ -9,7 +9,6 @@ A verdict is 0 where the IP header is found, else why not: a reason (an index of
 """
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures import layers as table
 from rnnids.captures.compiled import Integer, big16
@@ -31,6 +30,7 @@ from rnnids.captures.link_layers import (
 )
 from rnnids.captures.reasons import KEPT, LINK_TRUNCATED, LINK_UNSUPPORTED, NOT_IP, REASON_BITS
 from rnnids.captures.tunnels import NO_TUNNEL, of_tunnels
+from rnnids.machine_code import njit
 
 LONGEST_LLC = 1500  # in place of an EtherType: up to this it is a length, and LLC follows
 DEEPEST = 24  # layers of a frame; more is a loop that somebody built

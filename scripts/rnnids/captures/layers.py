@@ -47,8 +47,9 @@ IP, NO_IP, CLOSED, INTO, FIELD = range(5)
     TO_PFLOG,
     TO_ERF,
     TO_DOCSIS,
+    TO_BRIDGED,
     TO_CLIP,
-) = range(10, 34)
+) = range(10, 35)
 TO_VXLAN, TO_VXLAN_GPE, TO_GENEVE, TO_GTP, TO_TEREDO, TO_GRE, TO_ERSPAN3 = range(50, 57)
 TUNNELS = ("vxlan", "gre", "erspan", "geneve", "gtp", "ipip", "6in4", "teredo")  # names of extraction.unwrap
 
@@ -183,8 +184,8 @@ LAYERS = (
     Layer(SAP, 0xE0, "IPX", NO_IP, "Novell"),
     Layer(SAP, 0xF0, "NetBIOS", NO_IP, "IEEE 802.2"),
     Layer(SAP, 0xFF, "raw IPX", NO_IP, "Novell"),
-    Layer(SNAP, 0x0080C20001, "bridged Ethernet", INTO, "RFC 2427, 4.2", ETH),
-    Layer(SNAP, 0x0080C20007, "bridged Ethernet", INTO, "RFC 2427, 4.2", ETH),
+    Layer(SNAP, 0x0080C20001, "bridged Ethernet", TO_BRIDGED, "RFC 2427, 4.2; RFC 2684, 5.2"),
+    Layer(SNAP, 0x0080C20007, "bridged Ethernet", TO_BRIDGED, "RFC 2427, 4.2; RFC 2684, 5.2"),
     Layer(SNAP, 0x00000C2000, "CDP", NO_IP, "Cisco"),
     Layer(SNAP, 0x00000C2003, "VTP", NO_IP, "Cisco"),
     Layer(SNAP, 0x00000C2004, "DTP", NO_IP, "Cisco"),

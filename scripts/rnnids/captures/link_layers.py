@@ -5,10 +5,10 @@ where the next layer begins and what it is, a key of :mod:`rnnids.captures.layer
 """
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures import layers as table
 from rnnids.captures.compiled import Integer, big16, big32, little16, little32
+from rnnids.machine_code import njit
 
 ETHERNET, IEEE802_11, LINUX_SLL, RADIOTAP, LINUX_SLL2 = 1, 105, 113, 127, 276  # link types
 IPV4, IPV6, ARP, PPPOE = 0x0800, 0x86DD, 0x0806, 0x8864  # EtherTypes
@@ -197,6 +197,9 @@ def of_headers(buffer: np.ndarray, at: Integer, end: Integer, step: Integer) -> 
         return after_erf(buffer, at, end)
     if step == table.TO_DOCSIS:
         return after_docsis(buffer, at, end)
+    if step == table.TO_BRIDGED:  # over ATM two bytes of padding come first
+        padded = at + 2 <= end and big16(buffer, at) == 0 and not is_ethernet(buffer, at, end)
+        return at + 2 if padded and is_ethernet(buffer, at + 2, end) else at, OF_LINK | ETHERNET
     # IP over ATM, with or without LLC and SNAP
     return at, OF_SAP if at < end and buffer[at] == 0xAA else RAW_IP
 

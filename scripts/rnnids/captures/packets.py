@@ -13,7 +13,6 @@ ICMP has source port 0 and destination port 256 * type + code.
 import secrets
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures.compiled import Integer, Record, big16, big32, big64, borrowed
 from rnnids.captures.frames import UNCOMMON, common_ip, find_ip
@@ -29,6 +28,7 @@ from rnnids.captures.reasons import (
     TRANSPORT_UNSUPPORTED,
 )
 from rnnids.captures.skipped import count_skipped
+from rnnids.machine_code import njit
 
 PACKET = np.dtype(
     [

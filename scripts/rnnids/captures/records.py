@@ -4,10 +4,10 @@ No byte is read without a check that it lies in the buffer: captures come from s
 """
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures.compiled import Integer, Record, borrowed
 from rnnids.captures.reasons import BAD_TIME, KEPT, NO_INTERFACE, NO_TIME
+from rnnids.machine_code import njit
 
 # One captured packet; `offset` and `captured` say where its bytes lie in the buffer, `problem` is a reason or KEPT.
 RECORD = np.dtype(

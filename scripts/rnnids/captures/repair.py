@@ -19,7 +19,6 @@ Duplicates are taken out first, as ``editcap -D`` and ``reordercap`` do in the p
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures.compiled import Integer, big16, big64
 from rnnids.captures.frames import find_ip
@@ -27,6 +26,7 @@ from rnnids.captures.layers import layer_table
 from rnnids.captures.link_layers import LINUX_SLL, LINUX_SLL2
 from rnnids.captures.packets import PACKET
 from rnnids.captures.reasons import DUPLICATE, KEPT, OUTGOING
+from rnnids.machine_code import njit
 
 OUTGOING_TYPE = 4  # https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html
 SEEN = np.dtype([("digest", "u8"), ("time", "i8")])

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures.compiled import Integer
 from rnnids.captures.layers import (
@@ -16,6 +15,7 @@ from rnnids.captures.layers import (
 )
 from rnnids.captures.reasons import LINK_UNSUPPORTED, NOT_IP, REASON_BITS, REASONS
 from rnnids.errors import InputError
+from rnnids.machine_code import njit
 
 if TYPE_CHECKING:
     from rnnids.captures.pcap import Capture

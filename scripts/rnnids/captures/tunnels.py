@@ -6,11 +6,11 @@ what it carries is of no conversation (an echo of GTP). Such packets count as wh
 """
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures import layers as table
 from rnnids.captures.compiled import Integer, big16
 from rnnids.captures.link_layers import ETHERNET, OF_ETHERTYPE, OF_LINK, OF_NSH, RAW_IP, TRUNCATED, UNREADABLE
+from rnnids.machine_code import njit
 
 OF_ERSPAN = table.key_of(table.ERSPAN, 0)
 NO_TUNNEL = -3

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures.compiled import Integer, Record, big16
 from rnnids.captures.frames import NOT_TUNNELLED, find_ip, walk
@@ -24,6 +23,7 @@ from rnnids.captures.layers import (
 from rnnids.captures.packets import UDP, keep_or_count, parse_ip, parse_packet, skip_extensions
 from rnnids.captures.reasons import FRAGMENT, KEPT, TRANSPORT_UNSUPPORTED
 from rnnids.captures.skipped import packets_of
+from rnnids.machine_code import njit
 
 OF_PROTOCOL, OF_PORT = key_of(IP_PROTOCOL, 0), key_of(UDP_PORT, 0)
 TEREDO = 3544  # the only tunnel that answers from its port, not to it

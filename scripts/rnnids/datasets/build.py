@@ -7,7 +7,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from numba import njit
 
 from rnnids.cli import Progress, log
 from rnnids.datasets.encoding import FLOW_INPUTS, encode_packets
@@ -20,6 +19,7 @@ from rnnids.flows.files import FlowFile, flows_stepping_back, read_captures, rea
 from rnnids.labels.labelling import Labelling, Labels, label_flows, read_labels
 from rnnids.labels.rules import BENIGN_NAME, Rule
 from rnnids.labels.tables import LabelGroup
+from rnnids.machine_code import njit
 from rnnids.settings import check, setting
 from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import DTypeLike
 
@@ -22,6 +21,7 @@ from rnnids.datasets.features import (
     NUM_FEATURES,
     PACKET_LENGTH,
 )
+from rnnids.machine_code import njit
 
 BITS = tuple(FLAG_BITS.values())
 FIRST_FLAG = DIRECTION + 1

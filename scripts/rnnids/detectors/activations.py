@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, types
 from numba.extending import overload
+
+from rnnids.machine_code import njit, types
 
 ONE, TWO, HALF = (np.float32(value) for value in (1, 2, 0.5))  # a literal would make float64 of float32
 LOG2_E = np.float32(1.44269504)

@@ -12,9 +12,9 @@ and goes on from what it kept of a flow's packets before: files and streams are 
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from rnnids.errors import InputError
+from rnnids.machine_code import njit
 from rnnids.settings import check, setting
 
 RULES = ("last", "any", "k_of_n")

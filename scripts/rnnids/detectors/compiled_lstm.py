@@ -14,12 +14,12 @@ import platform
 from typing import Any
 
 import numpy as np
-from numba import njit, types
 from numba.core.cgutils import alloca_once, for_range, ir
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from rnnids.detectors.activations import ONE, sigmoid, tanh
+from rnnids.machine_code import njit, types
 
 # Fused multiply-add, which float32 of torch uses as well.
 COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}

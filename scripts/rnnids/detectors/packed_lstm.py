@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 
 from rnnids.detectors.compiled_lstm import COMPILED, add_product, layer_backward, layer_forward, panels_of
+from rnnids.machine_code import njit
 
 WORTH_THREADS = 1e8  # multiplications; below, handing them out takes longer than it saves
 TOGETHER = 64  # flows at a time, so that a step of them stays in the cache

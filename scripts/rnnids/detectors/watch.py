@@ -17,7 +17,6 @@ from typing import Self
 
 import numpy as np
 import torch
-from numba import njit
 
 from rnnids.captures.compiled import Record
 from rnnids.captures.packets import PACKET, draw_keys
@@ -29,6 +28,7 @@ from rnnids.detectors.packed_lstm import pack
 from rnnids.detectors.state_store import StateStore
 from rnnids.flows.ranges import ragged_arange
 from rnnids.flows.table import COUNTERS, DIRECTION_BIT, FLOW, ROW, SMALLEST, TCP_FLAGS, add_packets, rebuild, sweep
+from rnnids.machine_code import njit
 from rnnids.settings import check, setting
 
 ENDED = 1 << 14  # flows that end in a piece, at most

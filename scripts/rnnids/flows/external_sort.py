@@ -14,10 +14,10 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from rnnids.flows.columns import PACKET_COLUMNS
 from rnnids.flows.table import DIRECTION_BIT, FLOW, KEY, ROW, TCP_FLAGS
+from rnnids.machine_code import njit
 from rnnids.storage import claim, clear_leftovers
 
 Sorted = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]  # flows, PACKET_COLUMNS of their packets, packet_count

@@ -5,7 +5,6 @@ others.
 """
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures.compiled import Integer, borrowed
 from rnnids.captures.layers import layer_table
@@ -13,6 +12,7 @@ from rnnids.captures.packets import PACKET, draw_keys, hash_key, parse_packet
 from rnnids.captures.pcap import BATCH
 from rnnids.captures.reasons import KEPT
 from rnnids.flows.table import COUNTERS, FLOW, ROW, SMALLEST, add_packets, rebuild
+from rnnids.machine_code import njit
 
 END_SPACE = 1 << 14  # flows that end, which nobody asks for here
 

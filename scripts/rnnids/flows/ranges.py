@@ -1,7 +1,8 @@
 """Rows of several ranges side by side: how the packets of chosen flows are found."""
 
 import numpy as np
-from numba import njit
+
+from rnnids.machine_code import njit
 
 
 def ragged_arange(start: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -21,11 +21,11 @@ table costs a few slots a flow, whenever flows end.
 """
 
 import numpy as np
-from numba import njit
 
 from rnnids.captures.compiled import Integer, Record, borrowed
 from rnnids.captures.packets import ICMP, ICMPV6, TCP, hash_key
 from rnnids.flows.columns import PACKET_COLUMNS
+from rnnids.machine_code import njit
 
 # Addresses as in packets.PACKET, and with the ports those of the flow's first packet: what the table compares, which is
 # why its layout is not that of the file.
