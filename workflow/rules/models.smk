@@ -17,7 +17,7 @@ rule train:
     benchmark:
         "results/{dataset}/benchmarks/{model}/train.tsv"
     wildcard_constraints:
-        dataset=none_of(copied_transfers()),
+        dataset=none_of(copied_transfers() + imported_nets()),
         model=trained_anew("(?!(adversarial|portfolio|continued)_training/)[a-z0-9_]+"),
     conda:
         "../../envs/torch.yaml"
@@ -54,7 +54,7 @@ rule train_adversarially:
     benchmark:
         "results/{dataset}/benchmarks/{model}/train_adversarially.tsv"
     wildcard_constraints:
-        dataset=none_of(copied_transfers()),
+        dataset=none_of(copied_transfers() + imported_nets()),
         model=trained_anew("(adversarial|portfolio)_training"),
     conda:
         "../../envs/torch.yaml"
@@ -89,7 +89,7 @@ rule continue_training:
     benchmark:
         "results/{dataset}/benchmarks/{model}/continue_training.tsv"
     wildcard_constraints:
-        dataset=none_of(copied_transfers()),
+        dataset=none_of(copied_transfers() + imported_nets()),
         model=trained_anew("continued_training"),
     conda:
         "../../envs/torch.yaml"
