@@ -58,6 +58,7 @@ wildcard_constraints:
 
 
 include: "workflow/rules/flows.smk"
+include: "workflow/rules/published.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/attacks.smk"
 include: "workflow/rules/explanations.smk"

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import json
 import re
 import runpy
 import shlex
@@ -18,8 +19,15 @@ SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
 DEFAULT = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 PAPER = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
+PUBLISHED = yaml.safe_load((REPOSITORY / "config/published.yaml").read_text())
+IMPORTED = {"published": {"flows": ["a"], "categories": "b"}, "source": "tests"}
 # Of a capture in an archive; where a description has them.
 CONDITIONAL = ["--member", "--expected-bytes", "--expected-smallest", "--expected-truncated"]
+
+
+def with_nets(**nets):
+    """A data set of published flows, with nets."""
+    return IMPORTED | {"published": IMPORTED["published"] | {"nets": nets}}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +43,7 @@ def changed(**change):
     return config
 
 
-@pytest.mark.parametrize("change", [{}, PAPER], ids=["config.yaml", "paper.yaml"])
+@pytest.mark.parametrize("change", [{}, PAPER, PUBLISHED], ids=["config.yaml", "paper.yaml", "published.yaml"])
 def test_shipped_configurations_are_valid(check_config, change):
     check_config(changed(**change), SCHEMA_FILE, ["config.yaml"])
 
@@ -82,6 +90,22 @@ def test_shipped_configurations_are_valid(check_config, change):
             "transfer.pairs.0: trained and tested on 'lab', as every model is; name another data set",
         ),
         ({"datasets": {"lab_to_lab2": DEFAULT["datasets"]["lab"]}}, "transfer.pairs.0 has results of this name"),
+        (
+            {"datasets": {"mine": IMPORTED | {"labels": "l.csv"}}},
+            "datasets.mine.labels: says nothing of published flows; leave it out",
+        ),
+        (
+            {"datasets": {"mine": IMPORTED | {"options": {"split": "time"}}}},
+            "datasets.mine: published flows have no times or captures; set options.split to flow",
+        ),
+        (
+            {"datasets": {"mine": IMPORTED}, "selected_datasets": ["mine"]},
+            "selected_threat_models: 'payload' asks for lengths of payload",
+        ),
+        ({"datasets": {"mine": with_nets(basline="a.pth")}}, "nets.basline: not described under models; did you mean"),
+        ({"datasets": {"mine": with_nets(adversarial_training="a.pth")}}, "this model goes on from baseline"),
+        ({"datasets": {"mine": with_nets(baseline="a.pth")}}, "nets need the normalisation with which they were"),
+        ({"datasets": {"mine": {"published": {"flows": []}, "source": ""}}}, "datasets.mine.published"),
         ({"models": {"wide": {"hidden": 9}}}, "models.wide.hidden: no such key; did you mean 'hidden_size'?"),
         ({"models": {"flow_statistics": {}}}, "models.flow_statistics: the results have a folder of this name already"),
         (
@@ -127,6 +151,20 @@ def test_the_default_sets_every_key_of_the_schema(schema, values):
 SCRIPTS = sorted({script for script, _ in scripts_and_environments()})
 
 
+def import_plan(folder):
+    """What a dry run says of importing a data set and a net."""
+    names = ("flows.pickle.gz.part-aa", "categories.json", "normalisation.pickle", "net.pth")
+    for name in names:
+        (folder / name).touch()
+    own = {"flows": names[:1], "categories": names[1], "normalisation": names[2], "nets": {"baseline": names[3]}}
+    described = PUBLISHED | {"selected_datasets": ["own"], "datasets": {"own": {"published": own, "source": "tests"}}}
+    (folder / "own.json").write_text(json.dumps(described))
+    target = "results/own/baseline/metrics.csv"
+    run = snakemake(REPOSITORY, folder, "-n", "-p", "--configfile", "own.json", "--", target)
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
     """Script -> the options that its commands give, in a dry run of the default configuration."""
@@ -134,8 +172,9 @@ def commands(tmp_path_factory):
     targets = ("all", "check_datasets", "fig2_published", "adversarial_captures", "bracket", "verify")
     run = snakemake(REPOSITORY, tmp_path_factory.mktemp("plan"), "-n", "-p", "--", *targets)
     assert run.returncode == 0, run.stdout
+    imported = import_plan(tmp_path_factory.mktemp("published"))
     found = {}
-    for line in re.findall(r"(?m)^Shell command: (python .*) 2> ", run.stdout):
+    for line in re.findall(r"(?m)^Shell command: (python .*) 2> ", run.stdout + imported):
         words = shlex.split(line)
         found.setdefault(Path(words[1]).stem, set()).update(word for word in words if word.startswith("--"))
     return found

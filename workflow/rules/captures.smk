@@ -61,7 +61,7 @@ def expand_captures(pattern):
 @functools.cache
 def captures(dataset):
     """Capture name -> path for all captures of a data set, whether the files are there or not."""
-    return named_captures(config["datasets"][dataset]["captures"], f"datasets.{dataset}.captures")
+    return named_captures(config["datasets"][dataset].get("captures", []), f"datasets.{dataset}.captures")
 
 
 @functools.cache
@@ -118,7 +118,7 @@ def missing_files(dataset):
     """Says which captures and label files of a data set are not there and where they come from; None if none is."""
     description = config["datasets"][dataset]
     files = (split_member(path)[0] for path in captures(dataset).values())
-    paths = [*dict.fromkeys(files), *label_paths(dataset)]
+    paths = [*dict.fromkeys(files), *label_paths(dataset), *published_paths(dataset)]
     missing = [path for path in paths if not Path(path).exists()]
     if not missing:
         return None
@@ -166,16 +166,17 @@ def unlabelled_file(wildcards):
 
 def label_paths(dataset):
     """The label files of a data set."""
-    paths = config["datasets"][dataset]["labels"]
+    paths = config["datasets"][dataset].get("labels", [])
     found = [locate(path) for path in ([paths] if isinstance(paths, str) else paths)]
     check_paths(found, f"datasets.{dataset}.labels")
     return found
 
 
 def files_at_hand(dataset):
-    """The captures, archives and label files of a data set that are there."""
-    files = (split_member(path)[0] for path in captures(dataset).values())
-    return [path for path in dict.fromkeys([*files, *label_paths(dataset)]) if Path(path).exists()]
+    """The captures, archives, label files and published files of a data set that are there."""
+    files = [split_member(path)[0] for path in captures(dataset).values()]
+    files += [*label_paths(dataset), *published_paths(dataset)]
+    return [path for path in dict.fromkeys(files) if Path(path).exists()]
 
 
 def label_files(wildcards):
@@ -184,3 +185,87 @@ def label_files(wildcards):
         brought(path, wildcards, "results/{dataset}/dataset.h5") for path in label_paths(wildcards.dataset)
     ]
     return [path for path in found if path]
+
+
+def imported():
+    """The data sets of which the authors' published flows are given, instead of captures and labels."""
+    return [name for name, description in config["datasets"].items() if "published" in description]
+
+
+def captured():
+    """The data sets of captures."""
+    return [name for name in config["datasets"] if name not in imported()]
+
+
+def selected_captured():
+    """The selected data sets of captures; the log says what of the others is left out."""
+    left_out = [name for name in config["selected_datasets"] if name in imported()]
+    if left_out:
+        warn(
+            f"{', '.join(left_out)}: published flows have no captures, addresses, times or payload, so for them"
+            " check_datasets, label_audit, table_round_trip, adversarial_captures and page are left out"
+        )
+    return [name for name in config["selected_datasets"] if name in captured()]
+
+
+def published_parts(dataset):
+    """The parts of a data set's published flows, sorted, whether they are there or not."""
+    patterns = config["datasets"][dataset]["published"]["flows"]
+    found = [path for pattern in patterns for path in expand_captures(pattern) or [pattern]]
+    check_paths(found, f"datasets.{dataset}.published.flows")
+    return list(dict.fromkeys(found))
+
+
+def published_file(dataset, key):
+    """One other published file of a data set, or None where the configuration names none."""
+    path = config["datasets"][dataset]["published"].get(key)
+    if path is None:
+        return None
+    check_paths([path], f"datasets.{dataset}.published.{key}")
+    return locate(path)
+
+
+def published_nets(dataset):
+    """Model -> path of the published nets of a data set."""
+    nets = config["datasets"][dataset].get("published", {}).get("nets", {})
+    check_paths(nets.values(), f"datasets.{dataset}.published.nets")
+    return {model: locate(path) for model, path in nets.items()}
+
+
+def published_paths(dataset):
+    """All published files of a data set."""
+    if dataset not in imported():
+        return []
+    others = [published_file(dataset, key) for key in ("categories", "normalisation")]
+    return [*published_parts(dataset), *filter(None, others), *published_nets(dataset).values()]
+
+
+def imported_nets():
+    """The models that published nets stand for, as dataset/model."""
+    return [f"{dataset}/{model}" for dataset in imported() for model in published_nets(dataset)]
+
+
+def published_inputs(wildcards):
+    """Flows, names and normalisation; in a dry run without those that are missing."""
+    dataset = wildcards.dataset
+    wanted = {"flows": published_parts(dataset)}
+    wanted |= {key: published_file(dataset, key) for key in ("categories", "normalisation")}
+    return brought_by_name(wanted, wildcards, "results/{dataset}/dataset.h5")
+
+
+def net_inputs(wildcards):
+    """A net, and the normalisation with which it was trained."""
+    dataset = wildcards.dataset
+    wanted = {"net": published_nets(dataset)[wildcards.model]}
+    wanted |= {"normalisation": published_file(dataset, "normalisation")}
+    return brought_by_name(wanted, wildcards, "results/{dataset}/{model}/weights.safetensors")
+
+
+def brought_by_name(wanted, wildcards, product):
+    """{name: files} of those that are there or, in a run, must be."""
+    found = {}
+    for name, paths in wanted.items():
+        paths = paths if isinstance(paths, list) else [paths]
+        files = [brought(path, wildcards, product) for path in paths if path]
+        found[name] = [path for path in files if path]
+    return {name: files for name, files in found.items() if files}

@@ -7,7 +7,7 @@
 rule check_datasets:
     """Whether the files of all selected data sets are there and whole, in a minute."""
     input:
-        expand("results/{dataset}/file_check.csv", dataset=config["selected_datasets"]),
+        expand("results/{dataset}/file_check.csv", dataset=selected_captured()),
 
 
 rule check_dataset:
@@ -78,7 +78,7 @@ rule build_dataset:
     benchmark:
         "results/{dataset}/benchmarks/build_dataset.tsv"
     wildcard_constraints:
-        dataset=one_of(config["datasets"]),
+        dataset=one_of(captured()),
     conda:
         "../../envs/flows.yaml"
     resources:
@@ -97,7 +97,7 @@ rule build_dataset:
 rule label_audit:
     """Label audit: flows per rule, unlabelled neighbours of attacks, duplicates across training and test."""
     input:
-        expand("results/{dataset}/tables/label_audit.html", dataset=config["selected_datasets"]),
+        expand("results/{dataset}/tables/label_audit.html", dataset=selected_captured()),
 
 
 rule audit_labels:

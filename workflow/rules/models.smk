@@ -18,7 +18,7 @@ rule train:
     benchmark:
         "results/{dataset}/benchmarks/{model}/train.tsv"
     wildcard_constraints:
-        dataset=none_of(copied_transfers()),
+        dataset=none_of(copied_transfers() + imported_nets()),
         model=trained_anew("(?!(adversarial|portfolio|continued)_training/)[a-z0-9_]+"),
     conda:
         "../../envs/torch.yaml"
@@ -55,7 +55,7 @@ rule train_adversarially:
     benchmark:
         "results/{dataset}/benchmarks/{model}/train_adversarially.tsv"
     wildcard_constraints:
-        dataset=none_of(copied_transfers()),
+        dataset=none_of(copied_transfers() + imported_nets()),
         model=trained_anew("(adversarial|portfolio)_training"),
     conda:
         "../../envs/torch.yaml"
@@ -90,7 +90,7 @@ rule continue_training:
     benchmark:
         "results/{dataset}/benchmarks/{model}/continue_training.tsv"
     wildcard_constraints:
-        dataset=none_of(copied_transfers()),
+        dataset=none_of(copied_transfers() + imported_nets()),
         model=trained_anew("continued_training"),
     conda:
         "../../envs/torch.yaml"

@@ -24,12 +24,24 @@ def dataset_options(dataset):
     )
 
 
+def import_options(dataset):
+    """Options of import_published.py: what of the section `dataset` applies to it, and names of attacks."""
+    own = config["dataset"] | config["datasets"][dataset].get("options", {})
+    kept = {key: own[key] for key in ("max_packets", "both_directions")}
+    return flags(kept, renames(dataset), seed=config["seed"])
+
+
+def renames(dataset):
+    """What to call labels, as an option."""
+    new_names = config["datasets"][dataset].get("rename", {})
+    return {"rename": [f"{label}={name}" for label, name in new_names.items()]}
+
+
 def label_options(dataset):
     """What the label files of a data set are: the section `labelling`, with what the data set says instead."""
     own = config["datasets"][dataset]
-    renamed = [f"{label}={name}" for label, name in own.get("rename", {}).items()]
     said = {key: value for key, value in own.items() if key in config["labelling"]}
-    return config["labelling"] | said | {"rename": renamed}
+    return config["labelling"] | said | renames(dataset)
 
 
 def check_options(dataset):
@@ -89,6 +101,11 @@ def one_of(names):
 def none_of(names):
     """A regular expression for a wildcard that is any name but some."""
     return f"(?!({one_of(names)})/)[a-z0-9_]+"
+
+
+def pair_of(pairs):
+    """A regular expression for the wildcard {dataset} before {model}, where both are one of some pairs dataset/model."""
+    return f"(?=({one_of(pairs)})/weights)[a-z0-9_]+"
 
 
 def transferred(dataset):
@@ -334,7 +351,7 @@ def adversarial_captures():
     folder = f"{config['selected_models'][0]}/captures/search/last/{main_threat_model()}"
     return [
         f"results/{dataset}/{folder}/{name}.{capture_format(path)}.gz"
-        for dataset in config["selected_datasets"]
+        for dataset in selected_captured()
         for name, path in captures(dataset).items()
     ]
 

@@ -14,7 +14,7 @@ rule adversarial_captures:
 rule table_round_trip:
     """Evasions that are still benign once they are packets and have been read again."""
     input:
-        expand("results/{dataset}/tables/round_trip.html", dataset=config["selected_datasets"]),
+        expand("results/{dataset}/tables/round_trip.html", dataset=selected_captured()),
 
 
 rule jitter:

@@ -7,7 +7,7 @@
 rule page:
     """One page of all results, for any browser, offline: verdict, tables, figures, interactive charts."""
     input:
-        expand("results/{dataset}/index.html", dataset=config["selected_datasets"]),
+        expand("results/{dataset}/index.html", dataset=selected_captured()),
 
 
 rule trace_flows:

@@ -96,6 +96,37 @@ def names_in_use(config):
         )
 
 
+def impossible_imports(config):
+    """Data sets of published flows with what these do not have."""
+    payload = [
+        name
+        for name in config["selected_threat_models"]
+        if (config["attacks"]["constraints"] | config["threat_models"].get(name, {}))["padding"] == "payload"
+    ]
+    for name, own in config["datasets"].items():
+        if "published" not in own:
+            continue
+        for key in ("captures", "labels", "extraction", "expected", *config["labelling"]):
+            if key in own:
+                yield f"datasets.{name}.{key}: says nothing of published flows; leave it out"
+        if (config["dataset"] | own.get("options", {}))["split"] != "flow":
+            yield f"datasets.{name}: published flows have no times or captures; set options.split to flow"
+        if name in config["selected_datasets"] and payload:
+            yield (
+                f"selected_threat_models: {payload[0]!r} asks for lengths of payload, which the published flows of {name}"
+                " do not have; leave it out"
+            )
+        nets = own["published"].get("nets", {})
+        if nets and "normalisation" not in own["published"]:
+            yield f"datasets.{name}.published: nets need the normalisation with which they were trained"
+        for model in nets:
+            key = f"datasets.{name}.published.nets.{model}"
+            if model not in config["models"]:
+                yield f"{key}: not described under models; {nearest(model, list(config['models']))}"
+            elif model in ("adversarial_training", "portfolio_training", "continued_training"):
+                yield f"{key}: this model goes on from baseline; leave its net out"
+
+
 def awkward_kappas(config):
     """Trade-offs that cannot be told apart, or not written, in the name of a file."""
     attacks = config["attacks"]
@@ -143,6 +174,7 @@ def check_config(config, schema, files):
         *unknown_watchers(config),
         *impossible_transfers(config),
         *names_in_use(config),
+        *impossible_imports(config),
         *awkward_kappas(config),
     ]
     if lines:

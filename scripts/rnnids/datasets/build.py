@@ -1,9 +1,10 @@
 """From flow files and labels to a data set: drop, cut, split, normalise, write."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -110,7 +111,7 @@ def assemble(
         "full_packet_count": full,
         "split": _split(kept, captures, options, seed=seed),
     }
-    _check_classes(kept, options.split)
+    check_classes(kept, options.split)
     return Dataset(kept, source_offset, dropped, category_of, categories)
 
 
@@ -127,12 +128,20 @@ def label_columns(
     # One entry more than there are rules: labels.rule is -1 for flows without a rule.
     attack = np.array([*(attacks.index(rule.attack) for rule in rules), BENIGN], dtype=np.uint16)[labels.rule]
     category = np.array([categories.index(name) for name in category_of.values()], dtype=np.uint16)[attack]
-    manipulable = np.where(labels.attacker_responds, REVERSE_BIT, FORWARD_BIT)
     both = [categories.index(name) for name in both_directions if name in categories]
+    manipulable = manipulable_packets(attack, category, attacker_responds=labels.attacker_responds, both=both)
+    columns = {"attack": attack, "category": category, "manipulable": manipulable}
+    return columns, category_of, categories
+
+
+def manipulable_packets(
+    attack: np.ndarray, category: np.ndarray, *, attacker_responds: np.ndarray | bool, both: Sequence[int]
+) -> np.ndarray:
+    """(N,), whose packets are the attacker's: one end's, both ends' in the categories `both`, of benign none's."""
+    manipulable = np.where(attacker_responds, REVERSE_BIT, FORWARD_BIT) * np.ones(len(attack), dtype=np.uint8)
     manipulable[np.isin(category, both)] = FORWARD_BIT | REVERSE_BIT
     manipulable[attack == BENIGN] = 0
-    columns = {"attack": attack, "category": category, "manipulable": manipulable.astype(np.uint8)}
-    return columns, category_of, categories
+    return manipulable.astype(np.uint8)
 
 
 def _split(
@@ -146,7 +155,8 @@ def _split(
     return split_by_capture(flows["capture"], [capture.name for capture in captures], options.test_captures)
 
 
-def _check_classes(flows: Mapping[str, np.ndarray], split: str) -> None:
+def check_classes(flows: Mapping[str, np.ndarray], split: str) -> None:
+    """Raise InputError where the training split has one class only."""
     is_attack = flows["attack"][flows["split"] == TRAIN] != BENIGN
     if len(is_attack) == 0 or is_attack.all() or not is_attack.any():
         what = "no flows" if len(is_attack) == 0 else "attacks only" if is_attack[0] else "benign flows only"
@@ -234,18 +244,44 @@ def build_dataset(
 def write_dataset(
     output: Path | str, captures: Sequence[FlowFile], dataset: Dataset, *, max_packets: int, made_by: str
 ) -> None:
-    """Write a data set with its packets (layout: ``build_dataset.py``), atomically.
-
-    `mean` and `std` are those of all packets of the training split after the cut, in the raw units of
-    ``features.py``.
+    """Write a data set with the packets of its captures (layout: ``build_dataset.py``), atomically.
 
     A column of ``columns.ADDED_LATER`` that a flow file lacks is left out of the data set, and a warning says so.
     """
     _warn_about_missing_columns(captures)
-    flows, units = dataset.flows, {**captures[0].units, **NEW_COLUMNS}
+    attributes = {name: captures[0].attributes[name] for name in ("idle_timeout", "active_timeout", "end_reasons")}
+    attributes |= {
+        # ASSUME: where clocks differ, what the coarsest of them can show is possible in every capture.
+        "clock_resolution_ns": max(int(capture.attributes["clock_resolution_ns"]) for capture in captures),
+        "max_packets": max_packets,
+        "captures": json.dumps([capture.name for capture in captures]),
+    }
+    pieces = _packets_of(captures, dataset)
+    write_pieces(output, dataset, pieces, units=captures[0].units, attributes=attributes, made_by=made_by)
+
+
+def write_pieces(
+    output: Path | str,
+    dataset: Dataset,
+    pieces: Iterable[tuple[slice, Mapping[str, np.ndarray]]],
+    *,
+    units: Mapping[str, str],
+    attributes: Mapping[str, Any],
+    made_by: str,
+    normalisation: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+    """Write a data set whose packets come in pieces (layout: ``build_dataset.py``), atomically.
+
+    Args:
+        pieces: (slice of the data set's flows, their cut packets) in the order of the flows.
+        units: of the columns of flow files. attributes: of the file, but for those that follow from `dataset`.
+        normalisation: mean and standard deviation, (15,) each, in the raw units of ``features.py``; None: those of all
+            packets of the training split after the cut.
+    """
+    flows, units = dataset.flows, {**units, **NEW_COLUMNS}
     moments, total = Moments(NUM_FEATURES), int(flows["packet_count"].sum())
     with create_hdf5(output, made_by) as file, Progress("copying", total, "packets") as done:
-        for rows, packets in _packets_of(captures, dataset):
+        for rows, packets in pieces:
             _write_packets(file, packets, units, row=int(flows["offset"][rows.start]), total=total)
             train, count = flows["split"][rows] == TRAIN, flows["packet_count"][rows]
             chosen = {name: flows[name][rows][train] for name in FLOW_INPUTS}
@@ -255,8 +291,10 @@ def write_dataset(
             done.update(len(of_train))
         for name in (*FLOW_COLUMNS, *NEW_COLUMNS):
             file.create_dataset(f"flows/{name}", data=flows[name], **COLUMN_OPTIONS).attrs["unit"] = units[name]
-        file.attrs["mean"], file.attrs["std"] = moments.mean, moments.std()
-        _write_attributes(file, captures, dataset, max_packets=max_packets)
+        file.attrs["mean"], file.attrs["std"] = normalisation or (moments.mean, moments.std())
+        file.attrs.update(attributes)
+        file.attrs["attacks"] = json.dumps(list(dataset.category_of))
+        file.attrs["categories"] = json.dumps(dataset.categories)
 
 
 def _warn_about_missing_columns(captures: Sequence[FlowFile]) -> None:
@@ -288,14 +326,3 @@ def _write_packets(
             column = file.create_dataset(f"packets/{name}", (total,), values.dtype, **COLUMN_OPTIONS)
             column.attrs["unit"] = units[name]
         file["packets"][name][row : row + len(values)] = values
-
-
-def _write_attributes(file: h5py.File, captures: Sequence[FlowFile], dataset: Dataset, *, max_packets: int) -> None:
-    for name in ("idle_timeout", "active_timeout", "end_reasons"):
-        file.attrs[name] = captures[0].attributes[name]
-    # ASSUME: where clocks differ, what the coarsest of them can show is possible in every capture.
-    file.attrs["clock_resolution_ns"] = max(int(capture.attributes["clock_resolution_ns"]) for capture in captures)
-    file.attrs["max_packets"] = max_packets
-    file.attrs["captures"] = json.dumps([capture.name for capture in captures])
-    file.attrs["attacks"] = json.dumps(list(dataset.category_of))
-    file.attrs["categories"] = json.dumps(dataset.categories)

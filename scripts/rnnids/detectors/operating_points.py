@@ -61,10 +61,13 @@ def threshold_at(benign_logits: np.ndarray, rate: float) -> float:
 
 
 def benign_flows_per_hour(data: FlowData) -> float:
-    """How many benign flows the captures hold an hour, in all of the data set; NaN where it lasts no time.
+    """How many benign flows the captures hold an hour, in all of the data set; NaN without a duration or times.
 
-    A capture lasts from its first flow's start to its last flow's end; times between captures do not count.
+    A capture lasts from its first flow's start to its last flow's end; times between captures do not count. Published
+    flows have no times, all start at 0.
     """
+    if not data.flows["start_ns"].any():
+        return math.nan
     start, end = data.flows["start_ns"], data.flows["start_ns"] + data.flows["duration_ns"]
     seconds = 0.0
     for capture in np.unique(data.flows["capture"]):
