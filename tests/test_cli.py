@@ -68,6 +68,23 @@ def test_a_stopped_job_leaves_no_half_file(tmp_path, number, code):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("OSError(28, 'No space left on device', '/tmp/x')", "error: /tmp/x: no space left to write it; free some"),
+        ("OSError(30, 'Read-only file system')", "error: its disk is read-only now; look why"),
+        ("MemoryError('Unable to allocate 8 GiB')", "error: no memory left; give the job more"),
+        ('RuntimeError("DefaultCPUAllocator: can\'t allocate memory")', "error: no memory left; give the job more"),
+        ('RuntimeError("can\'t start new thread")', "error: no memory left; give the job more"),
+    ],
+)
+def test_a_machine_without_room_is_said_in_one_line(raised, said, tmp_path):
+    process = program(f"raise {raised}", tmp_path)
+    words = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 2
+    assert len(words) == 1 and words[0].startswith(said)
+
+
 def test_progress_is_a_plain_line_in_a_log(caplog, monkeypatch):
     monkeypatch.setattr(cli, "PLAIN_INTERVAL", 0)
     with caplog.at_level(logging.INFO), cli.Progress("reading", total=4000, unit="packets") as progress:

@@ -1,6 +1,7 @@
 """Files that are whole or absent."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -290,6 +291,27 @@ def test_a_full_disk_is_told_by_libraries_in_words_too(tmp_path):
     with pytest.raises(RuntimeError), storage.atomic_path(tmp_path / "x"):
         raise RuntimeError("I/O error: Permission denied (os error 13)")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_turns_read_only_is_named_as_such(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with pytest.raises(InputError, match=r"x: its disk is read-only now"), storage.atomic_path(tmp_path / "x"):
+        monkeypatch.setattr(os, "unlink", refuse)
+        refuse()
+    monkeypatch.undo()
+    with storage.atomic_path(tmp_path / "x"):
+        pass
+    assert os.listdir(tmp_path) == ["x"], "the next run removes what could not be removed"
+
+
+@pytest.mark.parametrize("words", ["Can't read data (memory allocation failed for raw data)", "Unable to allocate 8 B"])
+def test_a_file_is_not_blamed_for_a_lack_of_memory(words, column):
+    with pytest.raises(OSError, match="a"), storage.read_hdf5(column):
+        raise OSError(words)
+    with pytest.raises(MemoryError), storage.read_hdf5(column):
+        raise MemoryError(words)
 
 
 def test_other_errors_keep_their_traceback(tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from rnnids.errors import InputError
+from rnnids.errors import InputError, shortage
 from rnnids.settings import NONE
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def optional(text: str) -> str | None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main` as a program: exit 0 on success, 2 on bad input, 130 on Ctrl-C.
+    """Call `main` as a program: exit 0 on success, 2 on bad input or no room, 130 on Ctrl-C.
 
-    Only :class:`InputError` is printed without a traceback: anything else is our mistake and
-    its traceback is what a bug report needs.
+    Only :class:`InputError` and what :func:`rnnids.errors.shortage` knows is printed without a traceback: anything
+    else is our mistake and its traceback is what a bug report needs.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     # SLURM and Snakemake end jobs with SIGTERM; as an exception it lets half-written files go.
@@ -71,6 +71,12 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not (lacking := shortage(error)):
+            raise
+        name = getattr(error, "filename", None)
+        print(f"error: {f'{name}: ' if name else ''}{lacking}", file=sys.stderr)
+        sys.exit(2)
 
 
 class Progress:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from rnnids import __version__
 from rnnids.cli import log
-from rnnids.errors import InputError
+from rnnids.errors import InputError, shortage
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -42,7 +42,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     What a killed run left of the same file is removed first.
 
     Raises:
-        InputError: the directory cannot be created or written, or the disk or a quota is full.
+        InputError: the directory cannot be created or written, or room was lacking (``errors.shortage``).
     """
     path = Path(path)
     try:
@@ -59,21 +59,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
         os.replace(temporary, path)
     except Exception as error:
-        if not is_full(error):
+        if not (lacking := shortage(error)):
             raise
-        raise InputError(f"{path}: no space left to write it; free some, or write to another disk") from error
+        raise InputError(f"{path}: {lacking}") from error
     finally:
         os.close(handle)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # renamed, or on a disk that is read-only now: the next run removes it
             os.unlink(temporary)
-
-
-def is_full(error: Exception) -> bool:
-    """Whether a disk, a quota or a limit of files is what failed; libraries in Rust say it in words only."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if isinstance(error, OSError):
-        return error.errno in full
-    return any(f"(os error {number})" in str(error) for number in full)
 
 
 def claim(handle: int) -> bool:
@@ -219,6 +211,8 @@ def read_hdf5(path: Path | str) -> Iterator[h5py.File]:
             yield file
     # h5py gives None for what it cannot open; texts in attributes have no checksum.
     except (OSError, KeyError, RuntimeError, TypeError, json.JSONDecodeError) as error:
+        if shortage(error):  # then the file is not to blame
+            raise
         raise InputError(
             f"{path}: damaged, or not written by this workflow ({error}); delete it and run again"
         ) from error

@@ -1,0 +1,298 @@
+"""Harm the jobs of a small study at random moments; exit status 1 where something is lost, left over, or not said.
+
+In turn each rule's job runs in a copy of the finished study, its outputs removed, and is harmed: killed, terminated,
+interrupted, its disk full (a file system of some kilobytes more than are taken), its files or its memory limited, its
+disk read-only, a second one beside it, the clock and the times of files moved by years. What the job has written must
+then be whole or absent, its exit status and its words must say what happened, and where it could still act, nothing may
+be left over. Then it runs unharmed, and every file of the study must be as it was before, byte for byte, with none
+besides. Left out are logs, benchmarks, and those in `study.VARIES`, which no two runs write alike.
+
+Some jobs run as commands, most in processes forked from one that has loaded the libraries. In the end Snakemake itself
+is killed with its job: what it wants before it goes on is what its message says.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import study
+from disks import Disk
+
+KILL, TERM, INT = "killed", "terminated", "interrupted"
+FULL, FILE, MEMORY, READ_ONLY = "disk full", "file limit", "memory limit", "read-only"
+TWO, CLOCK = "two at once", "clock moved"
+KINDS = (KILL, FULL, TERM, TWO, INT, READ_ONLY, MEMORY, FILE, CLOCK)
+SIGNALS = {KILL: signal.SIGKILL, TERM: signal.SIGTERM, INT: signal.SIGINT}
+# Exit statuses besides 0, which a job has that was done before or did not need what was taken. Before a program has set
+# itself up, signals end it as they end any (-15, -2); a library without memory may abort (-6).
+STATUSES = {KILL: {-9}, TERM: {143, -15}, INT: {130, -2}, FULL: {2}, FILE: {2}, READ_ONLY: {2}, MEMORY: {2, -6}}
+BEFORE_WORDS = (-9, -15, -2, -6)  # of these, those of a process that says nothing of its own
+TIDY = (TERM, INT, FULL, FILE, TWO, CLOCK)  # after these nothing may be left over
+DISK = 1 << 30  # bytes of a worker's file system, if all of them are taken
+SPARE = 64 << 20  # bytes of address space that are left at most
+LOADING = 4  # seconds that a command takes to load its libraries, more or less
+AT_ONCE = 0.25  # of the faults come before the job begins
+COMMANDS = 8  # faults, of which one is done to a command, if it is of these kinds
+CHECKPOINT = ".checkpoint"  # stays, for the next run to go on from
+AS_COMMANDS = (KILL, TERM, INT, FULL, TWO, READ_ONLY)
+YEARS = 10 * 365 * 86400  # seconds by which clocks move
+TARGETS = ("table2", "fig9", "table_attacks")  # of the short version
+
+
+class Worker:
+    """A copy of a finished study, and what is done to it.
+
+    Args:
+        source: the study. before: its listing. folder: to work in.
+    """
+
+    def __init__(self, source, before, folder):
+        self.source, self.before, self.folder = source, before, folder / "study"
+        self.log, self.second = folder / "words", folder / "second words"
+        self.folder.mkdir(parents=True)
+        try:
+            self.disk = Disk(self.folder, DISK)
+        except OSError:
+            self.disk = None
+        study.copy(source, self.folder)
+        self.seconds = {}  # {job: seconds that it takes unharmed}
+
+    def kinds(self):
+        """The kinds of faults that can be made here."""
+        return [kind for kind in KINDS if self.disk or kind not in (FULL, READ_ONLY)]
+
+    def remove(self, job):
+        for name in job.outputs:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def unharmed(self, job):
+        """Run a job; (exit status, words, seconds)."""
+        begun = time.monotonic()
+        status = study.wait(study.start(job, self.folder, self.log))
+        return status, self.log.read_text(), time.monotonic() - begun
+
+    def fault(self, job, kind, rng, *, command):
+        """Harm a job; (whether it had to stop, list of what is wrong)."""
+        if job not in self.seconds:
+            self.seconds[job] = self.unharmed(job)[2]
+        self.remove(job)
+        moment = 0.0 if rng.random() < AT_ONCE else rng.random() * (self.seconds[job] + LOADING * command)
+        statuses = self.harm(job, kind, moment, rng=rng, command=command)
+        wrong = [text for status, log in statuses for text in judge(kind, status, log.read_text())]
+        now = study.listing(self.folder)
+        halves = [name for name in job.outputs if name in now and not varies(name) and now[name] != self.before[name]]
+        wrong += [f"{name}: neither whole nor absent" for name in halves]
+        left = [name for name in now if name not in self.before and not name.endswith(CHECKPOINT)]
+        wrong += [f"{name}: left over" for name in left if kind in TIDY]
+        status, words, _ = self.unharmed(job)
+        if status != 0:
+            wrong.append(f"the run after it: exit status {status}\n{words}")
+        wrong += self.differences()
+        if wrong:  # what comes next is not to be blamed for it
+            for path in self.folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            study.copy(self.source, self.folder)
+        return any(status != 0 for status, _ in statuses), wrong
+
+    def harm(self, job, kind, moment, *, rng, command):
+        """Run a job and do one kind of harm to it; [(exit status, its words)]."""
+        begun = time.monotonic()
+        at_start = {CLOCK: lambda: move_clock(moment)}.get(kind, lambda: None)
+        if moment == 0 and kind in (FULL, READ_ONLY):
+            self.take(kind, job, rng)
+        child = study.start(job, self.folder, self.log, before=at_start, standalone=command and kind != CLOCK)
+        status = None
+        while status is None and time.monotonic() < begun + moment:
+            time.sleep(study.WAIT)
+            status = study.ended(child)
+        if status is None:
+            if kind == TWO:
+                other = study.start(job, self.folder, self.second)
+                return [(study.wait(child), self.log), (study.wait(other), self.second)]
+            self.strike(kind, child, job, rng=rng, taken=moment == 0)
+            status = study.wait(child)
+        if self.disk:
+            self.disk.relieve()
+        return [(status, self.log)]
+
+    def strike(self, kind, child, job, *, rng, taken):
+        if kind in SIGNALS:
+            os.killpg(child, SIGNALS[kind])
+        elif kind == FILE:
+            largest = max(self.sizes(job))
+            resource.prlimit(child, resource.RLIMIT_FSIZE, (int(rng.integers(1 + largest)),) * 2)
+        elif kind == MEMORY:
+            limit = address_space(child) + int(rng.integers(SPARE))
+            resource.prlimit(child, resource.RLIMIT_AS, (limit, limit))
+        elif kind == CLOCK:
+            for name in (*job.inputs, *job.outputs):
+                if (self.folder / name).exists():
+                    os.utime(self.folder / name, (time.time() + rng.choice([-YEARS, YEARS]),) * 2)
+        elif not taken:
+            self.take(kind, job, rng)
+
+    def take(self, kind, job, rng):
+        """Fill the disk, or forbid to write to it."""
+        if kind == FULL:
+            self.disk.fill(int(rng.integers(1 + sum(self.sizes(job)))))
+        elif kind == READ_ONLY:
+            self.disk.forbid()
+
+    def sizes(self, job):
+        """Bytes of its outputs in the finished study."""
+        return [(self.source / name).stat().st_size for name in job.outputs]
+
+    def differences(self):
+        """Words for each file that is not as in the finished study."""
+        now = study.listing(self.folder)
+        wrong = [f"{name}: lost" for name in self.before if name not in now]
+        wrong += [f"{name}: left over" for name in now if name not in self.before]
+        both = [name for name in now if name in self.before and not varies(name)]
+        return wrong + [f"{name}: differs" for name in both if now[name] != self.before[name]]
+
+
+def varies(name):
+    """Whether no two runs write this file alike."""
+    return any(name.endswith(end) for end in study.VARIES)
+
+
+def judge(kind, status, words):
+    """What is wrong with an exit status and what was said with it."""
+    if status is None:
+        return [f"hangs for more than {study.LONGEST} s\n{words}"]
+    if status not in {0} | STATUSES.get(kind, set()):
+        return [f"exit status {status}\n{words}"]
+    if "Traceback" in words and status not in BEFORE_WORDS:
+        return [f"a traceback, exit status {status}\n{words}"]
+    if status == 2 and not words.splitlines()[-1].startswith("error: "):
+        return [f"exit status 2, and no error in one line\n{words}"]
+    return []
+
+
+def address_space(process):
+    """Bytes of address space that a process has."""
+    with open(f"/proc/{process}/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def move_clock(moment):
+    """Let this process find its clock moved, that many seconds from now."""
+    real, jump = time.time, time.monotonic() + moment
+    time.time = lambda: real() + (YEARS if time.monotonic() > jump else 0)
+
+
+def choose(jobs, kinds, count, rng):
+    """`count` (job, kind): of each rule one job in turn, with each kind in turn."""
+    rules = sorted({job.rule for job in jobs})
+    rng.shuffle(rules)
+    chosen = []
+    for number in range(count):
+        of_rule = [job for job in jobs if job.rule == rules[number % len(rules)]]
+        kind = kinds[(number + number // len(rules)) % len(kinds)]
+        chosen.append((of_rule[rng.integers(len(of_rule))], kind))
+    return chosen
+
+
+def work(task):
+    """A worker's share of the faults; (Counter of (kind, what happened), list of what is wrong)."""
+    number, source, before, jobs, count, seed, folder = task
+    rng = np.random.default_rng([seed, number])
+    worker = Worker(source, before, folder / f"worker {number}")
+    counts, found = Counter(), []
+    for place, (job, kind) in enumerate(choose(jobs, worker.kinds(), count, rng)):
+        command = place % COMMANDS == 0 and kind in AS_COMMANDS
+        stopped, wrong = worker.fault(job, kind, rng, command=command)
+        counts[kind, "stopped" if stopped else "done"] += 1
+        counts[kind, "wrong"] += bool(wrong)
+        found += [f"{kind}: {' '.join(job.command)}\n  " + "\n  ".join(wrong)] if wrong else []
+    return counts, found
+
+
+def kill_snakemake(source, before, job, *, moment, folder):
+    """Kill Snakemake with its job, and go on as it says; (whether --unlock was needed, list of what is wrong)."""
+    study.copy(source, folder)
+    for name in job.outputs:
+        (folder / name).unlink()
+    command = study.snakemake(folder, "--cores", 1, *job.outputs)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    process = subprocess.Popen(command, **pipes)
+    try:
+        process.communicate(timeout=moment)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    wrong = []
+    again = subprocess.run([*command, "--rerun-incomplete"], **pipes, check=False)
+    locked = again.returncode != 0
+    if locked:
+        wrong += [] if "--unlock" in again.stdout else [f"after a kill, it does not say --unlock:\n{again.stdout}"]
+        subprocess.run(study.snakemake(folder, "--unlock"), **pipes, check=True)
+        again = subprocess.run([*command, "--rerun-incomplete"], **pipes, check=False)
+    if again.returncode:
+        wrong.append(f"after --unlock: {again.stdout}")
+    now = study.listing(folder)
+    names = sorted(now.keys() | before.keys())
+    wrong += [f"{name}: differs" for name in names if now.get(name) != before.get(name) and not varies(name)]
+    shutil.rmtree(folder)
+    return locked, wrong
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--faults", type=int, default=200, help="done to jobs")
+    parser.add_argument("--snakemake", type=int, default=4, help="faults done to Snakemake")
+    parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), help="processes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--short", action="store_true", help="a part of the study only")
+    parser.add_argument("--study", type=Path, help="keep the finished study in this folder, and take it from there")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
+        folder = Path(scratch)
+        source, jobs = study.finished(args.study or folder / "study", TARGETS if args.short else (), args.jobs)
+        before = study.listing(source)
+        print(f"{len(jobs)} jobs of {len({job.rule for job in jobs})} rules, {len(before)} files", flush=True)
+        shares = [args.faults // args.jobs + (number < args.faults % args.jobs) for number in range(args.jobs)]
+        tasks = [(n, source, before, jobs, count, args.seed, folder) for n, count in enumerate(shares)]
+        with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
+            outcomes = pool.map(work, tasks, chunksize=1)
+        counts = sum((count for count, _ in outcomes), Counter())
+        wrong = [text for _, found in outcomes for text in found]
+        rng, locked = np.random.default_rng(args.seed), 0
+        for _ in range(args.snakemake):
+            job = jobs[rng.integers(len(jobs))]
+            moment = rng.random() * 12
+            needed, found = kill_snakemake(source, before, job, moment=moment, folder=folder / "killed")
+            locked += needed
+            wrong += [f"Snakemake killed: {' '.join(job.command)}\n  " + "\n  ".join(found)] if found else []
+    for text in wrong:
+        print(text)
+    print(f"{'harm':16}{'jobs':>6}{'stopped':>9}{'done':>6}{'wrong':>7}")
+    for kind in KINDS:
+        own = [counts[kind, what] for what in ("stopped", "done", "wrong")]
+        missing = "" if sum(own[:2]) else "  not tried: a file system cannot be mounted here"
+        print(f"{kind:16}{sum(own[:2]):6}{own[0]:9}{own[1]:6}{own[2]:7}{missing}")
+    print(f"Snakemake killed {args.snakemake} times, --unlock needed {locked} times")
+    print(f"{args.faults + args.snakemake} faults, {len(wrong)} wrong, {time.monotonic() - begun:.0f} s")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""A small finished study to do harm to, its jobs run in processes forked from a warm one.
+
+Snakemake says in a dry run which jobs there are, with the command of each. A command takes seconds to load its
+libraries; forked from a process that has them, it takes what its own work takes, by the same lines: the script's, as a
+program.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import itertools
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from conftest import CUTS, REPOSITORY, TINY, cut_capture
+
+SMALL = TINY | {"selected_models": ["baseline"], "selected_threat_models": ["paper"]}
+WAIT = 0.002  # seconds between looks at a process
+LONGEST = 180  # seconds, after which a job hangs
+ODD_LETTERS = re.compile(r"[;&|<>`$()]")  # of a command that needs a shell
+# What differs between two runs without any harm, by the end of the path, and why.
+VARIES = {
+    "_detection.json": "packets a second",
+    ".summary.json": "packets a second",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow: its rule, its files, and its command as words, `python` left out."""
+
+    rule: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    command: tuple[str, ...]
+
+
+def prepare(folder):
+    """Captures and configuration of the study in `folder`."""
+    (folder / "captures").mkdir(parents=True)
+    for name, start, seconds in CUTS:
+        source = REPOSITORY / "resources/lab" / f"{name}.pcap.gz"
+        cut_capture(source, folder / "captures" / f"{name}.pcap", start, seconds)
+    (folder / "tiny.yaml").write_text(json.dumps(SMALL))
+
+
+def snakemake(folder, *words):
+    """The command of Snakemake on the study in `folder`."""
+    own = ["-s", REPOSITORY / "Snakefile", "--directory", folder, "--configfile", folder / "tiny.yaml", *words]
+    return [sys.executable, "-m", "snakemake", *map(str, own)]
+
+
+def plan(folder, targets=()):
+    """The jobs that make `targets` (none: everything), each after those whose files it reads."""
+    command = snakemake(folder, "--dry-run", "--forceall", "--printshellcmds", *targets)
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if run.returncode:
+        sys.exit(f"{shlex.join(command)}\n{run.stdout}")
+    jobs = []
+    for block in re.split(r"(?m)^(?=(?:local)?rule \w+:$)", run.stdout)[1:]:
+        rule = re.match(r"(?:local)?rule (\w+):", block)[1]
+        files = {key: tuple(value.split(", ")) for key, value in re.findall(r"(?m)^    (input|output): (.+)$", block)}
+        if found := re.search(r"(?m)^Shell command: python (.+) 2> \S+$", block):
+            assert not ODD_LETTERS.search(re.sub(r"'[^']*'", "", found[1])), f"{found[1]}: needs a shell"
+            jobs.append(Job(rule, files.get("input", ()), files["output"], tuple(shlex.split(found[1]))))
+    return jobs
+
+
+def warm(jobs):
+    """Load what the scripts of `jobs` import."""
+    sys.path.insert(0, str(REPOSITORY / "scripts"))
+    for script in sorted({job.command[0] for job in jobs}):
+        for name in re.findall(r"(?m)^(?:from|import) ([\w.]+)", Path(script).read_text()):
+            importlib.import_module(name)
+
+
+def start(job, folder, log, *, before=lambda: None, standalone=False):
+    """Begin a job in a process group of its own, its standard error in the file `log`; its process id."""
+    if child := os.fork():
+        with contextlib.suppress(OSError):  # whoever of the two comes first
+            os.setpgid(child, child)
+        return child
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setpgid(0, 0)
+        os.chdir(folder)
+        for number, path in enumerate(("/dev/null", "/dev/null", log)):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if path == log else 0)), number)
+        before()
+        if standalone:
+            os.execv(sys.executable, [sys.executable, *job.command])
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", 1, closefd=False)  # noqa: SIM115
+        sys.argv = list(job.command)
+        runpy.run_path(job.command[0], run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:  # before or after the program itself
+        status = 130
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def ended(child):
+    """The exit status of a child process, negative where a signal ended it; None while it runs."""
+    found, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def wait(child, seconds=LONGEST):
+    """Wait for a child process; its exit status, None where it does not end and has to be killed."""
+    stop = time.monotonic() + seconds
+    while (status := ended(child)) is None:
+        if time.monotonic() > stop:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(WAIT)
+    return status
+
+
+def make(folder, jobs, log, *, processes):
+    """Run all jobs; {job: seconds}."""
+    waiting, running, seconds, numbers = list(jobs), {}, {}, itertools.count()
+    while waiting or running:
+        unmade = {name for job in waiting for name in job.outputs} | {
+            name for job, *_ in running.values() for name in job.outputs
+        }
+        for job in [job for job in waiting if not unmade & set(job.inputs)]:
+            if len(running) < processes:
+                waiting.remove(job)
+                for name in job.outputs:
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                said = log.with_suffix(f".{next(numbers)}")
+                running[start(job, folder, said)] = job, said, time.monotonic()
+        for child in list(running):
+            if (status := ended(child)) is not None:
+                job, said, begun = running.pop(child)
+                seconds[job] = time.monotonic() - begun
+                if status:
+                    sys.exit(f"{shlex.join(job.command)}: exit status {status}\n{said.read_text()}")
+        time.sleep(WAIT)
+    return seconds
+
+
+def finished(folder, targets, processes):
+    """(folder, jobs) of the finished study; one that lies there already is taken."""
+    if not (folder / "captures").is_dir():
+        prepare(folder)
+    jobs = plan(folder, targets)
+    warm(jobs)
+    if not all((folder / name).is_file() for job in jobs for name in job.outputs):
+        log = folder.with_name(f"{folder.name} log")
+        log.mkdir(exist_ok=True)
+        make(folder, jobs, log / "job", processes=processes)
+    return folder, jobs
+
+
+def listing(folder):
+    """{path: SHA-256} of the files of a study, but for logs, benchmarks and what Snakemake keeps."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and not re.search(r"^\.snakemake/|/(logs|benchmarks)/", name):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif path.is_dir() and path.name.startswith(".") and name != ".snakemake":
+            found[name] = "a folder"
+    return found
+
+
+def copy(source, target):
+    """A copy of a study, times of files included."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
