@@ -215,7 +215,7 @@ def test_provenance_depends_on_arguments_and_inputs_not_on_places(tmp_path):
     assert one != storage.provenance("x.py", {"a": 3, "b": 1}, [tmp_path / "one/in.csv"])
 
 
-NAMES = ["=1+1", "+x", "-", "@home", "\tx", "'=x", "''+x", "'plain", "it's", "a-b", "DoS =x"]
+NAMES = ["a\rb", "c\r\nd", "\r", "=1+1", "+x", "-", "@home", "\tx", "'=x", "''+x", "'plain", "it's", "a-b", "DoS =x"]
 
 
 def test_names_are_no_formulas_of_a_spreadsheet_and_come_back_as_they_were(tmp_path):

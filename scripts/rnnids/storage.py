@@ -1,6 +1,7 @@
 """Files that are either whole or absent, and that say what made them."""
 
 import contextlib
+import csv
 import errno
 import fcntl
 import hashlib
@@ -8,6 +9,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,7 +52,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         clear_leftovers(path.parent, f".{path.name}.", path.suffix)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); check permissions and free space") from error
+        raise cannot_write(path, error) from error
     claim(handle)
     umask = os.umask(0)
     os.umask(umask)
@@ -66,6 +68,39 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.close(handle)
         with contextlib.suppress(OSError):  # renamed, or on a disk that is read-only now: the next run removes it
             os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def scratch_folder(output: Path | str) -> Iterator[Path]:
+    """Yield a new folder beside the file `output` that is removed whatever happens.
+
+    That of a run which was killed is removed by the next one of the same output.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    output = Path(output).absolute()
+    prefix = f".{output.name}.scratch-"
+    folder, handle = output.with_name(f"{prefix}{secrets.token_hex(4)}"), None
+    try:  # before it is made: TemporaryDirectory leaves it if the interrupt comes too soon
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            clear_leftovers(output.parent, prefix)
+            folder.mkdir(0o700)
+            handle = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise cannot_write(output, error) from error
+        claim(handle)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def cannot_write(path: Path | str, error: OSError) -> InputError:
+    """What to say where nothing can be written beside `path`."""
+    return InputError(f"{path}: cannot write here ({error.strerror}); check permissions and free space")
 
 
 def claim(handle: int) -> bool:
@@ -99,11 +134,14 @@ def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame
     frame = pd.DataFrame(rows)
     for position, (name, value) in enumerate(first.items()):
         frame.insert(position, name, value)
+    quoting = csv.QUOTE_MINIMAL
     for column in frame.select_dtypes(exclude=["number", "bool"]):
         cells = [f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in frame[column]]
         frame[column] = cells
+        if any("\r" in cell for cell in cells if isinstance(cell, str)):  # not quoted by itself, and ends a row
+            quoting = csv.QUOTE_NONNUMERIC
     with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False)
+        frame.to_csv(temporary, index=False, quoting=quoting)
 
 
 def read_csv(

@@ -7,13 +7,15 @@ then be whole or absent, its exit status and its words must say what happened, a
 be left over. Then it runs unharmed, and every file of the study must be as it was before, byte for byte, with none
 besides. Left out are logs, benchmarks, and those in `study.VARIES`, which no two runs write alike.
 
-Some jobs run as commands, most in processes forked from one that has loaded the libraries. In the end Snakemake itself
-is killed with its job: what it wants before it goes on is what its message says.
+Some jobs run as commands, most in processes forked from one that has loaded the libraries. Then Snakemake itself is
+killed with its job: what it wants before it goes on is what its message says. In the end bits are flipped in files of
+every kind, and hostile names are given to attacks and captures.
 """
 
 import argparse
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -24,11 +26,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
 
+import flips
+import names
 import numpy as np
 import study
+import torch
 from disks import Disk
 
 KILL, TERM, INT = "killed", "terminated", "interrupted"
@@ -44,6 +48,7 @@ TIDY = (TERM, INT, FULL, FILE, TWO, CLOCK)  # after these nothing may be left ov
 DISK = 1 << 30  # bytes of a worker's file system, if all of them are taken
 SPARE = 64 << 20  # bytes of address space that are left at most
 LOADING = 4  # seconds that a command takes to load its libraries, more or less
+BEGINNING = 12  # seconds in which Snakemake is killed: it plans, then it runs a job
 AT_ONCE = 0.25  # of the faults come before the job begins
 COMMANDS = 8  # faults, of which one is done to a command, if it is of these kinds
 CHECKPOINT = ".checkpoint"  # stays, for the next run to go on from
@@ -166,7 +171,7 @@ class Worker:
 
 def varies(name):
     """Whether no two runs write this file alike."""
-    return any(name.endswith(end) for end in study.VARIES)
+    return any(re.search(pattern, name) for pattern in study.VARIES)
 
 
 def judge(kind, status, words):
@@ -254,6 +259,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--faults", type=int, default=200, help="done to jobs")
     parser.add_argument("--snakemake", type=int, default=4, help="faults done to Snakemake")
+    parser.add_argument("--flips", type=int, default=2000, help="bits flipped in a file of each kind")
+    parser.add_argument("--names", type=int, default=20_000, help="hostile names of attacks, and as many of captures")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), help="processes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--short", action="store_true", help="a part of the study only")
@@ -261,36 +268,61 @@ def arguments():
     return parser.parse_args()
 
 
+def harm_jobs(args, source, jobs, before, folder):
+    """Harm jobs and Snakemake, and print what came of it; list of what is wrong."""
+    shares = [args.faults // args.jobs + (number < args.faults % args.jobs) for number in range(args.jobs)]
+    tasks = [(n, source, before, jobs, count, args.seed, folder) for n, count in enumerate(shares)]
+    with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
+        outcomes = pool.map(work, tasks, chunksize=1)
+    counts = sum((count for count, _ in outcomes), Counter())
+    wrong = [text for _, found in outcomes for text in found]
+    print(f"{'harm':16}{'jobs':>6}{'stopped':>9}{'done':>6}{'wrong':>7}")
+    for kind in KINDS:
+        own = [counts[kind, what] for what in ("stopped", "done", "wrong")]
+        missing = "" if sum(own[:2]) else "  not tried: too few faults, or no file system can be mounted here"
+        print(f"{kind:16}{sum(own[:2]):6}{own[0]:9}{own[1]:6}{own[2]:7}{missing}", flush=True)
+    rng, locked = np.random.default_rng(args.seed), 0
+    for _ in range(args.snakemake):
+        job, moment = jobs[rng.integers(len(jobs))], rng.random() * BEGINNING
+        needed, found = kill_snakemake(source, before, job, moment=moment, folder=folder / "killed")
+        locked += needed
+        wrong += [f"Snakemake killed: {' '.join(job.command)}\n  " + "\n  ".join(found)] if found else []
+    print(f"Snakemake killed {args.snakemake} times; before it went on, --unlock was needed {locked} times", flush=True)
+    return wrong
+
+
+def flip_bits(args, source, folder):
+    """Flip bits and print what came of it; list of what is wrong."""
+    files = flips.examples(source / "results") | {"checkpoint": folder / "a.checkpoint"}
+    flips.write_checkpoint(files["checkpoint"])
+    tasks = [(kind, path, args.flips, args.seed) for kind, path in files.items()]
+    with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
+        outcomes = pool.map(flips.flip, tasks, chunksize=1)
+    print(flips.table(outcomes), flush=True)
+    missing = [f"flips: no {kind} in the study" for kind in flips.KINDS if kind not in files and not args.short]
+    return missing + [text for _, _, found in outcomes for text in found]
+
+
 def main():
     args = arguments()
     begun = time.monotonic()
+    os.environ["OMP_NUM_THREADS"] = "1"  # of commands; results of another number of threads are others
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         folder = Path(scratch)
         source, jobs = study.finished(args.study or folder / "study", TARGETS if args.short else (), args.jobs)
         before = study.listing(source)
-        print(f"{len(jobs)} jobs of {len({job.rule for job in jobs})} rules, {len(before)} files", flush=True)
-        shares = [args.faults // args.jobs + (number < args.faults % args.jobs) for number in range(args.jobs)]
-        tasks = [(n, source, before, jobs, count, args.seed, folder) for n, count in enumerate(shares)]
-        with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
-            outcomes = pool.map(work, tasks, chunksize=1)
-        counts = sum((count for count, _ in outcomes), Counter())
-        wrong = [text for _, found in outcomes for text in found]
-        rng, locked = np.random.default_rng(args.seed), 0
-        for _ in range(args.snakemake):
-            job = jobs[rng.integers(len(jobs))]
-            moment = rng.random() * 12
-            needed, found = kill_snakemake(source, before, job, moment=moment, folder=folder / "killed")
-            locked += needed
-            wrong += [f"Snakemake killed: {' '.join(job.command)}\n  " + "\n  ".join(found)] if found else []
+        took = time.monotonic() - begun
+        print(f"{len(jobs)} jobs of {len({job.rule for job in jobs})} rules, {len(before)} files, made in {took:.0f} s")
+        wrong = harm_jobs(args, source, jobs, before, folder)
+        wrong += flip_bits(args, source, folder)
+        counts, found = names.try_names(args.names, args.seed, folder)
+    print(names.table(counts, found), flush=True)
+    wrong += found
     for text in wrong:
         print(text)
-    print(f"{'harm':16}{'jobs':>6}{'stopped':>9}{'done':>6}{'wrong':>7}")
-    for kind in KINDS:
-        own = [counts[kind, what] for what in ("stopped", "done", "wrong")]
-        missing = "" if sum(own[:2]) else "  not tried: a file system cannot be mounted here"
-        print(f"{kind:16}{sum(own[:2]):6}{own[0]:9}{own[1]:6}{own[2]:7}{missing}")
-    print(f"Snakemake killed {args.snakemake} times, --unlock needed {locked} times")
-    print(f"{args.faults + args.snakemake} faults, {len(wrong)} wrong, {time.monotonic() - begun:.0f} s")
+    tried = f"{args.faults + args.snakemake:,} faults, {args.flips:,} flips a kind, {2 * args.names:,} names"
+    print(f"{tried}: {len(wrong)} wrong, {time.monotonic() - begun:.0f} s")
     sys.exit(bool(wrong))
 
 
