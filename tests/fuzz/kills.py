@@ -54,30 +54,39 @@ COMMANDS = 8  # faults, of which one is done to a command, if it is of these kin
 CHECKPOINT = ".checkpoint"  # stays, for the next run to go on from
 AS_COMMANDS = (KILL, TERM, INT, FULL, TWO, READ_ONLY)
 YEARS = 10 * 365 * 86400  # seconds by which clocks move
-TARGETS = ("table2", "fig9", "table_attacks")  # of the short version
+SHORT = [  # of the study: files of all stages
+    f"results/tiny/{name}"
+    for name in (
+        "baseline/metrics.csv",
+        "baseline/attacks/cw/kappa_0.5.h5",
+        "baseline/alerts/session5_fri.jsonl",
+        "figures/fig9.pdf",
+        "tables/table1.html",
+    )
+]
 
 
 class Worker:
     """A copy of a finished study, and what is done to it.
 
     Args:
-        source: the study. before: its listing. folder: to work in.
+        source: the study. before: its listing. folder: to work in. disk: whether it may mount a file system.
+        at_once: of the faults, the share that comes before a job begins.
     """
 
-    def __init__(self, source, before, folder):
-        self.source, self.before, self.folder = source, before, folder / "study"
-        self.log, self.second = folder / "words", folder / "second words"
+    def __init__(self, source, before, folder, *, disk=True, at_once=AT_ONCE):
+        self.source, self.before, self.folder, self.at_once = source, before, folder / "study", at_once
         self.folder.mkdir(parents=True)
         try:
-            self.disk = Disk(self.folder, DISK)
+            self.disk = Disk(self.folder, DISK) if disk else None
         except OSError:
             self.disk = None
         study.copy(source, self.folder)
         self.seconds = {}  # {job: seconds that it takes unharmed}
 
-    def kinds(self):
-        """The kinds of faults that can be made here."""
-        return [kind for kind in KINDS if self.disk or kind not in (FULL, READ_ONLY)]
+    def can(self, kind):
+        """Whether this kind of fault can be made here."""
+        return self.disk is not None or kind not in (FULL, READ_ONLY)
 
     def remove(self, job):
         for name in job.outputs:
@@ -86,17 +95,17 @@ class Worker:
     def unharmed(self, job):
         """Run a job; (exit status, words, seconds)."""
         begun = time.monotonic()
-        status = study.wait(study.start(job, self.folder, self.log))
-        return status, self.log.read_text(), time.monotonic() - begun
+        run = study.Run(job, self.folder)
+        return run.wait(), run.words, time.monotonic() - begun
 
     def fault(self, job, kind, rng, *, command):
         """Harm a job; (whether it had to stop, list of what is wrong)."""
         if job not in self.seconds:
             self.seconds[job] = self.unharmed(job)[2]
         self.remove(job)
-        moment = 0.0 if rng.random() < AT_ONCE else rng.random() * (self.seconds[job] + LOADING * command)
-        statuses = self.harm(job, kind, moment, rng=rng, command=command)
-        wrong = [text for status, log in statuses for text in judge(kind, status, log.read_text())]
+        moment = 0.0 if rng.random() < self.at_once else rng.random() * (self.seconds[job] + LOADING * command)
+        ends = self.harm(job, kind, moment, rng=rng, command=command)
+        wrong = [text for status, words in ends for text in judge(kind, status, words)]
         now = study.listing(self.folder)
         halves = [name for name in job.outputs if name in now and not varies(name) and now[name] != self.before[name]]
         wrong += [f"{name}: neither whole nor absent" for name in halves]
@@ -110,7 +119,7 @@ class Worker:
             for path in self.folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             study.copy(self.source, self.folder)
-        return any(status != 0 for status, _ in statuses), wrong
+        return any(status != 0 for status, _ in ends), wrong
 
     def harm(self, job, kind, moment, *, rng, command):
         """Run a job and do one kind of harm to it; [(exit status, its words)]."""
@@ -118,20 +127,20 @@ class Worker:
         at_start = {CLOCK: lambda: move_clock(moment)}.get(kind, lambda: None)
         if moment == 0 and kind in (FULL, READ_ONLY):
             self.take(kind, job, rng)
-        child = study.start(job, self.folder, self.log, before=at_start, standalone=command and kind != CLOCK)
+        run = study.Run(job, self.folder, before=at_start, standalone=command)
         status = None
         while status is None and time.monotonic() < begun + moment:
             time.sleep(study.WAIT)
-            status = study.ended(child)
+            status = run.ended()
         if status is None:
             if kind == TWO:
-                other = study.start(job, self.folder, self.second)
-                return [(study.wait(child), self.log), (study.wait(other), self.second)]
-            self.strike(kind, child, job, rng=rng, taken=moment == 0)
-            status = study.wait(child)
+                runs = [run, study.Run(job, self.folder)]
+                return [(one.wait(), one.words) for one in runs]
+            self.strike(kind, run.process, job, rng=rng, taken=moment == 0)
+            status = run.wait()
         if self.disk:
             self.disk.relieve()
-        return [(status, self.log)]
+        return [(status, run.words)]
 
     def strike(self, kind, child, job, *, rng, taken):
         if kind in SIGNALS:
@@ -144,7 +153,7 @@ class Worker:
             resource.prlimit(child, resource.RLIMIT_AS, (limit, limit))
         elif kind == CLOCK:
             for name in (*job.inputs, *job.outputs):
-                if (self.folder / name).exists():
+                if not Path(name).is_absolute() and (self.folder / name).exists():  # labels are not the study's own
                     os.utime(self.folder / name, (time.time() + rng.choice([-YEARS, YEARS]),) * 2)
         elif not taken:
             self.take(kind, job, rng)
@@ -213,11 +222,12 @@ def choose(jobs, kinds, count, rng):
 
 def work(task):
     """A worker's share of the faults; (Counter of (kind, what happened), list of what is wrong)."""
-    number, source, before, jobs, count, seed, folder = task
-    rng = np.random.default_rng([seed, number])
-    worker = Worker(source, before, folder / f"worker {number}")
+    number, source, before, jobs, count, args, folder = task
+    rng = np.random.default_rng([args.seed, number])
+    worker = Worker(source, before, folder / f"worker {number}", at_once=args.at_once)
+    kinds = [kind for kind in args.kinds if worker.can(kind)]
     counts, found = Counter(), []
-    for place, (job, kind) in enumerate(choose(jobs, worker.kinds(), count, rng)):
+    for place, (job, kind) in enumerate(choose(jobs, kinds, count if kinds else 0, rng)):
         command = place % COMMANDS == 0 and kind in AS_COMMANDS
         stopped, wrong = worker.fault(job, kind, rng, command=command)
         counts[kind, "stopped" if stopped else "done"] += 1
@@ -258,6 +268,8 @@ def kill_snakemake(source, before, job, *, moment, folder):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--faults", type=int, default=200, help="done to jobs")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of them")
+    parser.add_argument("--at-once", type=float, default=AT_ONCE, help="share of them that comes before a job begins")
     parser.add_argument("--snakemake", type=int, default=4, help="faults done to Snakemake")
     parser.add_argument("--flips", type=int, default=2000, help="bits flipped in a file of each kind")
     parser.add_argument("--names", type=int, default=20_000, help="hostile names of attacks, and as many of captures")
@@ -271,13 +283,13 @@ def arguments():
 def harm_jobs(args, source, jobs, before, folder):
     """Harm jobs and Snakemake, and print what came of it; list of what is wrong."""
     shares = [args.faults // args.jobs + (number < args.faults % args.jobs) for number in range(args.jobs)]
-    tasks = [(n, source, before, jobs, count, args.seed, folder) for n, count in enumerate(shares)]
+    tasks = [(n, source, before, jobs, count, args, folder) for n, count in enumerate(shares)]
     with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
         outcomes = pool.map(work, tasks, chunksize=1)
     counts = sum((count for count, _ in outcomes), Counter())
     wrong = [text for _, found in outcomes for text in found]
     print(f"{'harm':16}{'jobs':>6}{'stopped':>9}{'done':>6}{'wrong':>7}")
-    for kind in KINDS:
+    for kind in args.kinds:
         own = [counts[kind, what] for what in ("stopped", "done", "wrong")]
         missing = "" if sum(own[:2]) else "  not tried: too few faults, or no file system can be mounted here"
         print(f"{kind:16}{sum(own[:2]):6}{own[0]:9}{own[1]:6}{own[2]:7}{missing}", flush=True)
@@ -310,7 +322,7 @@ def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         folder = Path(scratch)
-        source, jobs = study.finished(args.study or folder / "study", TARGETS if args.short else (), args.jobs)
+        source, jobs = study.finished(args.study or folder / "study", SHORT if args.short else (), args.jobs)
         before = study.listing(source)
         took = time.monotonic() - begun
         print(f"{len(jobs)} jobs of {len({job.rule for job in jobs})} rules, {len(before)} files, made in {took:.0f} s")

@@ -5,10 +5,11 @@ libraries; forked from a process that has them, it takes what its own work takes
 program.
 """
 
+import ast
 import contextlib
+import fcntl
 import hashlib
 import importlib
-import itertools
 import json
 import os
 import re
@@ -30,6 +31,7 @@ SMALL = TINY | {
     "selected_threat_models": ["paper"],
     "unlabelled": {"tiny": ["captures/session5_fri.pcap"]},
 }
+MOST_WORDS = 1 << 20  # bytes that a job says before it has to wait
 WAIT = 0.002  # seconds between looks at a process
 LONGEST = 180  # seconds, after which a job hangs
 ODD_LETTERS = re.compile(r"[;&|<>`$()]")  # of a command that needs a shell
@@ -64,12 +66,15 @@ def snakemake(folder, *words):
 
 def plan(folder, targets=()):
     """The jobs that make `targets` (none: everything), each after those whose files it reads."""
-    command = snakemake(folder, "--dry-run", "--forceall", "--printshellcmds", *targets)
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if run.returncode:
-        sys.exit(f"{shlex.join(command)}\n{run.stdout}")
+    said = folder.with_name(f"{folder.name} plan")
+    if not said.exists():
+        command = snakemake(folder, "--dry-run", "--forceall", "--printshellcmds", *targets)
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if run.returncode:
+            sys.exit(f"{shlex.join(command)}\n{run.stdout}")
+        said.write_text(run.stdout)
     jobs = []
-    for block in re.split(r"(?m)^(?=(?:local)?rule \w+:$)", run.stdout)[1:]:
+    for block in re.split(r"(?m)^(?=(?:local)?rule \w+:$)", said.read_text())[1:]:
         rule = re.match(r"(?:local)?rule (\w+):", block)[1]
         files = {key: tuple(value.split(", ")) for key, value in re.findall(r"(?m)^    (input|output): (.+)$", block)}
         if found := re.search(r"(?m)^Shell command: python (.+) 2> \S+$", block):
@@ -81,23 +86,69 @@ def plan(folder, targets=()):
 def warm(jobs):
     """Load what the scripts of `jobs` import."""
     for script in sorted({job.command[0] for job in jobs}):
-        for name in re.findall(r"(?m)^(?:from|import) ([\w.]+)", Path(script).read_text()):
-            importlib.import_module(name)
+        for node in ast.parse(Path(script).read_text()).body:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                importlib.import_module(name)
 
 
-def start(job, folder, log, *, before=lambda: None, standalone=False):
-    """Begin a job in a process group of its own, its standard error in the file `log`; its process id."""
-    if child := os.fork():
+class Run:
+    """A job that runs in a process group of its own.
+
+    Args:
+        before: called in it first. standalone: as a command, not by the libraries that are loaded here.
+
+    Attributes:
+        process: its id. words: what it said to standard error, when it has ended.
+    """
+
+    def __init__(self, job, folder, *, before=lambda: None, standalone=False):
+        # Not a file, whose size would be limited with that of the others.
+        self.pipe, end = os.pipe()
+        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, MOST_WORDS)
+        self.words, self.process = "", os.fork()
+        if not self.process:
+            _run(job, folder, end, before=before, standalone=standalone)
+        os.close(end)
         with contextlib.suppress(OSError):  # whoever of the two comes first
-            os.setpgid(child, child)
-        return child
+            os.setpgid(self.process, self.process)
+
+    def ended(self):
+        """The exit status, negative where a signal ended it; None while it runs."""
+        found, status = os.waitpid(self.process, os.WNOHANG)
+        if not found:
+            return None
+        with open(self.pipe, "rb") as file:
+            os.set_blocking(self.pipe, False)  # a process of its own might live on, with the other end
+            self.words = (file.read() or b"").decode(errors="replace")
+        return os.waitstatus_to_exitcode(status)
+
+    def wait(self):
+        """Wait for its end; the exit status, None where it does not end and has to be killed."""
+        stop = time.monotonic() + LONGEST
+        while (status := self.ended()) is None:
+            if time.monotonic() > stop:
+                os.killpg(self.process, signal.SIGKILL)
+                os.waitpid(self.process, 0)
+                os.close(self.pipe)
+                return None
+            time.sleep(WAIT)
+        return status
+
+
+def _run(job, folder, pipe, *, before, standalone):
+    """Be the process of a job."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setpgid(0, 0)
         os.chdir(folder)
-        for number, path in enumerate(("/dev/null", "/dev/null", log)):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if path == log else 0)), number)
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for number, handle in enumerate((nothing, nothing, pipe)):
+            os.dup2(handle, number)
         before()
         if standalone:
             os.execv(sys.executable, [sys.executable, *job.command])
@@ -115,44 +166,26 @@ def start(job, folder, log, *, before=lambda: None, standalone=False):
         os._exit(status)
 
 
-def ended(child):
-    """The exit status of a child process, negative where a signal ended it; None while it runs."""
-    found, status = os.waitpid(child, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
-
-
-def wait(child, seconds=LONGEST):
-    """Wait for a child process; its exit status, None where it does not end and has to be killed."""
-    stop = time.monotonic() + seconds
-    while (status := ended(child)) is None:
-        if time.monotonic() > stop:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None
-        time.sleep(WAIT)
-    return status
-
-
-def make(folder, jobs, log, *, processes):
+def make(folder, jobs, *, processes):
     """Run all jobs; {job: seconds}."""
-    waiting, running, seconds, numbers = list(jobs), {}, {}, itertools.count()
+    waiting, running, seconds = list(jobs), [], {}
     while waiting or running:
         unmade = {name for job in waiting for name in job.outputs} | {
-            name for job, *_ in running.values() for name in job.outputs
+            name for job, *_ in running for name in job.outputs
         }
         for job in [job for job in waiting if not unmade & set(job.inputs)]:
             if len(running) < processes:
                 waiting.remove(job)
                 for name in job.outputs:
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                said = log.with_suffix(f".{next(numbers)}")
-                running[start(job, folder, said)] = job, said, time.monotonic()
-        for child in list(running):
-            if (status := ended(child)) is not None:
-                job, said, begun = running.pop(child)
+                running.append((job, Run(job, folder), time.monotonic()))
+        for one in list(running):
+            job, run, begun = one
+            if (status := run.ended()) is not None:
+                running.remove(one)
                 seconds[job] = time.monotonic() - begun
                 if status:
-                    sys.exit(f"{shlex.join(job.command)}: exit status {status}\n{said.read_text()}")
+                    sys.exit(f"{shlex.join(job.command)}: exit status {status}\n{run.words}")
         time.sleep(WAIT)
     return seconds
 
@@ -164,9 +197,7 @@ def finished(folder, targets, processes):
     jobs = plan(folder, targets)
     warm(jobs)
     if not all((folder / name).is_file() for job in jobs for name in job.outputs):
-        log = folder.with_name(f"{folder.name} log")
-        log.mkdir(exist_ok=True)
-        make(folder, jobs, log / "job", processes=processes)
+        make(folder, jobs, processes=processes)
     return folder, jobs
 
 
