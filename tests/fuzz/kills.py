@@ -52,6 +52,7 @@ BEGINNING = 12  # seconds in which Snakemake is killed: it plans, then it runs a
 AT_ONCE = 0.25  # of the faults come before the job begins
 COMMANDS = 8  # faults, of which one is done to a command, if it is of these kinds
 CHECKPOINT = ".checkpoint"  # stays, for the next run to go on from
+SHOWN = 10  # flips that were not found
 AS_COMMANDS = (KILL, TERM, INT, FULL, TWO, READ_ONLY)
 YEARS = 10 * 365 * 86400  # seconds by which clocks move
 SHORT = [  # of the study: files of all stages
@@ -232,7 +233,9 @@ def work(task):
         stopped, wrong = worker.fault(job, kind, rng, command=command)
         counts[kind, "stopped" if stopped else "done"] += 1
         counts[kind, "wrong"] += bool(wrong)
-        found += [f"{kind}: {' '.join(job.command)}\n  " + "\n  ".join(wrong)] if wrong else []
+        if wrong:
+            found.append(f"{kind}: {' '.join(job.command)}\n  " + "\n  ".join(wrong))
+            print(found[-1], flush=True)  # at once, since hours may follow
     return counts, found
 
 
@@ -298,7 +301,9 @@ def harm_jobs(args, source, jobs, before, folder):
         job, moment = jobs[rng.integers(len(jobs))], rng.random() * BEGINNING
         needed, found = kill_snakemake(source, before, job, moment=moment, folder=folder / "killed")
         locked += needed
-        wrong += [f"Snakemake killed: {' '.join(job.command)}\n  " + "\n  ".join(found)] if found else []
+        if found:
+            wrong.append(f"Snakemake killed: {' '.join(job.command)}\n  " + "\n  ".join(found))
+            print(wrong[-1], flush=True)
     print(f"Snakemake killed {args.snakemake} times; before it went on, --unlock was needed {locked} times", flush=True)
     return wrong
 
@@ -311,8 +316,10 @@ def flip_bits(args, source, folder):
     with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
         outcomes = pool.map(flips.flip, tasks, chunksize=1)
     print(flips.table(outcomes), flush=True)
-    missing = [f"flips: no {kind} in the study" for kind in flips.KINDS if kind not in files and not args.short]
-    return missing + [text for _, _, found in outcomes for text in found]
+    wrong = [f"flips: no {kind} in the study" for kind in flips.KINDS if kind not in files and not args.short]
+    wrong += [text for _, _, found in outcomes for text in found]
+    print("\n".join(wrong[:SHOWN]))
+    return wrong
 
 
 def main():
@@ -331,8 +338,6 @@ def main():
         counts, found = names.try_names(args.names, args.seed, folder)
     print(names.table(counts, found), flush=True)
     wrong += found
-    for text in wrong:
-        print(text)
     tried = f"{args.faults + args.snakemake:,} faults, {args.flips:,} flips a kind, {2 * args.names:,} names"
     print(f"{tried}: {len(wrong)} wrong, {time.monotonic() - begun:.0f} s")
     sys.exit(bool(wrong))
