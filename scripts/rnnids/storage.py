@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 import numpy as np
@@ -134,7 +134,7 @@ def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame
     frame = pd.DataFrame(rows)
     for position, (name, value) in enumerate(first.items()):
         frame.insert(position, name, value)
-    quoting = csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
     for column in frame.select_dtypes(exclude=["number", "bool"]):
         cells = [f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in frame[column]]
         frame[column] = cells

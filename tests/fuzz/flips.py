@@ -91,32 +91,40 @@ def write_checkpoint(path):
 def flip(task):
     """Flip bits of a file, one at a time; (kind, Counter of what came of it, list of what went wrong)."""
     kind, path, count, seed = task
-    logging.disable()
     rng, counts, wrong = np.random.default_rng([seed, *kind.encode()]), Counter(), []
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        copy, manifest = Path(folder) / path.name, Path(folder) / "manifest.csv"
-        content, read = path.read_bytes(), READERS.get(path.suffix)
-        copy.write_bytes(content)
-        files = list_results(copy.parent, manifest)
-        record(copy.parent, files, manifest)
-        expected, original = read_manifest(manifest), read and read(copy)
-        assert not inspect(copy.parent, files) + compare(copy.parent, files, expected)
-        for _ in range(count):
-            place, bit = int(rng.integers(len(content))), int(rng.integers(8))
-            damaged = bytearray(content)
-            damaged[place] ^= 1 << bit
-            copy.write_bytes(damaged)
-            try:
-                found = bool(inspect(copy.parent, files) + compare(copy.parent, files, expected))
-                outcome = read and outcome_of(read, copy, original)
-            except Exception as error:
-                wrong.append(f"{kind}: byte {place}, bit {bit}: crash: {error!r}")
-                continue
-            counts["found by verify"] += found
-            counts[outcome or "has no reader"] += 1
-            if not found or outcome == "silent":
-                wrong.append(f"{kind}: byte {place}, bit {bit}: silent")
+    logging.disable()
+    try:
+        with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+            try_flips(kind, path, count, rng=rng, folder=Path(folder), counts=counts, wrong=wrong)
+    finally:
+        logging.disable(logging.NOTSET)
     return kind, counts, wrong
+
+
+def try_flips(kind, path, count, *, rng, folder, counts, wrong):
+    """:func:`flip` in a folder to work in."""
+    copy, manifest = folder / path.name, folder / "manifest.csv"
+    content, read = path.read_bytes(), READERS.get(path.suffix)
+    copy.write_bytes(content)
+    files = list_results(folder, manifest)
+    record(folder, files, manifest)
+    expected, original = read_manifest(manifest), read and read(copy)
+    assert not inspect(folder, files) + compare(folder, files, expected)
+    for _ in range(count):
+        place, bit = int(rng.integers(len(content))), int(rng.integers(8))
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << bit
+        copy.write_bytes(damaged)
+        try:
+            found = bool(inspect(folder, files) + compare(folder, files, expected))
+            outcome = outcome_of(read, copy, original) if read else "has no reader"
+        except Exception as error:
+            wrong.append(f"{kind}: byte {place}, bit {bit}: crash: {error!r}")
+            continue
+        counts["found by verify"] += found
+        counts[outcome] += 1
+        if not found or outcome == "silent":
+            wrong.append(f"{kind}: byte {place}, bit {bit}: silent")
 
 
 def outcome_of(read, path, original):

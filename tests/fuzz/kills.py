@@ -52,6 +52,7 @@ BEGINNING = 12  # seconds in which Snakemake is killed: it plans, then it runs a
 AT_ONCE = 0.25  # of the faults come before the job begins
 COMMANDS = 8  # faults, of which one is done to a command, if it is of these kinds
 CHECKPOINT = ".checkpoint"  # stays, for the next run to go on from
+TOLD = 25  # faults after which a worker says how many there were
 SHOWN = 10  # flips that were not found
 AS_COMMANDS = (KILL, TERM, INT, FULL, TWO, READ_ONLY)
 YEARS = 10 * 365 * 86400  # seconds by which clocks move
@@ -230,6 +231,8 @@ def work(task):
     counts, found = Counter(), []
     for place, (job, kind) in enumerate(choose(jobs, kinds, count if kinds else 0, rng)):
         command = place % COMMANDS == 0 and kind in AS_COMMANDS
+        if place % TOLD == 0 and place:
+            print(f"worker {number}: {place} of {count} faults", flush=True)
         stopped, wrong = worker.fault(job, kind, rng, command=command)
         counts[kind, "stopped" if stopped else "done"] += 1
         counts[kind, "wrong"] += bool(wrong)
@@ -326,6 +329,7 @@ def main():
     args = arguments()
     begun = time.monotonic()
     os.environ["OMP_NUM_THREADS"] = "1"  # of commands; results of another number of threads are others
+    os.environ["PYTHONFAULTHANDLER"] = "1"  # where a job crashes it says so
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         folder = Path(scratch)

@@ -7,6 +7,7 @@ program.
 
 import ast
 import contextlib
+import faulthandler
 import fcntl
 import hashlib
 import importlib
@@ -149,6 +150,7 @@ def _run(job, folder, pipe, *, before, standalone):
         nothing = os.open("/dev/null", os.O_RDWR)
         for number, handle in enumerate((nothing, nothing, pipe)):
             os.dup2(handle, number)
+        faulthandler.enable(2)
         before()
         if standalone:
             os.execv(sys.executable, [sys.executable, *job.command])

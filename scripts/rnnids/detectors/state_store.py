@@ -31,7 +31,7 @@ class StateStore:
         inside = places < len(self.rows)
         self.rows[places[inside]] = values[inside]
         for row in np.flatnonzero(~inside):
-            left, at = memoryview(np.ascontiguousarray(values[row]).view(np.uint8)), self._span(places[row])[1]
+            left, at = np.ascontiguousarray(values[row]).data.cast("B"), self._span(places[row])[1]
             while left:  # where a disk is full, a part is written before an error comes
                 written = os.pwrite(self._file().fileno(), left, at)
                 left, at = left[written:], at + written
