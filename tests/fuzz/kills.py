@@ -48,7 +48,7 @@ TIDY = (TERM, INT, FULL, FILE, TWO, CLOCK)  # after these nothing may be left ov
 DISK = 1 << 30  # bytes of a worker's file system, if all of them are taken
 SPARE = 64 << 20  # bytes of address space that are left at most
 LOADING = 4  # seconds that a command takes to load its libraries, more or less
-BEGINNING = 12  # seconds in which Snakemake is killed: it plans, then it runs a job
+BEGINNING = 6  # seconds in which Snakemake is killed, since it has locked the folder
 AT_ONCE = 0.25  # of the faults come before the job begins
 COMMANDS = 8  # faults, of which one is done to a command, if it is of these kinds
 CHECKPOINT = ".checkpoint"  # stays, for the next run to go on from
@@ -250,6 +250,9 @@ def kill_snakemake(source, before, job, *, moment, folder):
     command = study.snakemake(folder, "--cores", 1, *job.outputs)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
     process = subprocess.Popen(command, **pipes)
+    locks = folder / ".snakemake/locks"
+    while process.poll() is None and not (locks.is_dir() and any(locks.iterdir())):
+        time.sleep(study.WAIT)
     try:
         process.communicate(timeout=moment)
     except subprocess.TimeoutExpired:
