@@ -54,12 +54,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def round_trips(
-    detector: Detector, adversarial: FlowData, captures: Sequence[tuple[str, str]], *, goal: str, folder: Path
+    detector: Detector, adversarial: FlowData, captures: Sequence[tuple[str, str]], *, goal: str, output: Path
 ) -> Iterator[pd.DataFrame]:
     """Yield the tables of ``round_trip.compare`` of all captures that hold some of the flows, and the capture's name.
 
     Args:
-        captures: (capture, its flow file). folder: for copies, which do not stay.
+        captures: (capture, its flow file). output: beside which copies lie, which do not stay.
     """
     keys = flow_keys(adversarial.flows)
     left = set(keys)
@@ -70,7 +70,7 @@ def round_trips(
         own = adversarial.take([place for place, key in enumerate(keys) if key in left & here])
         left -= here
         file, member = split_member(pcap)
-        recovered = recover_flows(file, own, flows=flows, folder=folder, member=member)
+        recovered = recover_flows(file, own, flows=flows, output=output, member=member)
         table = compare(detector, recovered, own, goal=goal)
         yield table.assign(capture=capture.name, others_changed=recovered.others_changed)
     if left:
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         first = {name: attributes.get(name, "") for name in ("method", "kappa", "goal", "threat_model")}
         _, adversarial, evaded = read_adversarial_flows(path, data)
         adversarial, goal = adversarial.take(evaded), first["goal"] or "last"
-        tables = list(round_trips(detector, adversarial, captures, goal=goal, folder=args.output.parent))
+        tables = list(round_trips(detector, adversarial, captures, goal=goal, output=args.output))
         if not tables:
             rows.append(
                 first | {"attack": NONE, "others_changed": 0, "reasons": ""} | dict.fromkeys(("flows", *COUNTED), 0)

@@ -68,6 +68,59 @@ def test_a_stopped_job_leaves_no_half_file(tmp_path, number, code):
     assert os.listdir(tmp_path) == []
 
 
+LOST = {  # where an exception goes no further, or crashes what called
+    "__del__": "type('X', (), {'__del__': ask})()",
+    "weakref": """names = {"__name__": "weakref", "ask": ask}
+    exec("def back(_): ask()", names)
+    key = type("Key", (), {})()
+    held = weakref.ref(key, names["back"])
+    del key""",
+    "HDF5": """storage.HDF5Target = Asking
+    with storage.create_hdf5("x.h5", "") as file:
+        file["x"] = [1] * 10000""",
+}
+ASKS = """
+import os, signal, time, weakref
+from rnnids import cli, storage
+def ask(*_):
+    os.kill(os.getpid(), {number:d})
+class Asking(storage.HDF5Target):
+    failure = property(ask)
+def main():
+    {body}
+    time.sleep(30)
+cli.run(main)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("place", LOST)
+def test_a_signal_is_heeded_wherever_it_comes(place, number, code, tmp_path):
+    """Within a callback of a library in C, or where Python discards something, an exception would be lost."""
+    program = [sys.executable, "-c", ASKS.format(number=number, body=LOST[place])]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    ended = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (code, "")
+    assert os.listdir(tmp_path) in ([], ["x.h5"])  # which was whole before
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("OSError(28, 'No space left on device', '/tmp/x')", "error: /tmp/x: no space left to write it; free some"),
+        ("OSError(30, 'Read-only file system')", "error: its disk is read-only now; look why"),
+        ("MemoryError('Unable to allocate 8 GiB')", "error: no memory left; give the job more"),
+        ('RuntimeError("DefaultCPUAllocator: can\'t allocate memory")', "error: no memory left; give the job more"),
+        ('RuntimeError("can\'t start new thread")', "error: no memory left; give the job more"),
+    ],
+)
+def test_a_machine_without_room_is_said_in_one_line(raised, said, tmp_path):
+    process = program(f"raise {raised}", tmp_path)
+    words = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 2
+    assert len(words) == 1 and words[0].startswith(said)
+
+
 def test_progress_is_a_plain_line_in_a_log(caplog, monkeypatch):
     monkeypatch.setattr(cli, "PLAIN_INTERVAL", 0)
     with caplog.at_level(logging.INFO), cli.Progress("reading", total=4000, unit="packets") as progress:

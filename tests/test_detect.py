@@ -1,8 +1,10 @@
 """Watching a capture: the verdicts are those of evaluate, however packets come; alerts have Suricata's form."""
 
 import copy
+import errno
 import gzip
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -165,6 +167,24 @@ def test_states_beyond_memory_lie_in_a_file(tmp_path):
     assert len(store.rows) == 3
     assert not list(tmp_path.iterdir())  # the file has no name, so a killed job leaves none
     store.close()
+
+
+def test_states_are_whole_in_the_file_or_the_disk_is_said_to_be_full(tmp_path, monkeypatch):
+    store, write, room = StateStore(6, 1, tmp_path), os.pwrite, 100
+
+    def few(handle, data, at):
+        """Some bytes, as disks and limits do that are nearly full."""
+        data = data[: min(7, room - at)]
+        if not len(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, data, at)
+
+    monkeypatch.setattr(os, "pwrite", few)
+    values = np.arange(24, dtype=np.float32).reshape(4, 6)
+    store.write(np.arange(4), values)
+    assert (store.read(np.arange(4)) == values).all()
+    with pytest.raises(OSError, match="No space"):
+        store.write(np.arange(5, 6), values[:1])
 
 
 def test_states_in_a_file_change_no_verdict(wild, monkeypatch):

@@ -1,16 +1,22 @@
 """The table of live flows under captures made to slow it down: chosen keys, time-outs in bad moments."""
 
+import os
 import time
+from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
-from captures import START, ethernet, ipv6, pcap, udp
+from captures import START, ethernet, ipv6, pcap, random_traffic, udp
 from chosen_flows import CHOSEN, colliding, drawn, mix, neighbours, packets
 
 from rnnids.captures.packets import MAPPED, TCP, draw_keys
+from rnnids.datasets.build import label_columns
+from rnnids.errors import InputError
 from rnnids.flows import extract
 from rnnids.flows.external_sort import scratch
 from rnnids.flows.extract import FlowBuilder, extract_flows
+from rnnids.flows.files import read_captures
 from rnnids.flows.follow import hash_keys
 from rnnids.flows.table import RST
 
@@ -133,3 +139,53 @@ def test_which_keys_are_drawn_shows_nowhere_in_the_file(tmp_path):
     for name in ("one.h5", "two.h5"):
         extract_flows(tmp_path / "capture.pcap", tmp_path / name)
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+def test_numbers_of_flows_beyond_32_bits_change_nothing(tmp_path, monkeypatch):
+    """The counters of a run that has seen more flows than 32 bits count."""
+    path = tmp_path / "capture.pcap"
+    path.write_bytes(pcap(list(random_traffic(np.random.default_rng(0), 300))))
+    extract_flows(path, tmp_path / "few.h5", name="x")
+    begin = FlowBuilder.__init__
+
+    def late(self, *arguments):
+        begin(self, *arguments)
+        self.counters["flows"] = 2**40
+
+    monkeypatch.setattr(FlowBuilder, "__init__", late)
+    extract_flows(path, tmp_path / "many.h5", name="x")
+    assert (tmp_path / "many.h5").read_bytes() == (tmp_path / "few.h5").read_bytes()
+
+
+@pytest.mark.parametrize("packets", [2**31 - 1, 2**31, 2**40])
+def test_a_flow_of_more_packets_than_its_column_counts_is_refused_in_words(packets, tmp_path, monkeypatch):
+    path, output = tmp_path / "capture.pcap", tmp_path / "flows.h5"
+    path.write_bytes(pcap(list(random_traffic(np.random.default_rng(0), 20))))
+    in_order = extract.in_order
+
+    def counted(bucket):
+        for flows, columns, count in in_order(bucket):
+            count[0] = packets
+            yield flows, columns, count
+
+    monkeypatch.setattr(extract, "in_order", counted)
+    if packets < 2**31:
+        extract_flows(path, output)
+        with h5py.File(output) as file:
+            assert file["flows/packet_count"][0] == packets
+        return
+    with pytest.raises(InputError, match=rf"{output}: /flows/packet_count: {packets:,} packets are more than the"):
+        extract_flows(path, output)
+    assert os.listdir(tmp_path) == ["capture.pcap"]
+
+
+def test_more_captures_than_their_column_tells_apart_are_refused():
+    with pytest.raises(InputError, match=r"a\.h5 and 65,536 more: more captures than 65,536; merge some"):
+        read_captures(["a.h5"] * (2**16 + 1))
+
+
+def test_more_names_of_attacks_than_their_column_tells_apart_are_refused():
+    rules = [SimpleNamespace(attack=f"attack {number}", category="x") for number in range(2**16)]
+    labels = SimpleNamespace(rule=np.zeros(1, int), attacker_responds=np.zeros(1, bool))
+    with pytest.raises(InputError, match="65,537 names of attacks, the column holds 65,536"):
+        label_columns(labels, rules, [])

@@ -40,7 +40,7 @@ def capture(tmp_path):
 
 def test_flows_come_back_as_they_were_made(capture, tmp_path):
     original, flows, adversarial = capture
-    recovered = recover_flows(original, adversarial, flows=flows, folder=tmp_path)
+    recovered = recover_flows(original, adversarial, flows=flows, output=tmp_path / "round_trip.csv")
     assert recovered.table[["written", "found", "same_packets"]].all(axis=None)
     assert (recovered.table.reason == "").all()
     assert recovered.others_changed == 0
@@ -80,7 +80,7 @@ def test_a_packet_that_is_lost_or_late_is_seen(capture, tmp_path, monkeypatch):
         data[place + 4 : place + 8] = (int.from_bytes(data[place + 4 : place + 8], "little") + 1).to_bytes(4, "little")
 
     break_copy(monkeypatch, delay_last)
-    recovered = recover_flows(original, adversarial, flows=flows, folder=tmp_path)
+    recovered = recover_flows(original, adversarial, flows=flows, output=tmp_path / "round_trip.csv")
     failed = recovered.table[~recovered.table.same_packets]
     assert len(failed) + recovered.others_changed > 0
     assert set(failed.reason) <= {"its packets are not those of the attack"}
@@ -91,7 +91,7 @@ def test_a_packet_that_is_lost_or_late_is_seen(capture, tmp_path, monkeypatch):
 
     monkeypatch.undo()
     break_copy(monkeypatch, cut)
-    table = recover_flows(original, adversarial, flows=flows, folder=tmp_path).table
+    table = recover_flows(original, adversarial, flows=flows, output=tmp_path / "round_trip.csv").table
     assert {"no flow begins where it should", "the flow has another number of packets"} & set(table.reason)
     assert not table.found.all()
 
@@ -99,7 +99,7 @@ def test_a_packet_that_is_lost_or_late_is_seen(capture, tmp_path, monkeypatch):
 def test_what_cannot_be_written_keeps_its_reason(capture, tmp_path):
     original, flows, adversarial = capture
     adversarial.packets["length"][0] += 70000
-    recovered = recover_flows(original, adversarial, flows=flows, folder=tmp_path)
+    recovered = recover_flows(original, adversarial, flows=flows, output=tmp_path / "round_trip.csv")
     table = compare(Threshold(0), recovered, adversarial, goal="last")
     failed = table[table.row == adversarial.row[0]].iloc[0]
     assert not failed[["written", "found", "same_packets", "same_logits", "benign"]].any()

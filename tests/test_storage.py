@@ -1,6 +1,7 @@
 """Files that are whole or absent."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -163,7 +164,9 @@ def test_every_changed_character_of_an_attribute_is_found(tmp_path):
     path = tmp_path / "data.h5"
     with storage.create_hdf5(path, "made by") as file:
         file.attrs["attacks"] = json.dumps(["DoS Hulk", "PortScan"])
-        file.create_dataset("values", data=[1, 2], **storage.COLUMN_OPTIONS).attrs["unit"] = "bytes"
+        values = file.create_dataset("values", data=[1, 2], **storage.COLUMN_OPTIONS)
+        storage.Attributes(values)["unit"] = "bytes"
+    assert read(path)[0].tolist() == [1, 2]
     content = path.read_bytes()
     for text in (b"made by", b"DoS Hulk", b"bytes", b"attributes_sha256", b"format_version"):
         start = content.index(text)
@@ -175,10 +178,41 @@ def test_every_changed_character_of_an_attribute_is_found(tmp_path):
                 read(path)
 
 
+def test_a_flipped_bit_of_a_file_of_texts_is_found_or_harmless_and_keeps_hdf5_busy_for_no_time(tmp_path):
+    path = tmp_path / "data.h5"
+    with storage.create_hdf5(path, "made by") as file:
+        file.attrs["attacks"], file.attrs["empty"], file.attrs["long"] = "Ünï \udcff", "", "x" * 70_000
+        values = file.create_dataset("values", data=[1, 2], **storage.COLUMN_OPTIONS)
+        storage.Attributes(values)["unit"] = "bytes"
+    attributes = read(path)[1]
+    assert (attributes["attacks"], attributes["empty"], len(attributes["long"])) == ("Ünï \udcff", "", 70_000)
+    content = path.read_bytes()
+    rest = np.setdiff1d(np.arange(8 * len(content)), np.arange(8 * content.index(b"xxx"), 8 * content.rindex(b"xxx")))
+    whole, found = json.dumps([str(value) for value in attributes.values()]), 0
+    for bit in rest[::3]:
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            again = read(path)[1]
+        except InputError:
+            found += 1
+        else:  # some bytes of heaps mean nothing
+            assert json.dumps([str(value) for value in again.values()]) == whole
+    assert found > 5_000
+
+
+def test_a_text_of_any_length_is_none_that_was_written(tmp_path):
+    with storage.create_hdf5(tmp_path / "data.h5", "made by") as file:
+        file.create_dataset("values", data=[1, 2], **storage.COLUMN_OPTIONS).attrs["unit"] = "bytes"
+    with pytest.raises(InputError, match="its attribute unit is not one that was written"):
+        read(tmp_path / "data.h5")
+
+
 def test_a_file_of_a_later_format_is_refused_and_one_of_an_earlier_is_read(column):
     with h5py.File(column, "r+") as file:
         file.attrs["format_version"] = storage.FORMAT_VERSION + 1
-    with pytest.raises(InputError, match="written by a later version; this one knows 1: update it"):
+    with pytest.raises(InputError, match="written by a later version; this one knows 2: update it"):
         read(column)
     with h5py.File(column, "r+") as file:
         del file.attrs["format_version"], file.attrs[storage.DIGEST]
@@ -214,7 +248,7 @@ def test_provenance_depends_on_arguments_and_inputs_not_on_places(tmp_path):
     assert one != storage.provenance("x.py", {"a": 3, "b": 1}, [tmp_path / "one/in.csv"])
 
 
-NAMES = ["=1+1", "+x", "-", "@home", "\tx", "'=x", "''+x", "'plain", "it's", "a-b", "DoS =x"]
+NAMES = ["a\rb", "c\r\nd", "\r", "=1+1", "+x", "-", "@home", "\tx", "'=x", "''+x", "'plain", "it's", "a-b", "DoS =x"]
 
 
 def test_names_are_no_formulas_of_a_spreadsheet_and_come_back_as_they_were(tmp_path):
@@ -290,6 +324,27 @@ def test_a_full_disk_is_told_by_libraries_in_words_too(tmp_path):
     with pytest.raises(RuntimeError), storage.atomic_path(tmp_path / "x"):
         raise RuntimeError("I/O error: Permission denied (os error 13)")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_turns_read_only_is_named_as_such(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with pytest.raises(InputError, match=r"x: its disk is read-only now"), storage.atomic_path(tmp_path / "x"):
+        monkeypatch.setattr(os, "unlink", refuse)
+        refuse()
+    monkeypatch.undo()
+    with storage.atomic_path(tmp_path / "x"):
+        pass
+    assert os.listdir(tmp_path) == ["x"], "the next run removes what could not be removed"
+
+
+@pytest.mark.parametrize("words", ["Can't read data (memory allocation failed for raw data)", "Unable to allocate 8 B"])
+def test_a_file_is_not_blamed_for_a_lack_of_memory(words, column):
+    with pytest.raises(OSError, match="a"), storage.read_hdf5(column):
+        raise OSError(words)
+    with pytest.raises(MemoryError), storage.read_hdf5(column):
+        raise MemoryError(words)
 
 
 def test_other_errors_keep_their_traceback(tmp_path):

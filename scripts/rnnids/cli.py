@@ -7,17 +7,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from rnnids.errors import InputError
+from rnnids.errors import InputError, shortage
 from rnnids.settings import NONE
 
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
     from tqdm import tqdm
 
 Number = TypeVar("Number", int, float)
 log = logging.getLogger("rnnids")
+SOON = 0.01  # seconds
+CALL_BACK = ("llvmlite", "weakref")  # modules of which C calls functions and passes no exception on
 PLAIN_INTERVAL = 10.0  # seconds between progress lines in a log file
 
 
@@ -56,14 +60,13 @@ def optional(text: str) -> str | None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main` as a program: exit 0 on success, 2 on bad input, 130 on Ctrl-C.
+    """Call `main` as a program: exit 0 on success, 2 on bad input or no room, 130 on Ctrl-C.
 
-    Only :class:`InputError` is printed without a traceback: anything else is our mistake and
-    its traceback is what a bug report needs.
+    Only :class:`InputError` and what :func:`rnnids.errors.shortage` knows is printed without a traceback: anything
+    else is our mistake and its traceback is what a bug report needs.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    # SLURM and Snakemake end jobs with SIGTERM; as an exception it lets half-written files go.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    raise_signals()
     try:
         main()
     except InputError as error:
@@ -71,6 +74,51 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not (lacking := shortage(error)):
+            raise
+        name = getattr(error, "filename", None)
+        print(f"error: {f'{name}: ' if name else ''}{lacking}", file=sys.stderr)
+        sys.exit(2)
+
+
+def raise_signals() -> None:
+    """Let SIGTERM, with which SLURM and Snakemake end jobs, and Ctrl-C raise an exception, which lets half-written
+    files go; where it would be lost, or crash what called, a moment later.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            asked[:] = [number]
+        if is_lost_in(frame):
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+        elif asked[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            sys.exit(143)
+
+    def ignored(what: "UnraisableHookArgs") -> None:
+        if asked and what.exc_type in (KeyboardInterrupt, SystemExit):
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+        else:
+            sys.__unraisablehook__(what)
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as by nohup
+        signal.signal(signal.SIGINT, stop)
+    sys.unraisablehook = ignored
+
+
+def is_lost_in(frame: FrameType | None) -> bool:
+    """Whether an exception that is raised here never comes back to the program: a library in C has called this."""
+    while frame is not None:
+        module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_qualname
+        if module.partition(".")[0] in CALL_BACK or name.startswith("HDF5Target.") or name.endswith("__del__"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Progress:

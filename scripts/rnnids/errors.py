@@ -1,4 +1,10 @@
-"""The one exception that means "the input is at fault, not the program"."""
+"""The exception that means "the input is at fault, not the program", and what means "the machine has no room"."""
+
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What libraries in C++ and Rust say of memory, or of threads that have none, in words only.
+NO_MEMORY = ("can't allocate memory", "memory allocation failed", "unable to allocate", "can't start new thread")
 
 
 class InputError(Exception):
@@ -7,3 +13,16 @@ class InputError(Exception):
     The message names the file, the place in it and the remedy; scripts print it without a
     traceback and exit with status 2 (see :func:`rnnids.cli.run`).
     """
+
+
+def shortage(error: BaseException) -> str:
+    """What was lacking, and the remedy, where a disk, a quota, a limit or memory is what failed; else empty."""
+    number = error.errno if isinstance(error, OSError) else None
+    words = str(error).lower()
+    if number in FULL or any(f"(os error {each})" in words for each in FULL):
+        return "no space left to write it; free some, or write to another disk"
+    if number == errno.EROFS or f"(os error {errno.EROFS})" in words:
+        return "its disk is read-only now; look why, or write to another disk"
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(text in words for text in NO_MEMORY):
+        return "no memory left; give the job more (mem_mb, on a cluster), or run fewer jobs at once"
+    return ""

@@ -1,6 +1,7 @@
 """Files that are either whole or absent, and that say what made them."""
 
 import contextlib
+import csv
 import errno
 import fcntl
 import hashlib
@@ -8,11 +9,12 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 import numpy as np
@@ -20,7 +22,7 @@ import pandas as pd
 
 from rnnids import __version__
 from rnnids.cli import log
-from rnnids.errors import InputError
+from rnnids.errors import InputError, shortage
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -30,7 +32,7 @@ CHUNK_CACHE = 1 << 20  # bytes for each column being written: its last chunk is 
 # Opening is where HDF5 finds a damaged superblock, reading is where it finds a wrong checksum. Not compressed: a packet
 # takes 17 bytes, a small part of what it took in the capture, and LZF makes writing and reading eight times slower.
 COLUMN_OPTIONS: dict[str, Any] = {"chunks": True, "fletcher32": True}
-FORMAT_VERSION, DIGEST = 1, "attributes_sha256"  # of all HDF5 files; the latter an attribute of them
+FORMAT_VERSION, DIGEST = 2, "attributes_sha256"  # of all HDF5 files; the latter an attribute of them
 # How a text begins that a spreadsheet takes for a formula, or that :func:`write_csv` made of one.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -42,7 +44,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     What a killed run left of the same file is removed first.
 
     Raises:
-        InputError: the directory cannot be created or written, or the disk or a quota is full.
+        InputError: the directory cannot be created or written, or room was lacking (``errors.shortage``).
     """
     path = Path(path)
     try:
@@ -50,7 +52,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         clear_leftovers(path.parent, f".{path.name}.", path.suffix)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); check permissions and free space") from error
+        raise cannot_write(path, error) from error
     claim(handle)
     umask = os.umask(0)
     os.umask(umask)
@@ -59,21 +61,46 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
         os.replace(temporary, path)
     except Exception as error:
-        if not is_full(error):
+        if not (lacking := shortage(error)):
             raise
-        raise InputError(f"{path}: no space left to write it; free some, or write to another disk") from error
+        raise InputError(f"{path}: {lacking}") from error
     finally:
         os.close(handle)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # renamed, or on a disk that is read-only now: the next run removes it
             os.unlink(temporary)
 
 
-def is_full(error: Exception) -> bool:
-    """Whether a disk, a quota or a limit of files is what failed; libraries in Rust say it in words only."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if isinstance(error, OSError):
-        return error.errno in full
-    return any(f"(os error {number})" in str(error) for number in full)
+@contextlib.contextmanager
+def scratch_folder(output: Path | str) -> Iterator[Path]:
+    """Yield a new folder beside the file `output` that is removed whatever happens.
+
+    That of a run which was killed is removed by the next one of the same output.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    output = Path(output).absolute()
+    prefix = f".{output.name}.scratch-"
+    folder, handle = output.with_name(f"{prefix}{secrets.token_hex(4)}"), None
+    try:  # before it is made: TemporaryDirectory leaves it if the interrupt comes too soon
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            clear_leftovers(output.parent, prefix)
+            folder.mkdir(0o700)
+            handle = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise cannot_write(output, error) from error
+        claim(handle)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def cannot_write(path: Path | str, error: OSError) -> InputError:
+    """What to say where nothing can be written beside `path`."""
+    return InputError(f"{path}: cannot write here ({error.strerror}); check permissions and free space")
 
 
 def claim(handle: int) -> bool:
@@ -107,11 +134,14 @@ def write_csv(path: Path | str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame
     frame = pd.DataFrame(rows)
     for position, (name, value) in enumerate(first.items()):
         frame.insert(position, name, value)
+    quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
     for column in frame.select_dtypes(exclude=["number", "bool"]):
         cells = [f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in frame[column]]
         frame[column] = cells
+        if any("\r" in cell for cell in cells if isinstance(cell, str)):  # not quoted by itself, and ends a row
+            quoting = csv.QUOTE_NONNUMERIC
     with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False)
+        frame.to_csv(temporary, index=False, quoting=quoting)
 
 
 def read_csv(
@@ -194,16 +224,43 @@ class HDF5Target(io.FileIO):
             raise self.failure
 
 
+class Attributes(h5py.AttributeManager):
+    """Attributes of a file, group or table whose texts have a fixed length, and are read as `str`.
+
+    HDF5 keeps texts of any length in heaps, which have no checksum: with one wrong bit in a heap it reads without end.
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if isinstance(value, str):
+            text = value.encode("utf-8", "surrogateescape")
+            self.create(name, np.bytes_(text), dtype=h5py.string_dtype("utf-8", max(len(text), 1)))
+        else:
+            super().__setitem__(name, value)
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+class AttributedFile(h5py.File):
+    """An HDF5 file whose own attributes are :class:`Attributes`."""
+
+    @property
+    def attrs(self) -> Attributes:
+        """The file's attributes."""
+        return Attributes(self)
+
+
 @contextlib.contextmanager
 def create_hdf5(path: Path | str, made_by: str) -> Iterator[h5py.File]:
     """Write an HDF5 file atomically; `made_by` is the text of :func:`provenance`."""
     with atomic_path(path) as temporary, HDF5Target(temporary, "w+") as target:
         try:
             # libver "latest" checksums the metadata; fletcher32 (COLUMN_OPTIONS) checksums the data.
-            with h5py.File(target, "w", libver="latest", rdcc_nbytes=CHUNK_CACHE) as file:
+            with AttributedFile(target, "w", libver="latest", rdcc_nbytes=CHUNK_CACHE) as file:
                 file.attrs["provenance"], file.attrs["format_version"] = made_by, FORMAT_VERSION
                 yield file
-                file.attrs.create(DIGEST, np.bytes_(attributes_digest(file)))
+                file.attrs[DIGEST] = attributes_digest(file)
         finally:
             target.check()
 
@@ -214,11 +271,13 @@ def read_hdf5(path: Path | str) -> Iterator[h5py.File]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; run the rule that makes it, or check the path")
     try:
-        with h5py.File(path, "r") as file:
+        with AttributedFile(path, "r") as file:
             _check_attributes(path, file)
             yield file
     # h5py gives None for what it cannot open; texts in attributes have no checksum.
     except (OSError, KeyError, RuntimeError, TypeError, json.JSONDecodeError) as error:
+        if shortage(error):  # then the file is not to blame
+            raise
         raise InputError(
             f"{path}: damaged, or not written by this workflow ({error}); delete it and run again"
         ) from error
@@ -231,8 +290,19 @@ def _check_attributes(path: Path | str, file: h5py.File) -> None:
         raise InputError(
             f"{path}: of format {version}, written by a later version; this one knows {FORMAT_VERSION}: update it"
         )
-    if version and file.attrs[DIGEST].decode() != attributes_digest(file):
+    if version > 1:  # earlier ones have texts of any length
+        _check_texts("/", file)
+        file.visititems(_check_texts)
+    if version and file.attrs[DIGEST] != attributes_digest(file):
         raise OSError("its attributes are not those that were written")
+
+
+def _check_texts(_: str, item: h5py.Group | h5py.Dataset) -> None:
+    """Raise, before any is read, where a text does not have a fixed length."""
+    for name in item.attrs:
+        text = h5py.check_string_dtype(item.attrs.get_id(name).dtype)
+        if text and text.length is None:
+            raise OSError(f"its attribute {name} is not one that was written")
 
 
 def attributes_digest(file: h5py.File) -> str:
@@ -244,7 +314,7 @@ def attributes_digest(file: h5py.File) -> str:
 
     def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
         kind = [str(item.dtype), item.shape] if isinstance(item, h5py.Dataset) else None
-        values = {key: np.asarray(value).tolist() for key, value in item.attrs.items() if key != DIGEST}
+        values = {key: np.asarray(value).tolist() for key, value in Attributes(item).items() if key != DIGEST}
         parts.append([name, kind, {key: str(value) for key, value in sorted(values.items())}])
 
     add("/", file)

@@ -11,7 +11,7 @@ from snakemake.logging import logger
 
 CAPTURE_SUFFIX = re.compile(r"(\.(pcap|pcapng|cap|dump))?(\.(gz|zst))?$")
 NUMBERED = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}(.*)")
-ZIP_MEMBER = re.compile(r"(.+?\.zip)!(.+)", re.IGNORECASE)
+ZIP_MEMBER = re.compile(r"(.+?\.zip)!(.+)", re.IGNORECASE | re.DOTALL)
 UNUSABLE = re.compile(r"[{}<>\x00-\x1f\x7f]|^-")  # in a path: Snakemake's own, and the dash of an option
 
 

@@ -6,7 +6,6 @@ capture goes over byte by byte. Where extraction repaired the capture, the copy 
 
 import contextlib
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from rnnids.errors import InputError
 from rnnids.flows.extract import extraction_of, to_nanoseconds
 from rnnids.flows.files import FlowFile, read_captures, read_packets
 from rnnids.flows.rewriting import Connections, FlowChange, edits, flow_keys, plan
-from rnnids.storage import atomic_path, fingerprint
+from rnnids.storage import atomic_path, fingerprint, scratch_folder
 
 COMPARED = ("direction", "flags")  # columns of packets in which an adversarial flow is as the original
 
@@ -79,7 +78,7 @@ def write_pcap(
         active=to_nanoseconds(extraction.active_timeout),
     )
     counts: Counter[str] = Counter()
-    with as_extracted(pcap, member, remedies=extraction.remedies(), folder=Path(output).parent) as (source, inner):
+    with as_extracted(pcap, member, remedies=extraction.remedies(), output=output) as (source, inner):
         with open_capture(source, inner) as capture:
             plan(capture, connections)
         with open_capture(source, inner) as capture, atomic_path(output) as temporary:
@@ -107,20 +106,19 @@ def check_origin(pcap: Path | str, flow_file: FlowFile) -> None:
 
 @contextlib.contextmanager
 def as_extracted(
-    pcap: Path | str, member: str | None, *, remedies: Remedies, folder: Path
+    pcap: Path | str, member: str | None, *, remedies: Remedies, output: Path | str
 ) -> Iterator[tuple[Path | str, str | None]]:
     """Yield (path, member) of a capture with the packets that extraction takes, in its order.
 
-    That is the capture itself, or a repaired copy in `folder`, which is gone afterwards.
+    That is the capture itself, or a repaired copy beside `output`, which is gone afterwards.
     """
     if remedies == Remedies():
         yield pcap, member
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".repaired.") as scratch:
-        repaired = Path(scratch) / "capture"
+    with scratch_folder(output) as scratch:
+        repaired = scratch / "capture"
         with open_capture(pcap, member) as capture, open_output(repaired, repaired) as sink:
-            write_repaired(capture, sink, Path(scratch), remedies=remedies)
+            write_repaired(capture, sink, scratch, remedies=remedies)
         yield repaired, None
 
 

@@ -1,6 +1,5 @@
 """From adversarial flows to packets and back: whether the flows that are read again are those that the attack made."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from rnnids.detectors.protocol import Detector
 from rnnids.flows.extract import extract_flows, extraction_of
 from rnnids.flows.files import read_captures, read_packets
 from rnnids.flows.rewriting import flow_keys
+from rnnids.storage import scratch_folder
 
 COMPARED = ("length", "iat_ns", "direction", "flags")
 SAME_LOGIT = 1e-6  # that two logits differ by, at most
@@ -37,16 +37,16 @@ class Recovered(NamedTuple):
 
 
 def recover_flows(
-    pcap: Path | str, adversarial: FlowData, *, flows: Path | str, folder: Path, member: str | None = None
+    pcap: Path | str, adversarial: FlowData, *, flows: Path | str, output: Path | str, member: str | None = None
 ) -> Recovered:
     """Write adversarial flows to a copy of their capture, extract its flows with the same settings, and find them.
 
     Args:
         pcap, member, flows: as of :func:`write_pcap`.
-        folder: where the copy lies for the time being.
+        output: the file beside which the copy lies for the time being.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".round_trip.") as scratch:
-        copy, again = Path(scratch) / "copy.pcap", Path(scratch) / "again.h5"
+    with scratch_folder(output) as scratch:
+        copy, again = scratch / "copy.pcap", scratch / "again.h5"
         table = write_pcap(pcap, copy, flows=flows, adversarial=adversarial, member=member).flows
         (before,), columns = read_captures([flows])
         extract_flows(copy, again, name=before.name, **vars(extraction_of(before.attributes)))

@@ -16,15 +16,16 @@ from rnnids.datasets.flow_data import BENIGN, TRAIN
 from rnnids.datasets.splits import SPLITS, split_by_capture, split_by_flow, split_by_time
 from rnnids.errors import InputError
 from rnnids.flows.columns import ADDED_LATER, FLOW_COLUMNS
-from rnnids.flows.files import FlowFile, flows_stepping_back, read_captures, read_packets, shared_packet_columns
+from rnnids.flows.files import MOST, FlowFile, flows_stepping_back, read_captures, read_packets, shared_packet_columns
 from rnnids.labels.labelling import Labelling, Labels, label_flows, read_labels
 from rnnids.labels.rules import BENIGN_NAME, Rule
 from rnnids.labels.tables import LabelGroup
 from rnnids.machine_code import njit
 from rnnids.settings import check, setting
-from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
+from rnnids.storage import COLUMN_OPTIONS, Attributes, create_hdf5, provenance
 
 FORWARD_BIT, REVERSE_BIT = 1, 2
+MOST_PACKETS = 2**31 - 1  # that the column packet_count holds
 NEW_COLUMNS = {  # name: unit
     "capture": "index into the attribute captures",
     "attack": "index into the attribute attacks",
@@ -48,7 +49,7 @@ class DatasetOptions:
         0.333333, "of the flows that are for testing; for split flow and time", above=0, below=1
     )
     test_captures: tuple[str, ...] = setting((), "names of the captures that are for testing; for split capture")
-    max_packets: int = setting(100, "packets of a flow that are kept, the first ones", minimum=1)
+    max_packets: int = setting(100, "packets of a flow that are kept, the first ones", minimum=1, maximum=MOST_PACKETS)
     follow_connections: bool = setting(True, "give flows that go on after RST or FIN the label of their connection")
     both_directions: tuple[str, ...] = setting(
         ("Botnet", "Backdoors"), "attack categories whose attacker controls both ends (Sec. III-A)"
@@ -125,6 +126,8 @@ def label_columns(
     """
     category_of = {BENIGN_NAME: BENIGN_NAME} | {rule.attack: rule.category for rule in rules}
     attacks, categories = list(category_of), list(dict.fromkeys(category_of.values()))
+    if len(attacks) > MOST:
+        raise InputError(f"--labels: {len(attacks):,} names of attacks, the column holds {MOST:,}; join some (rename)")
     # One entry more than there are rules: labels.rule is -1 for flows without a rule.
     attack = np.array([*(attacks.index(rule.attack) for rule in rules), BENIGN], dtype=np.uint16)[labels.rule]
     category = np.array([categories.index(name) for name in category_of.values()], dtype=np.uint16)[attack]
@@ -290,7 +293,8 @@ def write_pieces(
             moments.add(encode_packets(chosen, their_packets, count[train]))
             done.update(len(of_train))
         for name in (*FLOW_COLUMNS, *NEW_COLUMNS):
-            file.create_dataset(f"flows/{name}", data=flows[name], **COLUMN_OPTIONS).attrs["unit"] = units[name]
+            made = file.create_dataset(f"flows/{name}", data=flows[name], **COLUMN_OPTIONS)
+            Attributes(made)["unit"] = units[name]
         file.attrs["mean"], file.attrs["std"] = normalisation or (moments.mean, moments.std())
         file.attrs.update(attributes)
         file.attrs["attacks"] = json.dumps(list(dataset.category_of))
@@ -324,5 +328,5 @@ def _write_packets(
     for name, values in packets.items():
         if row == 0:
             column = file.create_dataset(f"packets/{name}", (total,), values.dtype, **COLUMN_OPTIONS)
-            column.attrs["unit"] = units[name]
+            Attributes(column)["unit"] = units[name]
         file["packets"][name][row : row + len(values)] = values

@@ -18,7 +18,7 @@ from rnnids.datasets.encoding import encode_packets
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import TEST, TRAIN, FlowData, concatenate, load_dataset
 from rnnids.errors import InputError
-from rnnids.storage import COLUMN_OPTIONS, create_hdf5, read_hdf5
+from rnnids.storage import COLUMN_OPTIONS, Attributes, create_hdf5, read_hdf5
 
 TOGETHER = ("idle_timeout", "active_timeout", "max_packets", "end_reasons")  # attributes that must agree
 BATCH = 1 << 14  # flows encoded at a time
@@ -49,7 +49,7 @@ def combine_datasets(train: Sequence[Path | str], test: Path | str, output: Path
         for group, members in (("flows", flows), ("packets", both.packets)):
             for name, column in members.items():
                 made = file.create_dataset(f"{group}/{name}", data=column, **COLUMN_OPTIONS)
-                made.attrs["unit"] = source[group][name].attrs.get("unit", "")
+                Attributes(made)["unit"] = Attributes(source[group][name]).get("unit", "")
         file.attrs.update({key: attributes[0][key] for key in TOGETHER})
         file.attrs["clock_resolution_ns"] = max(int(own["clock_resolution_ns"]) for own in attributes)
         file.attrs.update({key: json.dumps(list(values)) for key, values in names.items()})

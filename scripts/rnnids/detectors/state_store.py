@@ -31,8 +31,10 @@ class StateStore:
         inside = places < len(self.rows)
         self.rows[places[inside]] = values[inside]
         for row in np.flatnonzero(~inside):
-            _, at = self._span(places[row])
-            os.pwrite(self._file().fileno(), np.ascontiguousarray(values[row]).data, at)
+            left, at = np.ascontiguousarray(values[row]).data.cast("B"), self._span(places[row])[1]
+            while left:  # where a disk is full, a part is written before an error comes
+                written = os.pwrite(self._file().fileno(), left, at)
+                left, at = left[written:], at + written
 
     def close(self) -> None:
         """Let the file go."""

@@ -13,6 +13,10 @@ as for ``length``, and payload beyond 65535 bytes counts as 65535. Files of earl
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from rnnids.errors import InputError
+
 
 @dataclass(frozen=True)
 class Column:
@@ -28,6 +32,22 @@ class Column:
     unit: str
     meaning: str
     shape: tuple[int, ...] = ()
+
+    def fit(self, values: np.ndarray, place: str) -> np.ndarray:
+        """Whole numbers as the column holds them; HDF5 would put the largest that it holds for a larger one.
+
+        Raises:
+            InputError: one is too large; `place` says where.
+        """
+        if values.dtype == self.dtype or not len(values):
+            return values
+        largest, limit = int(values.max()), int(np.iinfo(self.dtype).max)
+        if largest > limit:
+            raise InputError(
+                f"{place}: {largest:,} {self.unit} are more than the {limit:,} that it holds; give a shorter"
+                " active_timeout, which makes more flows with fewer packets, or split the capture"
+            )
+        return values.astype(self.dtype)
 
 
 ADDRESS = "IPv6 address, IPv4 as ::ffff:a.b.c.d"

@@ -7,8 +7,6 @@ by sampled keys into buckets small enough for memory, again and again where one 
 
 import contextlib
 import os
-import secrets
-import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 from rnnids.flows.columns import PACKET_COLUMNS
 from rnnids.flows.table import DIRECTION_BIT, FLOW, KEY, ROW, TCP_FLAGS
 from rnnids.machine_code import njit
-from rnnids.storage import claim, clear_leftovers
+from rnnids.storage import scratch_folder
 
 Sorted = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]  # flows, PACKET_COLUMNS of their packets, packet_count
 
@@ -125,23 +123,9 @@ class Bucket:
 
 @contextlib.contextmanager
 def scratch(output: Path | str) -> Iterator[Bucket]:
-    """A bucket in a scratch directory beside `output` that is removed whatever happens.
-
-    That of a run which was killed is removed by the next one of the same output.
-    """
-    prefix = f".{os.path.basename(output)}.scratch-"
-    folder = os.path.dirname(os.path.abspath(output))
-    clear_leftovers(Path(folder), prefix)
-    directory, handle = os.path.join(folder, f"{prefix}{secrets.token_hex(4)}"), None
-    try:  # before it is made: TemporaryDirectory leaves it if the interrupt comes too soon
-        os.mkdir(directory, 0o700)
-        handle = os.open(directory, os.O_RDONLY)
-        claim(handle)
-        yield Bucket(directory, BUCKET)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        if handle is not None:
-            os.close(handle)
+    """A bucket in a scratch folder beside `output` that is removed whatever happens."""
+    with scratch_folder(output) as folder:
+        yield Bucket(str(folder), BUCKET)
 
 
 def splitters(sample: np.ndarray, buckets: int) -> np.ndarray:

@@ -41,7 +41,7 @@ from rnnids.flows.external_sort import Bucket, in_order, scratch
 from rnnids.flows.table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
 from rnnids.prefetch import prefetch
 from rnnids.settings import check, fields, setting
-from rnnids.storage import COLUMN_OPTIONS, create_hdf5, provenance
+from rnnids.storage import COLUMN_OPTIONS, Attributes, create_hdf5, provenance
 
 ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
 CHUNK = 1 << 16  # rows of a chunk in the file
@@ -217,11 +217,11 @@ def create_columns(file: h5py.File, group: str, columns: Mapping[str, Column], *
         shape = column.shape
         options = {**COLUMN_OPTIONS, "chunks": (min(max(size, 1), CHUNK), *shape), "maxshape": (None, *shape)}
         made = file.create_dataset(f"{group}/{name}", (size, *shape), column.dtype, **options)
-        made.attrs["unit"] = column.unit
+        Attributes(made)["unit"] = column.unit
 
 
-def write_flows(file: h5py.File, bucket: Bucket) -> Counter[int]:
-    """Write the flows of `bucket` to an open HDF5 file, sorted by start; returns {UDP port of a tunnel: packets}."""
+def write_flows(file: h5py.File, bucket: Bucket, path: Path | str) -> Counter[int]:
+    """Write the flows of `bucket` to `path`, open as `file`, by start; returns {UDP port of a tunnel: packets}."""
     create_columns(file, "flows", FLOW_COLUMNS, size=bucket.flows.count)
     create_columns(file, "packets", PACKET_COLUMNS, size=bucket.packets.count)
     flow, row, tunnelled = 0, 0, Counter[int]()
@@ -229,7 +229,8 @@ def write_flows(file: h5py.File, bucket: Bucket) -> Counter[int]:
     with Progress("writing", total=bucket.packets.count, unit="packets") as progress:
         for flows, packets, packet_count in prefetch(in_order(bucket), depth=1):
             for name, values in flow_columns(flows, packet_count, row).items():
-                groups[0][name][flow : flow + len(flows)] = values
+                fitting = FLOW_COLUMNS[name].fit(values, f"{path}: /flows/{name}")
+                groups[0][name][flow : flow + len(flows)] = fitting
             count = len(packets["iat_ns"])
             for name, values in packets.items():
                 groups[1][name][row : row + count] = values
@@ -267,7 +268,7 @@ def extract_flows(
         unwrap: tunnels of which the packets inside count (``layers.TUNNELS``).
 
     Raises:
-        InputError: not a capture, an unsupported link type, a bad time-out, nowhere to write.
+        InputError: not a capture, an unsupported link type, a bad time-out, nowhere to write, a flow too large.
     """
     settings = Extraction(
         idle_timeout=idle_timeout,
@@ -311,7 +312,7 @@ def extract(
     repair = Repair(remedies or settings.remedies())
     with open_capture(pcap, member) as capture, create_hdf5(output, made_by) as file, scratch(output) as bucket:
         counts, warnings = build_flows(capture, FlowBuilder(bucket, *timeouts), repair, unwrap=settings.unwrap)
-        tunnelled = write_flows(file, bucket)
+        tunnelled = write_flows(file, bucket, output)
         warnings += tunnel_hints(counts, tunnelled, capture.packets_read, unwrap=settings.unwrap)
         if bucket.packets.count == 0:
             warnings = [*warnings, "no packet belongs to a flow: the file has no flows"]

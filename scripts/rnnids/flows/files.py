@@ -11,9 +11,10 @@ import numpy as np
 from rnnids.errors import InputError
 from rnnids.flows.columns import ADDED_LATER, FLOW_COLUMNS, PACKET_COLUMNS
 from rnnids.flows.ranges import gather_ranges
-from rnnids.storage import read_hdf5
+from rnnids.storage import Attributes, read_hdf5
 
 CHUNK = 1 << 20  # packets read at a time
+MOST = 1 << 16  # captures, that the column `capture` tells apart
 SHARED_ATTRIBUTES = ("idle_timeout", "active_timeout", "end_reasons")  # must agree among captures
 
 
@@ -48,8 +49,10 @@ def read_captures(paths: Sequence[Path | str]) -> tuple[list[FlowFile], dict[str
         dict of columns over all N flows, those of the flow files and `capture`, capture after capture.
 
     Raises:
-        InputError: a file is absent or damaged, captures of one name or with different time-outs, no flow.
+        InputError: a file is absent or damaged, captures of one name or with different time-outs, no flow; too many.
     """
+    if len(paths) > MOST:
+        raise InputError(f"{paths[0]} and {len(paths) - 1:,} more: more captures than {MOST:,}; merge some (mergecap)")
     read = [_read_capture(path) for path in paths]
     read.sort(key=lambda item: (len(item[1]["start_ns"]) == 0, item[1]["start_ns"][:1].tolist(), item[0].name))
     captures = [capture for capture, _ in read]
@@ -71,7 +74,7 @@ def _read_capture(path: Path | str) -> tuple[FlowFile, dict[str, np.ndarray]]:
             name=str(attributes["capture"]),
             attributes=attributes,
             units={
-                name: str(file[group][name].attrs["unit"])
+                name: str(Attributes(file[group][name])["unit"])
                 for group, names in (("flows", FLOW_COLUMNS), ("packets", PACKET_COLUMNS))
                 for name in names
                 if name not in ADDED_LATER or name in file[group]
