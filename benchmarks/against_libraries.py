@@ -118,7 +118,13 @@ def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
     parser.add_argument("--weights", required=True, nargs="+", help="models trained on it (safetensors)")
-    parser.add_argument("--iterations", type=cli.positive(int), default=1000, help="of each attack of a library")
+    parser.add_argument(
+        "--iterations",
+        required=True,
+        nargs="+",
+        type=cli.positive(int),
+        help="of each attack of a library, for each model",
+    )
     parser.add_argument("--csv", type=Path, required=True, help="output: table")
     parser.add_argument("--page", type=Path, required=True, help="output: page with the table")
     return parser.parse_args()
@@ -129,15 +135,15 @@ def main():
     warnings.filterwarnings("ignore")  # the libraries' own
     torch.set_num_threads(1)
     data, rows = load_dataset(args.dataset, TEST), []
-    for weights in args.weights:
+    for weights, iterations in zip(args.weights, args.iterations, strict=True):
         model = load_detector(weights, data)
         torch.manual_seed(0)
         size = "{num_layers}x{hidden_size}".format(**model.architecture)
-        rows += [{"detector": size} | row for row in compare(model, data, args.iterations)]
+        rows += [{"detector": size} | row for row in compare(model, data, iterations)]
     write_csv(args.csv, rows)
     words = [
         "`make -C benchmarks libraries`: detected flows of 12 packets, threat model `paper`, logit at most -0.2.",
-        f"Distances in z-scores. Libraries get {args.iterations} iterations. *Evades alone*: flows of which the search",
+        "Distances in z-scores. *Evades alone*: flows of which the search",
         f"finds no evasion. *Nearer than search*: by more than {NEARER:.0%}.",
     ]
     write_page(args.page, "The search against the attacks of libraries", words, rows)

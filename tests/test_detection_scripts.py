@@ -12,6 +12,7 @@ from rnnids.attacks.files import read_adversarial_flows
 from rnnids.datasets.flow_data import TEST, load_dataset
 from rnnids.detectors.inference import last_of_flow, packet_logits
 from rnnids.detectors.lstm import load_detector
+from rnnids.storage import Attributes
 
 TRAINING = {"hidden_size": 12, "num_layers": 1, "suppress": "none", "epochs": 12, "learning_rate": 0.03, "seed": 0}
 TRAINING |= {"batch_packets": 256, "validation_fraction": 0.1, "precision": "float32", "device": "cpu"}
@@ -127,7 +128,7 @@ def test_metrics_are_those_of_the_predictions(results, data):
 def test_adversarial_flows_are_as_reported(results, data, inputs):
     with h5py.File(results / "cw.h5") as file:
         columns = {name: column[:] for name, column in file["flows"].items()}
-        assert (file.attrs["method"], file.attrs["kappa"], file.attrs["delta"]) == ("cw", 2.5, -0.2)
+        assert (Attributes(file)["method"], file.attrs["kappa"], file.attrs["delta"]) == ("cw", 2.5, -0.2)
     assert set(columns) == {*FLOW_COLUMNS.split(), "offset", "packet_count"}
     assert sorted(columns["row"]) == sorted(data.row[data.is_attack])
     original, adversarial, evaded = read_adversarial_flows(results / "cw.h5", data)
@@ -216,8 +217,8 @@ def test_chunks_hold_together_what_one_job_finds(results, inputs, tmp_path):
         assert attack(tmp_path, name, **inputs, chunks=3, chunk=chunk) == 0
     assert gather(tmp_path, *(tmp_path / name for name in names)) == 0
     with h5py.File(results / "cw.h5") as whole, h5py.File(tmp_path / "gathered.h5") as gathered:
-        assert {name: gathered.attrs[name] for name in ("method", "delta", "kappa", "attacks")} == {
-            name: whole.attrs[name] for name in ("method", "delta", "kappa", "attacks")
+        assert {name: Attributes(gathered)[name] for name in ("method", "delta", "kappa", "attacks")} == {
+            name: Attributes(whole)[name] for name in ("method", "delta", "kappa", "attacks")
         }
         for group in ("flows", "packets"):
             assert set(whole[group]) == set(gathered[group])

@@ -20,6 +20,7 @@ from captures import START, enhanced, ethernet, interface, ipv4, pcap, pcapng, r
 import extract_flows as script
 from rnnids.errors import InputError
 from rnnids.flows.extract import extract_flows
+from rnnids.storage import Attributes
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"
@@ -68,7 +69,7 @@ def test_a_good_capture(tmp_path):
     assert "1 packets skipped: not IP" in result.stderr
     assert summary(tmp_path / "deep" / "flows.h5") == (2, 1, {"not IP: ARP (EtherType 0x0806)": 1}, [])
     with h5py.File(tmp_path / "deep" / "flows.h5") as file:
-        assert file.attrs["capture"] == "monday"
+        assert Attributes(file)["capture"] == "monday"
         made_by = json.loads(file.attrs["provenance"])
     assert made_by["script"] == "extract_flows.py"
     assert made_by["arguments"] == {
@@ -99,12 +100,16 @@ def test_settings_of_a_call_are_those_of_the_paper_unless_given(tmp_path):
     (tmp_path / "twice.pcap").write_bytes(pcap([(START, FRAME), (START + 1000, FRAME), (START + 9 * 10**9, FRAME)]))
     extract_flows(tmp_path / "twice.pcap", tmp_path / "flows.h5")
     with h5py.File(tmp_path / "flows.h5") as file:
-        assert (file.attrs["capture"], file.attrs["idle_timeout"], file.attrs["active_timeout"]) == ("twice", 300, 1800)
+        assert (Attributes(file)["capture"], file.attrs["idle_timeout"], file.attrs["active_timeout"]) == (
+            "twice",
+            300,
+            1800,
+        )
         assert file["flows/packet_count"][()].tolist() == [3]
     extract_flows(tmp_path / "twice.pcap", tmp_path / "flows.h5", name="monday", idle_timeout=5, repair=True)
     assert summary(tmp_path / "flows.h5")[2] == {"duplicate": 1}
     with h5py.File(tmp_path / "flows.h5") as file:
-        assert file.attrs["capture"] == "monday"
+        assert Attributes(file)["capture"] == "monday"
         assert file["flows/packet_count"][()].tolist() == [1, 1]
 
 
@@ -151,7 +156,7 @@ def test_damage_is_a_warning_in_the_log_and_in_the_file(tmp_path):
     assert warning == f"byte {24 + 2 * (16 + len(FRAME))}: the file ends inside a record (2 packets read before)"
     assert warning in result.stderr
     with h5py.File(tmp_path / "flows.h5") as file:
-        assert file.attrs["capture"] == "tuesday"
+        assert Attributes(file)["capture"] == "tuesday"
 
 
 @pytest.mark.parametrize("content", [pcap([]), section(), section() + interface()])

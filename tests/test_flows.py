@@ -22,7 +22,7 @@ from rnnids.flows import extract as flows
 from rnnids.flows import table as flow_table
 from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS
 from rnnids.flows.extract import Extraction, extract, extract_flows
-from rnnids.storage import attributes_digest
+from rnnids.storage import Attributes, attributes_digest
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -69,7 +69,7 @@ def write(tmp_path, content, name="capture.pcap"):
 
 def attributes(tmp_path):
     with h5py.File(tmp_path / "flows.h5") as file:
-        return dict(file.attrs)
+        return dict(Attributes(file))
 
 
 @pytest.mark.parametrize("session", ["session1_mon", "session3_wed"])
@@ -162,10 +162,10 @@ def test_columns_and_attributes(tmp_path):
     path = write(tmp_path, pcap(list(random_traffic(np.random.default_rng(0), 500))))
     extract(path, tmp_path / "flows.h5", Extraction(), name="monday", made_by='{"script": "x"}')
     with h5py.File(tmp_path / "flows.h5") as file:
-        assert file.attrs["attributes_sha256"].decode() == attributes_digest(file)
-        assert {key: value for key, value in file.attrs.items() if key != "attributes_sha256"} == {
+        assert Attributes(file)["attributes_sha256"] == attributes_digest(file)
+        assert {key: value for key, value in Attributes(file).items() if key != "attributes_sha256"} == {
             "provenance": '{"script": "x"}',
-            "format_version": 1,
+            "format_version": 2,
             "capture": "monday",
             "idle_timeout": 300,
             "active_timeout": 1800,
@@ -183,7 +183,7 @@ def test_columns_and_attributes(tmp_path):
             for name, column in columns.items():
                 assert file[group][name].dtype == column.dtype
                 assert file[group][name].shape[1:] == column.shape
-                assert file[group][name].attrs["unit"] == column.unit
+                assert Attributes(file[group][name])["unit"] == column.unit
                 assert file[group][name].fletcher32
         counts = file["flows/packet_count"][()]
         assert (file["flows/offset"][()] == np.cumsum(counts) - counts).all()
