@@ -94,7 +94,7 @@ def run(path, output):
     with scratch(output) as bucket:
         fill(path, bucket)
         with clock(seconds, "sort, group and write"), create_hdf5(output, "{}") as file:
-            write_flows(file, bucket)
+            write_flows(file, bucket, output)
     with clock(seconds, "extraction"):
         extract(path, output, Extraction(), name="capture", made_by="{}")
     return seconds
