@@ -168,6 +168,15 @@ def test_a_model_that_cannot_be_used_is_refused(change, message, saved):
         load_detector(saved)
 
 
+def test_equal_models_are_equal_files(tmp_path):
+    weights, texts = {"a": torch.ones(3), "b": torch.zeros(2, 2)}, {name: name for name in "uvwxyz"}
+    for number in range(12):
+        write_tensors(tmp_path / f"{number}", weights, texts)
+    assert len({(tmp_path / f"{number}").read_bytes() for number in range(12)}) == 1
+    found, said = read_tensors(tmp_path / "0", list(texts))
+    assert said == texts and all(torch.equal(found[name], weights[name]) for name in weights)
+
+
 def test_a_model_of_an_earlier_version_is_read_with_a_warning(saved, caplog):
     weights, texts = read_tensors(saved, ["rnnids"])
     safetensors.torch.save_file(weights, saved, metadata=texts)

@@ -24,8 +24,17 @@ FAULTS = (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.Sa
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
     """Write `tensors` and `texts`, both by name, with their digest."""
     own = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    content = safetensors.torch.save(own, metadata={**texts, DIGEST: digest_of(own, texts)})
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(own, temporary, metadata={**texts, DIGEST: digest_of(own, texts)})
+        temporary.write_bytes(_in_order(content))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A file of tensors with its names in order: safetensors writes texts in an order that changes from run to run."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_tensors(path: str | Path, names: Collection[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
