@@ -6,6 +6,7 @@ fails is kept in --keep.
 """
 
 import argparse
+import contextlib
 import logging
 import multiprocessing
 import resource
@@ -55,14 +56,22 @@ def fuzz(target, count, *, seed, folder, keep=None, seconds=None):
                 faults.append(f"the message does not name the file: {error}")
         except Exception:
             faults.append(traceback.format_exc())
-        if time.thread_time() - before > SECOND:
-            faults.append(f"{time.thread_time() - before:.1f} s")
+        if time.thread_time() - before > SECOND and (again := cpu_seconds(target, path, number)) > SECOND:
+            faults.append(f"{again:.1f} s")
         if faults and len(faults) != outcomes["faults"]:
             outcomes["faults"] = len(faults)
             if keep:
                 keep.mkdir(parents=True, exist_ok=True)
                 (keep / f"{target.name}-{seed}-{number}{target.suffix}").write_bytes(path.read_bytes())
     return outcomes, faults
+
+
+def cpu_seconds(target, path, number):
+    """What a mutant takes when it is tried again: the first time may hold what a library does once."""
+    before = time.thread_time()
+    with contextlib.suppress(Exception):
+        target.check(path, number)
+    return time.thread_time() - before
 
 
 def shares(mutants):
