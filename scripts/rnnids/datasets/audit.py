@@ -74,7 +74,6 @@ def clues(flows: Mapping[str, np.ndarray], attacks: Sequence[str]) -> pd.DataFra
         attacking, seen = (
             np.bincount(code[mask], minlength=code.max() + 1) for mask in (training & is_attack, training)
         )
-        most = 2 * is_attack[training].sum() > training.sum()
         verdict = np.where(seen > 0, 2 * attacking > seen, most)[code]
         for index, name in enumerate([*attacks, "All"]):
             tested = ~training & ((flows["attack"] == index) | (name == "All"))
