@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from attacking import BATCH_PACKETS, DELTA, STEPS, Limited, flows_to_attack
+from attacking import BATCH_PACKETS, DELTA, STEPS, Limited, flows_to_attack, nearest_attacks
 from measure import write_page
 from torch import nn
 
@@ -32,6 +32,7 @@ from rnnids.storage import write_csv
 
 BOX = 10.0  # z-scores that adv-lib, whose inputs lie between 0 and 1, is given as 1
 NEARER = 0.01  # relative
+ROUNDS = 5  # in which attacks with a trade-off search it
 
 
 class InUnitBox(nn.Module):
@@ -48,26 +49,8 @@ class InUnitBox(nn.Module):
 
 def attacks_of_libraries(wrapped, zero, iterations):
     """{name: function that returns changes in z-scores} of the libraries that are there."""
-    label, top = torch.ones(len(zero), dtype=torch.long), float(wrapped.limit.max())
-    found = {}
-    if importlib.util.find_spec("foolbox"):
-        import foolbox
-
-        bounded = foolbox.PyTorchModel(wrapped, bounds=(0, top), device=zero.device)
-        wrong = foolbox.criteria.Misclassification(label)
-        fmn = foolbox.attacks.L1FMNAttack(steps=iterations)
-        ead = foolbox.attacks.EADAttack(binary_search_steps=5, steps=iterations // 5, abort_early=False)
-        found["foolbox L1FMN"] = lambda: fmn(bounded, zero, wrong, epsilons=None)[0]
-        found["foolbox EAD"] = lambda: ead(bounded, zero, wrong, epsilons=None)[0]
-    if importlib.util.find_spec("art"):
-        from art.attacks.evasion import ElasticNet
-        from art.estimators.classification import PyTorchClassifier
-
-        shape, clip = tuple(zero.shape[1:]), (0, top)
-        classifier = PyTorchClassifier(wrapped, nn.CrossEntropyLoss(), shape, 2, clip_values=clip, device_type="cpu")
-        options = {"binary_search_steps": 5, "max_iter": iterations // 5, "batch_size": len(zero), "verbose": False}
-        net = ElasticNet(classifier, decision_rule="L1", **options)
-        found["ART ElasticNet"] = lambda: net.generate(zero.numpy(), y=np.eye(2)[label.numpy()])
+    label = torch.ones(len(zero), dtype=torch.long)
+    found = nearest_attacks(wrapped, zero, label, iterations, rounds=ROUNDS)
     if importlib.util.find_spec("adv_lib"):
         for name in ("visdom", "torchvision", "torchvision.models", "torchvision.transforms"):
             sys.modules.setdefault(name, MagicMock())  # it imports them for pictures, which there are none of here

@@ -129,41 +129,44 @@ def flows_to_attack(data, model, device):
     return chosen, batch_to_attack(chosen, np.arange(len(chosen)), ThreatModel(), device=device)
 
 
-def library_attacks(wrapped, zero, label, lengths):
-    """{name: (iterations, function)} of the installed libraries' attacks; the minimum-norm attack of each length."""
-    top = float(wrapped.limit.max())
-    found = {}
+def nearest_attacks(wrapped, zero, label, iterations, *, rounds=1):
+    """{name: function} of the installed libraries' attacks for small L1; a trade-off is searched in `rounds`."""
+    top, found = float(wrapped.limit.max()), {}
     if importlib.util.find_spec("foolbox"):
         import foolbox
 
         bounded = foolbox.PyTorchModel(wrapped, bounds=(0, top), device=zero.device)
         wrong = foolbox.criteria.Misclassification(label)
-        for steps in lengths:
-            fmn = foolbox.attacks.L1FMNAttack(steps=steps)
-            found[f"foolbox L1FMN, {steps} iterations"] = (
-                steps,
-                lambda fmn=fmn: fmn(bounded, zero, wrong, epsilons=None)[0],
-            )
-        ead = foolbox.attacks.EADAttack(binary_search_steps=1, steps=ITERATIONS, abort_early=False)
-        found["foolbox EAD"] = (ITERATIONS, lambda: ead(bounded, zero, wrong, epsilons=None)[0])
-    if importlib.util.find_spec("torchattacks"):
-        import torchattacks
-
-        found["torchattacks PGD"] = (
-            ITERATIONS,
-            lambda: torchattacks.PGD(wrapped, eps=1.0, alpha=0.1, steps=ITERATIONS, random_start=False)(zero, label),
-        )
+        fmn = foolbox.attacks.L1FMNAttack(steps=iterations)
+        ead = foolbox.attacks.EADAttack(binary_search_steps=rounds, steps=iterations // rounds, abort_early=False)
+        found["foolbox L1FMN"] = lambda: fmn(bounded, zero, wrong, epsilons=None)[0]
+        found["foolbox EAD"] = lambda: ead(bounded, zero, wrong, epsilons=None)[0]
     if importlib.util.find_spec("art") and zero.device.type == "cpu":
         from art.attacks.evasion import ElasticNet
         from art.estimators.classification import PyTorchClassifier
 
-        classifier = PyTorchClassifier(
-            wrapped, nn.CrossEntropyLoss(), tuple(zero.shape[1:]), 2, clip_values=(0, top), device_type="cpu"
-        )
-        options = {"binary_search_steps": 1, "max_iter": ITERATIONS, "batch_size": len(zero), "verbose": False}
-        net = ElasticNet(classifier, decision_rule="L1", **options)
-        found["ART ElasticNet"] = (ITERATIONS, lambda: net.generate(zero.numpy(), y=np.eye(2)[label.numpy()]))
+        shape, clip = tuple(zero.shape[1:]), (0, top)
+        classifier = PyTorchClassifier(wrapped, nn.CrossEntropyLoss(), shape, 2, clip_values=clip, device_type="cpu")
+        options = {"binary_search_steps": rounds, "max_iter": iterations // rounds, "batch_size": len(zero)}
+        net = ElasticNet(classifier, decision_rule="L1", verbose=False, **options)
+        found["ART ElasticNet"] = lambda: net.generate(zero.numpy(), y=np.eye(2)[label.numpy()])
     return found
+
+
+def library_attacks(wrapped, zero, label, lengths):
+    """{name: (iterations, function)} of the installed libraries' attacks; the minimum-norm attack of each length."""
+    found = {}
+    for steps in lengths:
+        if attack := nearest_attacks(wrapped, zero, label, steps).get("foolbox L1FMN"):
+            found[f"foolbox L1FMN, {steps} iterations"] = (steps, attack)
+    others = nearest_attacks(wrapped, zero, label, ITERATIONS)
+    others.pop("foolbox L1FMN", None)
+    if importlib.util.find_spec("torchattacks"):
+        import torchattacks
+
+        pgd = torchattacks.PGD(wrapped, eps=1.0, alpha=0.1, steps=ITERATIONS, random_start=False)
+        others["torchattacks PGD"] = lambda: pgd(zero, label)
+    return found | {name: (ITERATIONS, attack) for name, attack in others.items()}
 
 
 def measure_libraries(batch, model, repeats, lengths):

@@ -2,7 +2,6 @@
 
 import os
 import time
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -185,7 +184,6 @@ def test_more_captures_than_their_column_tells_apart_are_refused():
 
 
 def test_more_names_of_attacks_than_their_column_tells_apart_are_refused():
-    rules = [SimpleNamespace(attack=f"attack {number}", category="x") for number in range(2**16)]
-    labels = SimpleNamespace(rule=np.zeros(1, int), attacker_responds=np.zeros(1, bool))
+    names = [(f"attack {number}", "x") for number in range(2**16)]
     with pytest.raises(InputError, match="65,537 names of attacks, the column holds 65,536"):
-        label_columns(labels, rules, [])
+        label_columns(np.zeros(1, int), names, [], attacker_responds=False)

@@ -242,6 +242,11 @@ class Attributes(h5py.AttributeManager):
         return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
+def create_column(file: h5py.File, name: str, unit: str, **options: Any) -> None:
+    """Make a table of one column with its unit; `options`: of ``create_dataset``, beside ``COLUMN_OPTIONS``."""
+    Attributes(file.create_dataset(name, **COLUMN_OPTIONS | options))["unit"] = unit
+
+
 class AttributedFile(h5py.File):
     """An HDF5 file whose own attributes are :class:`Attributes`."""
 

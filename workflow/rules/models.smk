@@ -8,7 +8,7 @@ rule train:
     """A detector; what sets the models apart stands under `models` (Sec. II, V-A3 and VI-A)."""
     input:
         dataset="results/{dataset}/dataset.h5",
-        detector=lambda wildcards: own_detector(wildcards.model)[0] or [],
+        detector=lambda wildcards: detector_file(wildcards.model),
     output:
         weights="results/{dataset}/{model}/weights.safetensors",
         best="results/{dataset}/{model}/best.safetensors",

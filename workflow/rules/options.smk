@@ -202,18 +202,23 @@ def weights_of(model):
     return path
 
 
-def own_detector(training):
-    """(file, class) of the network of a training; (None, "lstm") without one of its own."""
+def detector_of(training):
+    """What a training is of: lstm, or FILE:CLASS, the file where it lies."""
     named = (config["training"] | config["models"][model_of(training)])["detector"]
     path, _, name = named.rpartition(":")
-    return (locate(path), name) if path else (None, name)
+    return f"{locate(path)}:{name}" if path else named
+
+
+def detector_file(training):
+    """The file of the network of one's own that a training is of; none for an LSTM."""
+    return detector_of(training).rpartition(":")[0] or []
 
 
 def model_options(training, dataset):
     """Options of train.py: the section `training`, with what the model says instead."""
     own = {"epochs": config["transfer"]["epochs"]} if dataset in transfers() else {}
-    own["detector"] = ":".join(filter(None, own_detector(training)))
-    return flags(config["training"], config["models"][model_of(training)], own, seed=seed_of(training))
+    own |= {"detector": detector_of(training), "seed": seed_of(training)}
+    return flags(config["training"], config["models"][model_of(training)], own)
 
 
 def unwatched(section, *more):

@@ -22,10 +22,10 @@ from rnnids.labels.rules import BENIGN_NAME, Rule
 from rnnids.labels.tables import LabelGroup
 from rnnids.machine_code import njit
 from rnnids.settings import check, setting
-from rnnids.storage import COLUMN_OPTIONS, Attributes, create_hdf5, provenance
+from rnnids.storage import create_column, create_hdf5, provenance
 
 FORWARD_BIT, REVERSE_BIT = 1, 2
-MOST_PACKETS = 2**31 - 1  # that the column packet_count holds
+MOST_PACKETS = int(np.iinfo(FLOW_COLUMNS["packet_count"].dtype).max)
 NEW_COLUMNS = {  # name: unit
     "capture": "index into the attribute captures",
     "attack": "index into the attribute attacks",
@@ -102,7 +102,12 @@ def assemble(
     )
     if dropped.all():
         raise InputError("--flows: every flow has a negative interarrival time; sort the captures by time first")
-    columns, category_of, categories = label_columns(labels, rules, options.both_directions)
+    columns, category_of, categories = label_columns(
+        labels.rule,
+        [(rule.attack, rule.category) for rule in rules],
+        options.both_directions,
+        attacker_responds=labels.attacker_responds,
+    )
     kept = {name: column[~dropped] for name, column in {**flows, **columns}.items()}
     source_offset, full = kept["offset"], kept["packet_count"].astype(np.int64)
     count = np.minimum(full, options.max_packets)
@@ -117,34 +122,33 @@ def assemble(
 
 
 def label_columns(
-    labels: Labels, rules: Sequence[Rule | LabelGroup], both_directions: Sequence[str]
+    rule: np.ndarray,
+    names: Sequence[tuple[str, str]],
+    both_directions: Sequence[str],
+    *,
+    attacker_responds: np.ndarray | bool,
 ) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:
     """Columns attack, category and manipulable of N labelled flows, and the names behind them.
+
+    Args:
+        rule: (N,) index into `names`, -1 for benign flows. names: (attack, category) of each rule.
+        attacker_responds: (N,) bool, or one for all: whether the attacker is the responder.
 
     Returns:
         ({name: (N,) column}, {attack: category}, categories), names in the order of the rules after "Benign".
     """
-    category_of = {BENIGN_NAME: BENIGN_NAME} | {rule.attack: rule.category for rule in rules}
+    category_of = {BENIGN_NAME: BENIGN_NAME} | dict(names)
     attacks, categories = list(category_of), list(dict.fromkeys(category_of.values()))
     if len(attacks) > MOST:
         raise InputError(f"--labels: {len(attacks):,} names of attacks, the column holds {MOST:,}; join some (rename)")
-    # One entry more than there are rules: labels.rule is -1 for flows without a rule.
-    attack = np.array([*(attacks.index(rule.attack) for rule in rules), BENIGN], dtype=np.uint16)[labels.rule]
+    # One entry more than there are rules: rule is -1 for flows without one.
+    attack = np.array([*(attacks.index(name) for name, _ in names), BENIGN], dtype=np.uint16)[rule]
     category = np.array([categories.index(name) for name in category_of.values()], dtype=np.uint16)[attack]
+    manipulable = np.where(np.broadcast_to(attacker_responds, len(rule)), REVERSE_BIT, FORWARD_BIT).astype(np.uint8)
     both = [categories.index(name) for name in both_directions if name in categories]
-    manipulable = manipulable_packets(attack, category, attacker_responds=labels.attacker_responds, both=both)
-    columns = {"attack": attack, "category": category, "manipulable": manipulable}
-    return columns, category_of, categories
-
-
-def manipulable_packets(
-    attack: np.ndarray, category: np.ndarray, *, attacker_responds: np.ndarray | bool, both: Sequence[int]
-) -> np.ndarray:
-    """(N,), whose packets are the attacker's: one end's, both ends' in the categories `both`, of benign none's."""
-    manipulable = np.where(attacker_responds, REVERSE_BIT, FORWARD_BIT) * np.ones(len(attack), dtype=np.uint8)
     manipulable[np.isin(category, both)] = FORWARD_BIT | REVERSE_BIT
     manipulable[attack == BENIGN] = 0
-    return manipulable.astype(np.uint8)
+    return {"attack": attack, "category": category, "manipulable": manipulable}, category_of, categories
 
 
 def _split(
@@ -293,8 +297,7 @@ def write_pieces(
             moments.add(encode_packets(chosen, their_packets, count[train]))
             done.update(len(of_train))
         for name in (*FLOW_COLUMNS, *NEW_COLUMNS):
-            made = file.create_dataset(f"flows/{name}", data=flows[name], **COLUMN_OPTIONS)
-            Attributes(made)["unit"] = units[name]
+            create_column(file, f"flows/{name}", units[name], data=flows[name])
         file.attrs["mean"], file.attrs["std"] = normalisation or (moments.mean, moments.std())
         file.attrs.update(attributes)
         file.attrs["attacks"] = json.dumps(list(dataset.category_of))
@@ -327,6 +330,5 @@ def _write_packets(
 ) -> None:
     for name, values in packets.items():
         if row == 0:
-            column = file.create_dataset(f"packets/{name}", (total,), values.dtype, **COLUMN_OPTIONS)
-            Attributes(column)["unit"] = units[name]
+            create_column(file, f"packets/{name}", units[name], shape=(total,), dtype=values.dtype)
         file["packets"][name][row : row + len(values)] = values

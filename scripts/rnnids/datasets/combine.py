@@ -18,7 +18,7 @@ from rnnids.datasets.encoding import encode_packets
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import TEST, TRAIN, FlowData, concatenate, load_dataset
 from rnnids.errors import InputError
-from rnnids.storage import COLUMN_OPTIONS, Attributes, create_hdf5, read_hdf5
+from rnnids.storage import Attributes, create_column, create_hdf5, read_hdf5
 
 TOGETHER = ("idle_timeout", "active_timeout", "max_packets", "end_reasons")  # attributes that must agree
 BATCH = 1 << 14  # flows encoded at a time
@@ -48,8 +48,8 @@ def combine_datasets(train: Sequence[Path | str], test: Path | str, output: Path
     with create_hdf5(output, made_by) as file, read_hdf5(test) as source:
         for group, members in (("flows", flows), ("packets", both.packets)):
             for name, column in members.items():
-                made = file.create_dataset(f"{group}/{name}", data=column, **COLUMN_OPTIONS)
-                Attributes(made)["unit"] = Attributes(source[group][name]).get("unit", "")
+                unit = Attributes(source[group][name]).get("unit", "")
+                create_column(file, f"{group}/{name}", unit, data=column)
         file.attrs.update({key: attributes[0][key] for key in TOGETHER})
         file.attrs["clock_resolution_ns"] = max(int(own["clock_resolution_ns"]) for own in attributes)
         file.attrs.update({key: json.dumps(list(values)) for key, values in names.items()})

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from rnnids.cli import log
-from rnnids.datasets.build import Dataset, check_classes, manipulable_packets, write_pieces
+from rnnids.datasets.build import Dataset, check_classes, label_columns, write_pieces
 from rnnids.datasets.features import DIRECTION, FEATURES, NUM_FEATURES
 from rnnids.datasets.flow_data import TEST, TRAIN
 from rnnids.datasets.plain_pickle import read_plain
 from rnnids.datasets.published_arrays import STEPPING_BACK, AttackNames, Published
+from rnnids.datasets.report import cut_rows, split_rows
 from rnnids.errors import InputError
 from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS
 from rnnids.labels.rules import BENIGN_NAME
@@ -130,24 +131,19 @@ def assemble_published(
     Raises:
         InputError: one class only in the training split.
     """
-    category_of = {BENIGN_NAME: BENIGN_NAME} | {name: names.category[index] for index, name in names.attack.items()}
-    attacks, categories = list(category_of), list(dict.fromkeys(category_of.values()))
-    attack_of, category = np.zeros(max(names.attack) + 1, np.uint16), np.zeros(len(attacks), np.uint16)
-    for index, name in names.attack.items():
-        attack_of[index] = attacks.index(name)
-    for place, name in enumerate(attacks):
-        category[place] = categories.index(category_of[name])
+    rule = np.zeros(max(names.attack) + 1, np.int64)
+    rule[list(names.attack)] = np.arange(len(names.attack))
+    rule[names.benign] = -1
+    named = [(name, names.category[index]) for index, name in names.attack.items()]
+    columns, category_of, categories = label_columns(
+        rule[published.flows["index"]], named, both_directions, attacker_responds=False
+    )
     count, size = published.flows["packet_count"].astype(np.int64), len(published.place)
-    attack = attack_of[published.flows["index"]]
-    both = [categories.index(name) for name in both_directions if name in categories]
     flows = {name: np.zeros((size, *column.shape), column.dtype) for name, column in FLOW_COLUMNS.items()}
-    flows |= {name: column for name, column in published.flows.items() if name != "index"}
+    flows |= {name: column for name, column in published.flows.items() if name != "index"} | columns
     flows |= {
         "offset": np.cumsum(count) - count,
         "capture": np.zeros(size, np.uint16),
-        "attack": attack,
-        "category": category[attack],
-        "manipulable": manipulable_packets(attack, category[attack], attacker_responds=False, both=both),
         "split": split_by_shuffle(published.shuffled, seed)[published.place],
     }
     check_classes(flows, "flow")
@@ -198,22 +194,17 @@ def _pieces(published: Published, offset: np.ndarray) -> Iterator[tuple[slice, d
 
 def published_report(published: Published, dataset: Dataset) -> pd.DataFrame:
     """Counts of everything read, left out, cut and split, and what is unknown: columns section, item, count."""
-    flows, skipped = dataset.flows, dict(published.skipped)
-    cut = flows["full_packet_count"] - flows["packet_count"]
+    skipped = dict(published.skipped)
     rows = [
         ("read", "flows", len(published.dropped)),
         ("read", "packets_in_flows", published.packets_read),
         ("dropped", "flows_with_negative_interarrival_time", skipped.pop(STEPPING_BACK, 0)),
         ("dropped", "packets_of_dropped_flows", published.dropped_packets),
         *(("skipped_flows", reason, count) for reason, count in sorted(skipped.items())),
-        ("cut", "flows_cut", np.count_nonzero(cut)),
-        ("cut", "packets_cut", cut.sum()),
-        *(("unknown", f"{column} ({text})", len(flows["offset"])) for column, text in UNKNOWN.items()),
+        *cut_rows(dataset.flows),
+        *(("unknown", f"{column} ({text})", len(dataset.flows["offset"])) for column, text in UNKNOWN.items()),
+        *split_rows(dataset.flows),
     ]
-    for name, split in (("train", TRAIN), ("test", TEST)):
-        of_split = flows["split"] == split
-        rows.append(("split", f"{name}_flows", of_split.sum()))
-        rows.append(("split", f"{name}_packets", flows["packet_count"][of_split].sum()))
     return pd.DataFrame(rows, columns=["section", "item", "count"])
 
 

@@ -74,8 +74,7 @@ def dataset_report(
     labels: Labels,
 ) -> pd.DataFrame:
     """Counts of everything read, skipped, dropped, cut, labelled and split: columns section, item, count."""
-    kept, dropped = dataset.flows, dataset.dropped
-    cut = kept["full_packet_count"] - kept["packet_count"]
+    dropped = dataset.dropped
     skipped = sum((Counter(capture.skipped) for capture in captures), Counter())
     per_capture = np.bincount(flows["capture"], minlength=len(captures))
     rows = [
@@ -89,19 +88,31 @@ def dataset_report(
         *(("skipped_packets", reason, count) for reason, count in sorted(skipped.items())),
         ("dropped", "flows_with_negative_interarrival_time", dropped.sum()),
         ("dropped", "packets_of_dropped_flows", flows["packet_count"][dropped].sum()),
-        ("cut", "flows_cut", np.count_nonzero(cut)),
-        ("cut", "packets_cut", cut.sum()),
+        *cut_rows(dataset.flows),
         *(("skipped_label_rows", reason, count) for reason, count in sorted(source.skipped.items())),
         ("labels", "flows_matched_by_a_rule", np.count_nonzero(labels.matches)),
         ("labels", "flows_matched_by_several_rules", np.count_nonzero(labels.matches > 1)),
         ("labels", "continuations", labels.continuation.sum()),
         ("labels", "continuations_begun_by_the_victim", (labels.continuation & labels.attacker_responds).sum()),
+        *split_rows(dataset.flows),
     ]
-    for name, split in (("train", TRAIN), ("test", TEST)):
-        of_split = kept["split"] == split
-        rows.append(("split", f"{name}_flows", of_split.sum()))
-        rows.append(("split", f"{name}_packets", kept["packet_count"][of_split].sum()))
     return pd.DataFrame(rows, columns=["section", "item", "count"])
+
+
+def cut_rows(flows: Mapping[str, np.ndarray]) -> list[tuple[str, str, int]]:
+    """Rows of a report: the flows of a data set that were cut, and their packets behind the cut."""
+    cut = flows["full_packet_count"] - flows["packet_count"]
+    return [("cut", "flows_cut", int(np.count_nonzero(cut))), ("cut", "packets_cut", int(cut.sum()))]
+
+
+def split_rows(flows: Mapping[str, np.ndarray]) -> list[tuple[str, str, int]]:
+    """Rows of a report: flows and packets of each split."""
+    rows = []
+    for name, split in (("train", TRAIN), ("test", TEST)):
+        of_split = flows["split"] == split
+        rows.append(("split", f"{name}_flows", int(of_split.sum())))
+        rows.append(("split", f"{name}_packets", int(flows["packet_count"][of_split].sum())))
+    return rows
 
 
 def warn_about_overlaps(captures: Sequence[FlowFile], flows: Mapping[str, np.ndarray]) -> None:

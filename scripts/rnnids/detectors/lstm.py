@@ -42,36 +42,14 @@ class LSTMDetector(NetworkDetector):
         self.lstm = nn.LSTM(self.num_inputs, hidden_size, num_layers, batch_first=True)
         self.readout = nn.Linear(hidden_size, 1)
 
-    def forward(
-        self,
-        inputs: Tensor,
-        lengths: np.ndarray | None = None,
-        *,
-        suppressed: Tensor | None = None,
-        packing: Packing | None = None,
-    ) -> Tensor:
-        """Logits of padded flows, or of packed ones.
+    def of_flows(self, flows: Tensor, lengths: np.ndarray, suppressed: Tensor | None) -> Tensor:
+        """Logits (B, T) of padded flows (B, T, 15) with (B,) packets."""
+        packing = pack(lengths, flows.device, steps=flows.shape[1])
+        logits = self.of_packets(flows.flatten(0, 1)[packing.index], packing, suppressed)
+        padded = logits.new_zeros(flows.shape[0] * flows.shape[1])
+        return padded.index_copy(0, packing.index, logits).view(flows.shape[:2])
 
-        Args:
-            inputs: (B, T, 15) z-scores. The model is causal, so padding behind a flow's last
-                packet changes none of its logits.
-            lengths: (B,) packets of each flow; faster than without where much of the batch is padding.
-            suppressed: (B, 15) bool, features left out for the whole flow; feature dropout only.
-            packing: of `inputs` if they are packed, (P, 15).
-
-        Returns:
-            (B, T) logits, of which those behind a flow's last packet mean nothing; or (P,) of packed flows.
-        """
-        if packing is not None:
-            return self._of_packets(inputs, packing, suppressed)
-        if lengths is None:
-            lengths = np.full(*inputs.shape[:2])
-        packing = pack(lengths, inputs.device, steps=inputs.shape[1])
-        logits = self._of_packets(inputs.flatten(0, 1)[packing.index], packing, suppressed)
-        padded = logits.new_zeros(inputs.shape[0] * inputs.shape[1])
-        return padded.index_copy(0, packing.index, logits).view(inputs.shape[:2])
-
-    def _of_packets(self, packets: Tensor, packing: Packing, suppressed: Tensor | None) -> Tensor:
+    def of_packets(self, packets: Tensor, packing: Packing, suppressed: Tensor | None) -> Tensor:
         """Logits (P,) of packed packets (P, 15)."""
         visible = self._visible_packets(packets, packing, suppressed)
         if visible.device.type == "cpu":

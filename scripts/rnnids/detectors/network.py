@@ -1,16 +1,19 @@
 """What trainings, attacks and files ask of a detector, whichever network is behind it."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rnnids.datasets.features import DIRECTION, MANIPULABLE_FEATURES, NUM_FEATURES
+from rnnids.detectors.packed_lstm import Packing
 
 SUPPRESS = ("none", "both", "forward")
 
 
-class NetworkDetector(nn.Module):
+class NetworkDetector(nn.Module, ABC):
     """A network that gives one logit per packet, positive for attack, with what is kept from its sight.
 
     Args:
@@ -36,6 +39,38 @@ class NetworkDetector(nn.Module):
     def device(self) -> torch.device:
         """Where it computes."""
         return next(self.parameters()).device
+
+    def forward(
+        self,
+        inputs: Tensor,
+        lengths: np.ndarray | None = None,
+        *,
+        suppressed: Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Logits of padded flows, or of packed ones.
+
+        Args:
+            inputs: (B, T, 15) z-scores. The model is causal, so padding behind a flow's last
+                packet changes none of its logits.
+            lengths: (B,) packets of each flow; faster than without where much of the batch is padding.
+            suppressed: (B, 15) bool, features left out for the whole flow; feature dropout only.
+            packing: of `inputs` if they are packed, (P, 15).
+
+        Returns:
+            (B, T) logits, of which those behind a flow's last packet mean nothing; or (P,) of packed flows.
+        """
+        if packing is not None:
+            return self.of_packets(inputs, packing, suppressed)
+        return self.of_flows(inputs, np.full(*inputs.shape[:2]) if lengths is None else lengths, suppressed)
+
+    @abstractmethod
+    def of_packets(self, packets: Tensor, packing: Packing, suppressed: Tensor | None) -> Tensor:
+        """Logits (P,) of packed packets (P, 15)."""
+
+    @abstractmethod
+    def of_flows(self, flows: Tensor, lengths: np.ndarray, suppressed: Tensor | None) -> Tensor:
+        """Logits (B, T) of padded flows (B, T, 15) with (B,) packets."""
 
     def visible(self, inputs: Tensor, suppressed: Tensor | None = None) -> Tensor:
         """What the network is shown of (..., 15): `suppressed` values, (..., 15) bool, are 0, the training mean."""

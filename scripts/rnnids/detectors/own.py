@@ -63,26 +63,19 @@ class OwnDetector(NetworkDetector):
         self.takes_lengths = len(inspect.signature(self.network.forward).parameters) > 1
         self.differentiable = getattr(self.network, "differentiable", True)
 
-    def forward(
-        self,
-        inputs: Tensor,
-        lengths: np.ndarray | None = None,
-        *,
-        suppressed: Tensor | None = None,
-        packing: Packing | None = None,
-    ) -> Tensor:
-        """Logits (B, T) of padded flows (B, T, 15); of packed packets (P, 15), their logits (P,)."""
-        if packing is None:
-            if suppressed is not None:
-                suppressed = suppressed[:, None].expand(-1, inputs.shape[1], -1)
-            shown = self.visible(inputs, suppressed)
-            if not self.takes_lengths:
-                return self.network(shown)
-            return self.network(shown, np.full(*inputs.shape[:2]) if lengths is None else lengths)
+    def of_flows(self, flows: Tensor, lengths: np.ndarray, suppressed: Tensor | None) -> Tensor:
+        """Logits (B, T) of padded flows (B, T, 15) with (B,) packets."""
+        if suppressed is not None:
+            suppressed = suppressed[:, None].expand(-1, flows.shape[1], -1)
+        shown = self.visible(flows, suppressed)
+        return self.network(shown, lengths) if self.takes_lengths else self.network(shown)
+
+    def of_packets(self, packets: Tensor, packing: Packing, suppressed: Tensor | None) -> Tensor:
+        """Logits (P,) of packed packets (P, 15)."""
         flows, steps = int(packing.flow.max()) + 1, int(packing.step.max()) + 1
-        padded = inputs.new_zeros(flows, steps, NUM_FEATURES).index_put((packing.flow, packing.step), inputs)
+        padded = packets.new_zeros(flows, steps, NUM_FEATURES).index_put((packing.flow, packing.step), packets)
         count = torch.bincount(packing.flow, minlength=flows).cpu().numpy()
-        return self(padded, count, suppressed=suppressed)[packing.flow, packing.step]
+        return self.of_flows(padded, count, suppressed)[packing.flow, packing.step]
 
 
 def _load(source: str, sha256: str | None) -> tuple[Callable[..., Any], str]:

@@ -41,7 +41,7 @@ from rnnids.flows.external_sort import Bucket, in_order, scratch
 from rnnids.flows.table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
 from rnnids.prefetch import prefetch
 from rnnids.settings import check, fields, setting
-from rnnids.storage import COLUMN_OPTIONS, Attributes, create_hdf5, provenance
+from rnnids.storage import create_column, create_hdf5, provenance
 
 ROWS, ENDED = 1 << 16, 1 << 14  # packets and flows held before they are spilled
 CHUNK = 1 << 16  # rows of a chunk in the file
@@ -215,9 +215,9 @@ def create_columns(file: h5py.File, group: str, columns: Mapping[str, Column], *
     """Make the columns of a group for `size` rows."""
     for name, column in columns.items():
         shape = column.shape
-        options = {**COLUMN_OPTIONS, "chunks": (min(max(size, 1), CHUNK), *shape), "maxshape": (None, *shape)}
-        made = file.create_dataset(f"{group}/{name}", (size, *shape), column.dtype, **options)
-        Attributes(made)["unit"] = column.unit
+        options = {"chunks": (min(max(size, 1), CHUNK), *shape), "maxshape": (None, *shape)}
+        sizes = {"shape": (size, *shape), "dtype": column.dtype}
+        create_column(file, f"{group}/{name}", column.unit, **sizes, **options)
 
 
 def write_flows(file: h5py.File, bucket: Bucket, path: Path | str) -> Counter[int]:
