@@ -5,6 +5,7 @@
 # make test-page     the results page in Chromium, with a check of its accessibility; both are fetched where they can be
 # make test-versions the tests of the library with the oldest and the newest packages of envs/ -> docs/versions.md
 # make pictures      the pictures of README.md, from results/lab
+# make reproduce     make the results, then compare the numbers and pictures of README.md with them
 # make test-faults   hostile and damaged files, jobs killed or without room, flipped bits; MUTANTS=5000000 FAULTS=5000 for a night
 # make lint          style of Python and Snakemake files, types
 # make clean         remove results (the environment stays; `make distclean` removes it too)
@@ -27,7 +28,7 @@ AXE := node_modules/axe-core
 MUTANTS ?= 200000
 FAULTS ?= 200
 
-.PHONY: results setup test test-slow test-faults test-cluster test-page test-versions pictures lint clean distclean help
+.PHONY: results setup test test-slow test-faults test-cluster test-page test-versions pictures reproduce lint clean distclean help
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -88,6 +89,9 @@ test-versions: setup
 
 pictures: setup
 	$(BIN)/python docs/pictures.py --results results/lab
+
+reproduce: results
+	$(BIN)/python docs/reproduce.py --results results/lab
 
 lint: setup
 	$(BIN)/ruff check .

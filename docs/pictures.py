@@ -30,11 +30,16 @@ PICTURES = {
 DIGITS = 4  # of numbers in the tables
 
 
-def take_tables(results: Path) -> None:
-    """Copy the tables of all pictures from the results of a data set, rounded."""
-    for path in {path for _, tables in PICTURES.values() for path in tables.values()}:
+def tables() -> list[str]:
+    """Paths of the tables of all pictures."""
+    return sorted({path for _, tables in PICTURES.values() for path in tables.values()})
+
+
+def take_tables(results: Path, folder: Path) -> None:
+    """Copy the tables of all pictures from the results of a data set into a folder, rounded."""
+    for path in tables():
         table = pd.read_csv(results / path.removesuffix(".gz"), keep_default_na=False, na_values=[""])
-        target = TABLES / path
+        target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         zipped = {"method": "gzip", "mtime": 0} if path.endswith(".gz") else None
         table.to_csv(target, index=False, float_format=f"%.{DIGITS}g", compression=zipped)
@@ -55,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, help="take the tables from these results first, as results/lab")
     args = parser.parse_args(argv)
     if args.results:
-        take_tables(args.results)
+        take_tables(args.results, TABLES)
     for name in PICTURES:
         picture = draw(name, DOCS)
         for kind in ("pdf", "svg"):
