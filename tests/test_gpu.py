@@ -1,6 +1,7 @@
 """What a GPU computes is what a processor does: all rules that ask for one, on the tiny study, from equal weights."""
 
 import json
+import os
 import re
 import shutil
 
@@ -38,7 +39,7 @@ def results(checkout, study, tmp_path_factory):
     run = snakemake(checkout, study, *common, "device=cpu")
     assert run.returncode == 0, run.stdout
     shutil.copytree(study, elsewhere, symlinks=True, dirs_exist_ok=True)
-    forced = ["--keep-going", "--resources", "gpu=4", "--forcerun", *rules_for_a_gpu()]
+    forced = ["--keep-going", "--resources", f"gpu={os.cpu_count()}", "--forcerun", *rules_for_a_gpu()]
     run = snakemake(checkout, elsewhere, *forced, *common, "device=cuda")
     logs = "\n".join(path.read_text() for path in (elsewhere / "results/tiny/logs").rglob("*.log"))
     assert run.returncode == 0, f"{run.stdout}\n{logs}"
