@@ -25,8 +25,9 @@ from rnnids.detectors.packed_lstm import Packing, pack, packed_loss, run_lstm
 from rnnids.detectors.tensor_files import FAULTS, read_tensors, write_tensors
 from rnnids.errors import InputError
 
-# On an H100, cuDNN takes three times as long for packed flows of 64 units as for padded ones.
-WORTH_PADDING = 2.0
+# cuDNN on an H100 takes two to five times as long for packed flows as for padded ones with 64 and 128 units a layer, as long
+# with 256, and less with 512, where padding costs arithmetic (batches by length, a quarter of them padding).
+PADDED_UNITS, WORTH_PADDING = 256, 2.0
 
 
 class LSTMDetector(NetworkDetector):
@@ -70,8 +71,9 @@ class LSTMDetector(NetworkDetector):
         return self.readout(outputs).squeeze(-1)
 
     def _pads(self, cells: int, packets: int) -> bool:
-        """Whether padded flows, packets and padding together, are faster than packed ones: on a GPU, mostly."""
-        return self.device.type != "cpu" and cells <= WORTH_PADDING * packets
+        """Whether padded flows, with so many cells of which so many are packets, are faster than packed ones."""
+        small = self.lstm.hidden_size <= PADDED_UNITS
+        return self.device.type != "cpu" and small and cells <= WORTH_PADDING * packets
 
     def summed_loss(
         self, packets: Tensor, labels: Tensor, packing: Packing, *, suppressed: Tensor | None = None
