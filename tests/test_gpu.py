@@ -1,4 +1,4 @@
-"""What a GPU computes is what a processor does: all scripts that take one, with the tiny study's own commands and weights."""
+"""What a GPU computes is what a processor does: all scripts that take one, with the commands of the tiny study."""
 
 import importlib
 import json

@@ -25,8 +25,8 @@ from rnnids.detectors.packed_lstm import Packing, pack, packed_loss, run_lstm
 from rnnids.detectors.tensor_files import FAULTS, read_tensors, write_tensors
 from rnnids.errors import InputError
 
-# cuDNN on an H100 takes two to five times as long for packed flows as for padded ones with 64 and 128 units a layer, as long
-# with 256, and less with 512, where padding costs arithmetic (batches by length, a quarter of them padding).
+# cuDNN on an H100 takes two to five times as long for packed flows as for padded ones with 64 and 128 units a layer, as
+# long with 256, and less with 512, where padding costs arithmetic (docs/performance/padding.md).
 PADDED_UNITS, WORTH_PADDING = 256, 2.0
 
 
