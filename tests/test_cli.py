@@ -121,6 +121,31 @@ def test_a_machine_without_room_is_said_in_one_line(raised, said, tmp_path):
     assert len(words) == 1 and words[0].startswith(said)
 
 
+CLEANS_UP = """
+    with atomic_path('out.pdf'):
+        try:
+            raise OSError(27, 'File too large')
+        finally:
+            object().position
+"""
+
+
+def test_an_error_that_comes_of_a_full_disk_is_said_as_that(tmp_path):
+    process = program(CLEANS_UP.lstrip(), tmp_path)
+    assert (
+        process.communicate(timeout=60)[1]
+        == "error: out.pdf: no space left to write it; free some, or write to another disk\n"
+    )
+    assert process.returncode == 2
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_error_of_ours_within_another_one_is_ours(tmp_path):
+    process = program("try: raise OSError(28, 'x')\n    except OSError: raise ValueError('ours') from None", tmp_path)
+    assert "Traceback" in process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+
+
 def test_progress_is_a_plain_line_in_a_log(caplog, monkeypatch):
     monkeypatch.setattr(cli, "PLAIN_INTERVAL", 0)
     with caplog.at_level(logging.INFO), cli.Progress("reading", total=4000, unit="packets") as progress:

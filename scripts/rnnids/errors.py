@@ -15,8 +15,20 @@ class InputError(Exception):
     """
 
 
-def shortage(error: BaseException) -> str:
-    """What was lacking, and the remedy, where a disk, a quota, a limit or memory is what failed; else empty."""
+def shortage(error: BaseException | None) -> str:
+    """What was lacking, and the remedy, where a disk, a quota, a limit or memory is what failed; else empty.
+
+    An error that came of such a one counts too: a library that cleans up after a full disk may fail at that.
+    """
+    while error is not None and not isinstance(error, InputError):
+        if lacking := _lacking(error):
+            return lacking
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return ""
+
+
+def _lacking(error: BaseException) -> str:
+    """As :func:`shortage`, of this error alone."""
     number = error.errno if isinstance(error, OSError) else None
     words = str(error).lower()
     if number in FULL or any(f"(os error {each})" in words for each in FULL):

@@ -117,3 +117,10 @@ def test_every_stage_says_of_a_full_disk_in_one_line_that_it_is_full(finished):
     if jobs == 0:
         pytest.skip("a file system can be mounted by a superuser only")
     assert (jobs, stopped, done, wrong) == (rules, rules, 0, 0)
+
+
+def test_without_memory_the_interpreter_may_fail_within():
+    words = f"Traceback (most recent call last):\n  ...\n{kills.INTERPRETER}\n"
+    assert kills.judge(kills.MEMORY, 1, words) == []
+    assert kills.judge(kills.FILE, 1, words)
+    assert kills.judge(kills.MEMORY, 1, words.replace("error return", "another"))
