@@ -2,11 +2,14 @@
 
 A search (search_evasions.py) says how near an evasion is at most; this says how near it is at least, so that together
 they bracket the Adversarial Robustness Score. Where the lower bound is infinite nothing that the threat model allows
-makes the flow's last packet benign.
+makes the flow's last packet benign. An interrupted run goes on from its checkpoint.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from rnnids.datasets.flow_data import TEST, load_dataset
 from rnnids.detectors.lstm import load_detector, pick_device
 from rnnids.errors import InputError
 from rnnids.settings import add_options, from_args
-from rnnids.storage import provenance
+from rnnids.storage import fingerprint, provenance
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -31,8 +34,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add_options(parser, ThreatModel)
     add_options(parser, DistanceBounds)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    parser.add_argument("--checkpoint", help="kept meanwhile, removed at the end (default: beside --output)")
     parser.add_argument("--output", required=True, help="output: bounds of each flow's distance (HDF5)")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.checkpoint = args.checkpoint or Path(args.output).with_name(f".{Path(args.output).name}.checkpoint")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -48,17 +54,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = with_better(found, args.better)
     flows = data.take(np.searchsorted(data.row, found.row))
     name = found.attrs["threat_model"]
-    bracket = from_args(DistanceBounds, args)(
+    bounds, threat_model = from_args(DistanceBounds, args), from_args(ThreatModel, args)
+    inputs = [path for path in (args.dataset, args.weights, args.search, args.better) if path]
+    made_by = provenance("bound_distances.py", vars(args), inputs)
+    bracket = bounds(
         detector,
         flows,
         found.l1.to_numpy(),
         exact=found.exact.to_numpy(),
-        threat_model=from_args(ThreatModel, args),
+        threat_model=threat_model,
         label=f"bounding, {name}",
+        checkpoint=args.checkpoint,
+        run=json.dumps([asdict(bounds), asdict(threat_model), *map(fingerprint, inputs)]),
     )
-    inputs = [path for path in (args.dataset, args.weights, args.search, args.better) if path]
-    made_by = provenance("bound_distances.py", vars(args), inputs)
     write_bounds(args.output, flows, bracket, made_by=made_by, free=found.free.to_numpy(), threat_model=name)
+    Path(args.checkpoint).unlink(missing_ok=True)
     log.info(
         "%s: %d of %d distances proven, %d flows that nothing can hide, %d with no bound",
         *(name, int(bracket.closed.sum()), len(flows), int(np.isinf(bracket.lower).sum())),

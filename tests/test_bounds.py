@@ -131,6 +131,33 @@ def test_a_flow_of_which_nothing_is_shown_cannot_be_hidden():
     assert np.isinf(every.lower).all() and every.closed.all()
 
 
+def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    (detector, _), flows = detectors.trained(), rugged.targets(8, longest=4)
+    upper, threat = np.full(len(flows), math.inf), ThreatModel(delay_per_flow=0, bytes_per_packet=500)
+    given = {"exact": np.zeros(len(flows), dtype=bool), "threat_model": threat}
+    expected = BOUNDS(detector, flows, upper, **given)
+    assert len(flows) > 4 and np.isinf(expected.lower[:3]).any()
+    begun, distance = [], Proof.distance
+
+    def interrupted(self):
+        begun.append(self)
+        if len(begun) == 4:
+            raise KeyboardInterrupt
+        return distance(self)
+
+    monkeypatch.setattr(bounds, "EVERY", -1.0)
+    monkeypatch.setattr(Proof, "distance", interrupted)
+    resumable = {"checkpoint": tmp_path / "checkpoint", "run": "this"}
+    with pytest.raises(KeyboardInterrupt):
+        BOUNDS(detector, flows, upper, **given, **resumable)
+    found = BOUNDS(detector, flows, upper, **given, **resumable)
+    assert len(begun) == len(flows) + 1  # one was interrupted, none was done twice
+    np.testing.assert_array_equal(found.lower, expected.lower)
+    np.testing.assert_array_equal(found.packets, expected.packets)
+    BOUNDS(detector, flows, upper, **given, **resumable | {"run": "another"})
+    assert len(begun) == 2 * len(flows) + 1
+
+
 def of_flow(detector, flows, row):
     return FlowProblem.of(detector, make_batch(flows, np.array([row]), ThreatModel()))
 

@@ -7,7 +7,9 @@ effort left. With few numbers the shells reach the distance that was found: it i
 """
 
 import math
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,10 +22,12 @@ from rnnids.attacks.feasible_set import ThreatModel, raw_scale
 from rnnids.attacks.zonotope import Network, Region, Steps, last_logit
 from rnnids.cli import Progress, log
 from rnnids.datasets.flow_data import FlowData
+from rnnids.detectors.checkpoints import load_checkpoint, save_checkpoint
 from rnnids.detectors.lstm import LSTMDetector
 from rnnids.detectors.network import NetworkDetector
 from rnnids.settings import check, setting
 
+EVERY = 30.0  # seconds between two checkpoints
 FEW = 3  # numbers up to which a flow has `effort_of_few`
 DOUBLINGS = 20  # of the first distance tried, or halvings, before the flow is given up
 LARGEST_SHELL, SMALLEST_SHELL = 1.5, 1.02  # ratio of a shell's radii, when the first is tried and when the last is
@@ -57,6 +61,8 @@ class DistanceBounds:
         exact: np.ndarray,
         threat_model: ThreatModel | None = None,
         label: str = "bounding",
+        checkpoint: str | Path | None = None,
+        run: str = "",
     ) -> "Bracket":
         """Bound the distances of `flows` from below, for the goal `last`.
 
@@ -65,6 +71,8 @@ class DistanceBounds:
             exact: (N,) bool, which of them are proven by enumeration and need nothing more.
             threat_model: what the attacker can do; None: the paper's.
             label: of the progress bar.
+            checkpoint: path, written now and then if given. run: text naming settings and inputs; only a checkpoint
+                of the same run is resumed.
         """
         lower, packets = np.where(exact, upper, 0.0), np.zeros(len(flows), dtype=np.int64)
         if not isinstance(detector, LSTMDetector):
@@ -73,14 +81,36 @@ class DistanceBounds:
         threat_model = threat_model or ThreatModel()
         network = Network.of(detector)
         open_flows = np.flatnonzero(~exact & (upper > 0))
+        done = _resume(checkpoint, run, lower, packets) if checkpoint else 0
+        saved = time.monotonic()
         with Progress(label, total=len(open_flows), unit="flows") as progress:
-            for row in open_flows.tolist():
+            progress.update(done)
+            for place, row in enumerate(open_flows[done:].tolist(), start=done):
+                if checkpoint and time.monotonic() > saved + EVERY:
+                    _save(checkpoint, run, Bracket(lower, upper, packets), done=place)
+                    saved = time.monotonic()
                 batch = make_batch(flows, np.array([row]), threat_model, device=detector.device)
                 if self.numbers is None or int((largest_growth(batch) > 0).sum()) <= self.numbers:
                     proof = Proof(self, network, FlowProblem.of(detector, batch), float(upper[row]))
                     lower[row], packets[row] = proof.distance(), proof.packets
                 progress.update()
         return Bracket(lower, upper, packets)
+
+
+def _resume(checkpoint: str | Path, run: str, lower: np.ndarray, packets: np.ndarray) -> int:
+    """Flows done by an earlier run, whose `lower` (N,) and `packets` (N,) are put in place."""
+    if not (found := load_checkpoint(checkpoint, run)):
+        return 0
+    groups, done = found
+    bounds = groups["flows"]["lower"].numpy()
+    lower[:], packets[:] = np.where(bounds < 0, math.inf, bounds), groups["flows"]["packets"].numpy()
+    return int(done)
+
+
+def _save(checkpoint: str | Path, run: str, bracket: "Bracket", *, done: int) -> None:
+    # A file of tensors with infinite numbers counts as damaged: -1 stands for them.
+    lower = np.where(np.isfinite(bracket.lower), bracket.lower, -1.0)
+    save_checkpoint(checkpoint, run, {"flows": {"lower": lower, "packets": bracket.packets}}, state=done)
 
 
 @dataclass(frozen=True)
