@@ -32,6 +32,8 @@ include: "workflow/rules/containers.smk"
 check_directory()
 config = with_defaults(config, BASE / "config/config.yaml")
 check_config(config, BASE / "workflow/schemas/config.schema.yaml", workflow.configfiles)
+if config["run"]:
+    keep_apart(config["run"])
 
 
 container: container_image()

@@ -20,6 +20,7 @@ SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
 DEFAULT = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 PAPER = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
 PUBLISHED = yaml.safe_load((REPOSITORY / "config/published.yaml").read_text())
+QUICK = yaml.safe_load((REPOSITORY / "config/quick.yaml").read_text())
 IMPORTED = {"published": {"flows": ["a"], "categories": "b"}, "source": "tests"}
 # Of a capture in an archive; where a description has them.
 CONDITIONAL = ["--member", "--expected-bytes", "--expected-smallest", "--expected-truncated"]
@@ -43,7 +44,9 @@ def changed(**change):
     return config
 
 
-@pytest.mark.parametrize("change", [{}, PAPER, PUBLISHED], ids=["config.yaml", "paper.yaml", "published.yaml"])
+@pytest.mark.parametrize(
+    "change", [{}, PAPER, PUBLISHED, QUICK], ids=["config.yaml", "paper.yaml", "published.yaml", "quick.yaml"]
+)
 def test_shipped_configurations_are_valid(check_config, change):
     check_config(changed(**change), SCHEMA_FILE, ["config.yaml"])
 
@@ -106,6 +109,11 @@ def test_shipped_configurations_are_valid(check_config, change):
         ({"datasets": {"mine": with_nets(adversarial_training="a.pth")}}, "this model goes on from baseline"),
         ({"datasets": {"mine": with_nets(baseline="a.pth")}}, "nets need the normalisation with which they were"),
         ({"datasets": {"mine": {"published": {"flows": []}, "source": ""}}}, "datasets.mine.published"),
+        ({"run": "lab"}, "run: 'lab' is the name of a data set"),
+        ({"run": "lab_to_lab2"}, "run: 'lab_to_lab2' is the name of a data set"),
+        ({"run": "logs"}, "run: results/logs is a folder of every run without a name"),
+        ({"run": "../mine"}, "run: '../mine' is not allowed; expected null, or a name of lower-case letters"),
+        ({"run": 3}, "run: 3 is not allowed; expected null, or a name"),
         ({"models": {"wide": {"hidden": 9}}}, "models.wide.hidden: no such key; did you mean 'hidden_size'?"),
         ({"models": {"flow_statistics": {}}}, "models.flow_statistics: the results have a folder of this name already"),
         (

@@ -54,7 +54,7 @@ def expand_captures(pattern):
     if numbered := NUMBERED.fullmatch(pattern):
         return [locate(path) for path in count_through(numbered)]
     if glob.has_magic(pattern) and not Path(pattern).exists():
-        return sorted(glob.glob(pattern) or glob.glob(str(BASE / pattern)))
+        return sorted(map(brought_along, glob.glob(pattern) or glob.glob(str(BASE / pattern))))
     return [locate(pattern)]
 
 

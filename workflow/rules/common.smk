@@ -8,6 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.path_modifier import PathModifier
+
 SCRIPTS = BASE / "scripts"
 
 # "python" in a rule is the one that runs Snakemake, activated or not; conda and containers put theirs before it.
@@ -81,9 +83,30 @@ def on_gpu(count=1):
 PLACES = workflow.modifier.path_modifier  # of a module of another workflow: where that one wants our results
 
 
+def keep_apart(run):
+    """Put everything that rules name results/... into results/`run`/..., logs and benchmarks included.
+
+    This is how Snakemake moves the results of a module. Its path variables (<results>) would do it too, but such a path
+    does not begin with results/, so that a module's replace_prefix would move some files and miss others.
+    """
+    global PLACES
+    PLACES = PathModifier({"results/": f"results/{run}/"}, None, workflow, PLACES)
+    workflow.modifier.path_modifier = PLACES
+
+
 def placed(path):
     """Where a result is, for code that looks itself whether it is there; elsewhere Snakemake sees to it."""
     return Path(PLACES.replace_prefix(path))
+
+
+def results_folder():
+    """The folder of all results, as a word of a command."""
+    return Unwatched(shlex.quote(str(placed("results/manifest.csv").parent)))
+
+
+def brought_along(path):
+    """A user's own file, which stays where it is even if that is among the results: an absolute path is never moved."""
+    return os.path.abspath(path) if PLACES.replace_prefix(str(path)) != str(path) else str(path)
 
 
 @functools.cache
@@ -133,4 +156,4 @@ def code(name):
 def locate(path):
     """A path of the configuration: in the working directory if it is there, else beside the Snakefile."""
     beside = BASE / path
-    return str(beside) if beside.exists() and not Path(path).exists() else str(path)
+    return str(beside) if beside.exists() and not Path(path).exists() else brought_along(path)

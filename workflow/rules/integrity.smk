@@ -1,6 +1,6 @@
 # Whether results are still what they were.
 #
-# In: whatever lies under results/.
+# In: whatever lies under results/, but what belongs to runs with a name; of such a run, what lies in its folder.
 # Out: results/manifest.csv, the digests of all files.
 
 
@@ -20,8 +20,9 @@ rule record_results:
     params:
         script=script("verify_results.py"),
         code=code("verify_results.py"),
+        results=results_folder(),
     shell:
-        "python {params.script:q} --record --results results --manifest {output.manifest:q} 2> {log:q}"
+        "python {params.script:q} --record --results {params.results} --manifest {output.manifest:q} 2> {log:q}"
 
 
 rule verify:
@@ -40,5 +41,6 @@ rule verify:
     params:
         script=script("verify_results.py"),
         code=code("verify_results.py"),
+        results=results_folder(),
     shell:
-        "python {params.script:q} --results results --manifest {input.manifest:q} 2> {log:q}"
+        "python {params.script:q} --results {params.results} --manifest {input.manifest:q} 2> {log:q}"

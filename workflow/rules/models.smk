@@ -30,7 +30,7 @@ rule train:
     params:
         script=script("train.py"),
         code=code("train.py"),
-        checkpoint="results/{dataset}/{model}/.train.checkpoint",
+        checkpoint=training_checkpoint,
         launcher=training_launcher(),
         options=lambda wildcards: model_options(wildcards.model, wildcards.dataset),
         unwatched=Unwatched(flags(device=config["device"])),
@@ -67,7 +67,7 @@ rule train_adversarially:
     params:
         script=script("train_adversarially.py"),
         code=code("train_adversarially.py"),
-        checkpoint="results/{dataset}/{model}/.train.checkpoint",
+        checkpoint=training_checkpoint,
         options=lambda wildcards: adversarial_training_options(wildcards.model),
         unwatched=unwatched(config["attacks"]["selection"]),
     shell:
@@ -102,7 +102,7 @@ rule continue_training:
     params:
         script=script("train_adversarially.py"),
         code=code("train_adversarially.py"),
-        checkpoint="results/{dataset}/{model}/.train.checkpoint",
+        checkpoint=training_checkpoint,
         options=lambda wildcards: adversarial_training_options(wildcards.model),
         unwatched=unwatched(config["attacks"]["selection"]),
     shell:

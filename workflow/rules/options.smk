@@ -408,6 +408,11 @@ def training_launcher():
     return Unwatched("python" if gpus == 1 else launch)
 
 
+def training_checkpoint(wildcards):
+    """Where a training keeps what it needs to go on after an interruption."""
+    return str(placed(f"results/{wildcards.dataset}/{wildcards.model}/.train.checkpoint"))
+
+
 def adversarial_training_options(training):
     """Options of train_adversarially.py: its section with what the model says instead, how to train, how to score."""
     attacks = config["attacks"]

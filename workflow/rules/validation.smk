@@ -82,6 +82,16 @@ def impossible_transfers(config):
             yield f"datasets.{combined}: {key} has results of this name; choose another"
 
 
+def ambiguous_runs(config):
+    """A run with the name of something else that lies in results/."""
+    run, pairs = config["run"], config["transfer"]["pairs"]
+    combined = [f"{'_and_'.join(pair['trained_on'])}_to_{pair['tested_on']}" for pair in pairs]
+    if run in config["datasets"] or run in combined:
+        yield f"run: {run!r} is the name of a data set, whose results may lie in results/{run}; choose another"
+    elif run in RESERVED:
+        yield f"run: results/{run} is a folder of every run without a name; choose another"
+
+
 def names_in_use(config):
     """Models that would share their files with something else, and what is set for one that takes no settings."""
     for name in config["models"]:
@@ -173,6 +183,7 @@ def check_config(config, schema, files):
         *unknown_selections(config),
         *unknown_watchers(config),
         *impossible_transfers(config),
+        *ambiguous_runs(config),
         *names_in_use(config),
         *impossible_imports(config),
         *awkward_kappas(config),

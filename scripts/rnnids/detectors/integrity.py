@@ -17,15 +17,20 @@ LEFT_OUT = ("logs", "benchmarks")  # folders of what differs in every run
 
 
 def list_results(results: Path, manifest: Path) -> list[Path]:
-    """The files below a folder, sorted, without hidden ones, ``LEFT_OUT`` and the manifest.
+    """The files below a folder, sorted, without hidden ones, ``LEFT_OUT``, the manifest and those of runs with a name.
+
+    Logs lie in the folder of a data set, so a folder in which folders have logs is one of a run.
 
     Raises:
         InputError: no such folder, or no file in it.
     """
+    runs = {path.relative_to(results).parts[0] for path in results.glob("*/*/logs")}
     found = [path for path in sorted(results.rglob("*")) if path.is_file() and path.resolve() != manifest.resolve()]
     kept = []
     for path in found:
         parts = path.relative_to(results).parts
+        if parts[0] in runs:
+            continue
         if not any(part.startswith(".") for part in parts) and not set(parts[:-1]) & set(LEFT_OUT):
             kept.append(path)
     if not kept:
