@@ -30,7 +30,8 @@ from rnnids.reporting.page import (
     tidy,
     with_shares,
 )
-from rnnids.storage import atomic_path, write_csv
+from rnnids.reporting.tables import save
+from rnnids.storage import write_csv
 
 # Settings of a data set that the audit has no use for.
 OF_BUILDING = {field.name for field in settings.fields(DatasetOptions)} - {"test_fraction"}
@@ -47,6 +48,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", default="", help="name of the data set; empty: that of its folder")
     parser.add_argument("--output", required=True, help="output: all numbers (CSV)")
     parser.add_argument("--html", required=True, help="output: the tables for people (HTML)")
+    parser.add_argument("--latex", default="", help="output: the tables for papers (LaTeX); empty: beside --html")
     return parser.parse_args(argv)
 
 
@@ -67,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         ("twins", twins, ["split", "attack"], TWINS.format(prefix=audit.prefix_packets, step=LENGTH_STEP)),
     ]
     write_csv(args.output, pd.concat([tidy(*section[:3]) for section in sections], ignore_index=True))
-    with atomic_path(args.html) as path:
-        path.write_text(page(args.name or Path(args.dataset).resolve().parent.name, sections), encoding="utf-8")
+    shown = page(args.name or Path(args.dataset).resolve().parent.name, sections)
+    save(shown, args.output, html=args.html, latex=args.latex or Path(args.html).with_suffix(".tex"))
 
 
 if __name__ == "__main__":

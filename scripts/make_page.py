@@ -15,7 +15,7 @@ from rnnids.reporting.results_page import read_parts, results_page
 from rnnids.storage import atomic_path
 
 PARTS = Path(__file__).resolve().parent / "page"
-SHOWN = (".csv", ".html", ".pdf", ".svg", ".png")
+SHOWN = (".csv", ".html", ".tex", ".pdf", ".svg", ".png")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -114,8 +114,8 @@ def number(value: float, digits: int = 2) -> str:
     return "" if pd.isna(value) else f"{value:.{digits}f}".replace("-", tables.MINUS)
 
 
-def page(table: pd.DataFrame, moves: pd.DataFrame, dataset: str, *, models: int) -> str:
-    """Both tables as HTML."""
+def page(table: pd.DataFrame, moves: pd.DataFrame, dataset: str, *, models: int) -> tables.Page:
+    """Both tables, for people."""
     rows = [
         (
             METHODS[row.method] + ("*" if row.method in WITHOUT_POSITION else ""),
@@ -129,10 +129,8 @@ def page(table: pd.DataFrame, moves: pd.DataFrame, dataset: str, *, models: int)
     headings = ("Method", "Rank correlation", "95 % interval", "p", "Types")
     of_models = f" of {models} trainings" if models > 1 else ""
     text = CAPTION.format(dataset=dataset, groups=int(table["types"].max()), models=of_models, finding=finding(table))
-    parts = [
-        "<h1>Do explanations predict attacks?</h1>",
-        tables.captioned_table(headings, rows, text, text_columns=headings[:1]),
-    ]
+    title = "Do explanations predict attacks?"
+    parts = [tables.Table(headings, rows, text, text_columns=headings[:1])]
     columns = ("Model", "Attack type", "Flows", "Changes", "Down, %", "Predicted change", "Real change")
     lines = [
         (
@@ -147,8 +145,8 @@ def page(table: pd.DataFrame, moves: pd.DataFrame, dataset: str, *, models: int)
         for row in moves.itertuples()
     ]
     if lines:
-        parts.append(tables.captioned_table(columns, lines, MOVES, text_columns=columns[:2]))
-    return tables.html_page("Do explanations predict attacks?", parts)
+        parts.append(tables.Table(columns, lines, MOVES, text_columns=columns[:2]))
+    return tables.Page(title, parts, heading=title)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -163,7 +161,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(
         args.by_type or Path(args.output).with_name(f"{Path(args.output).stem}_by_type.csv"), by_type, dataset=dataset
     )
-    tables.save_page(page(table, moves, dataset, models=cells["model"].nunique()), args.output, args.html)
+    tables.save(
+        page(table, moves, dataset, models=cells["model"].nunique()), args.output, html=args.html, latex=args.latex
+    )
 
 
 if __name__ == "__main__":

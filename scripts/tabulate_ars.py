@@ -73,11 +73,11 @@ def cells(row: pd.Series) -> tuple[str, ...]:
     )
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     rows = [cells(row) for _, row in table.iterrows()]
     caption, text = CAPTION.format(dataset=dataset, infinity=tables.INFINITY), (*HEADINGS[:4], "Verdict")
-    return tables.html_table(HEADINGS, rows, "Adversarial robustness scores", caption=caption, text_columns=text)
+    return tables.single(HEADINGS, rows, "Adversarial robustness scores", caption=caption, text_columns=text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             table[name] = unknown
     table["verdict"] = table["verdict"].fillna("not checked")
     write_csv(args.output, table, dataset=dataset)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

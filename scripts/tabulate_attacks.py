@@ -67,15 +67,15 @@ def contributions(path: Path | str, model: str) -> Mapping[str, str | float]:
     }
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     headings = [name.replace("_", " ").capitalize() for name in table]
     rows = [
         tuple(f"{cell:,.0f}" if isinstance(cell, float) else str(cell).replace("_", " ") for cell in row)
         for row in table.itertuples(index=False)
     ]
     caption = CAPTION.format(dataset=dataset)
-    return tables.html_table(headings, rows, "What finds evasions", caption=caption, text_columns=headings[:3])
+    return tables.single(headings, rows, "What finds evasions", caption=caption, text_columns=headings[:3])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = args.dataset or model_folder(args.searches[0]).parent.name
     table = pd.DataFrame([contributions(*pair) for pair in zip(args.searches, models, strict=True)])
     write_csv(args.output, table)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

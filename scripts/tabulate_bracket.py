@@ -88,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(args.output, table, dataset=args.dataset)
     caption = CAPTION.format(dataset=args.dataset, infinity=tables.INFINITY)
     lines = [cells(row) for _, row in table.iterrows()]
-    page = tables.html_table(HEADINGS, lines, "Brackets of scores", caption=caption, text_columns=HEADINGS[:3])
-    tables.save_page(page, args.output, args.html)
+    page = tables.single(HEADINGS, lines, "Brackets of scores", caption=caption, text_columns=HEADINGS[:3])
+    tables.save(page, args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

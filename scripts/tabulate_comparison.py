@@ -15,7 +15,7 @@ import pandas as pd
 
 from rnnids import cli
 from rnnids.datasets.features import FEATURE_LABELS, FEATURES
-from rnnids.reporting.tables import MINUS, PAPER_TITLES, add_output_arguments, html_table, save_page
+from rnnids.reporting.tables import MINUS, PAPER_TITLES, Page, add_output_arguments, save, single
 from rnnids.storage import read_csv, write_csv
 
 KEYS = ["quantity", "model", "level", "item"]
@@ -123,8 +123,8 @@ def label(item: str) -> str:
     return " and ".join(LABELS[part] for part in parts) if set(parts) <= LABELS.keys() else item
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The comparison as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> Page:
+    """The comparison, for people."""
     headings = ("Place", "Quantity", "Model", "Per", "Of", "Paper", "Ours", "Difference", "Reason")
     rows = []
     for row in table.itertuples():
@@ -139,7 +139,7 @@ def page(table: pd.DataFrame, dataset: str) -> str:
         " difference is how far ours exceeds it."
     )
     text = (*headings[:5], headings[-1])
-    return html_table(headings, rows, "The paper's numbers and ours", caption=caption, text_columns=text)
+    return single(headings, rows, "The paper's numbers and ours", caption=caption, text_columns=text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ours = our_numbers(**single, **{name: pd.concat(tables) for name, tables in several.items()})
     table = compare(paper, ours, dataset)
     write_csv(args.output, table)
-    save_page(page(table, dataset), args.output, args.html)
+    save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

@@ -147,14 +147,14 @@ def cells(model: str, rows: pd.DataFrame, attacks: Sequence[str]) -> tuple[str, 
     return (model.replace("_", " "), *metrics, all_types(rows), *scores)
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
     """The table as HTML, a row per model and a column per attack type."""
     attacks = list(dict.fromkeys(table["attack"].dropna()))
     rows = [cells(model, group, attacks) for model, group in table.groupby("model", sort=False)]
     headings = ("Model", *MEASURES.values(), BENIGN, *(f"ARS: {attack}" for attack in attacks))
     caption = CAPTION.format(dataset=dataset, infinity=tables.INFINITY, none=NONE)
     title = "What each defence costs and buys"
-    return tables.html_table(headings, rows, title, caption=caption, text_columns=headings[:1])
+    return tables.single(headings, rows, title, caption=caption, text_columns=headings[:1])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores = pd.concat([read_csv(path, ("model", "attack"), numbers) for path in args.ars])
     table = defences(metrics, scores)
     write_csv(args.output, table, dataset=dataset)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

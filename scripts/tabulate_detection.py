@@ -36,8 +36,8 @@ def recall(row: pd.Series) -> str:
     return f"{100 * row['recall']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     attacks = list(dict.fromkeys(table["attack"]))
     rows = []
     for (model, point), group in table.groupby(["model", "point"], sort=False):
@@ -47,7 +47,7 @@ def page(table: pd.DataFrame, dataset: str) -> str:
         rows.append((str(model).replace("_", " "), point, *alarms, *(cells.get(attack, "") for attack in attacks)))
     headings = ("Model", "Operating point", "False alarms in % of benign flows", "an hour", *attacks)
     title, caption = "Detection at rates of false alarms", CAPTION.format(dataset=dataset)
-    return tables.html_table(headings, rows, title, caption=caption, text_columns=headings[:2])
+    return tables.single(headings, rows, title, caption=caption, text_columns=headings[:2])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = args.dataset or Path(args.operating_points).resolve().parent.name
     table = read_csv(args.operating_points, ("model", "point", "attack"), NUMBERS)
     write_csv(args.output, table, dataset=dataset)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

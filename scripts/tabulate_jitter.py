@@ -47,8 +47,8 @@ def percent(row: pd.Series) -> str:
     return f"{middle:.0f} % ({low:.0f} to {high:.0f})"
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     table = table[table["attack"] == ALL]
     sizes = sorted(table["jitter_ms"].unique())
     columns = ["Model", "Goal", "Threat model", "Margin", "Reach it"]
@@ -63,7 +63,7 @@ def page(table: pd.DataFrame, dataset: str) -> str:
         rows.append((*named, f"{first['reached']:g} of {first['chosen']:g}", *(of_size[size] for size in sizes)))
     flows = ", ".join(f"{count:g}" for count in dict.fromkeys(table["flows"]))
     caption = CAPTION.format(dataset=dataset, draws=f"{table['draws'].max():g}", flows=flows)
-    return tables.html_table(columns, rows, "Evasions under jitter", caption=caption, text_columns=columns[:4])
+    return tables.single(columns, rows, "Evasions under jitter", caption=caption, text_columns=columns[:4])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = args.dataset or model_folder(args.jitter[0]).parent.name
     table = pd.concat([read_csv(path, TEXT, NUMBERS) for path in args.jitter], ignore_index=True)
     write_csv(args.output, table, dataset=dataset)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

@@ -93,10 +93,10 @@ def by_type(table: pd.DataFrame) -> tuple[list[str], list[tuple[str, ...]]]:
     return ["Flows of type", "Traffic", "N", *(f"{rule}, %" for rule in rules)], rows
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """Both tables as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """Both tables, for people."""
     model = table["model"].iloc[0].replace("_", " ").capitalize()
-    above = tables.captioned_table(
+    above = tables.Table(
         HEADINGS,
         list(overall(table)),
         CAPTION.format(model=model, dataset=dataset or "the data set"),
@@ -105,15 +105,15 @@ def page(table: pd.DataFrame, dataset: str) -> str:
     equal = table[table["threshold_from"] == RATE]
     threshold = "thresholds of equal false alarms" if len(equal) else "threshold of logit 0"
     headings, rows = by_type(equal if len(equal) else table)
-    below = tables.captioned_table(headings, rows, BY_TYPE.format(threshold=threshold), text_columns=headings[:2])
-    return tables.html_page("Early detection", ["<h1>Early detection</h1>", above, below])
+    below = tables.Table(headings, rows, BY_TYPE.format(threshold=threshold), text_columns=headings[:2])
+    return tables.Page("Early detection", [above, below], heading="Early detection")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     table = read_csv(args.latency, TEXT, NUMBERS)
     write_csv(args.output, table)
-    tables.save_page(page(table, args.dataset), args.output, args.html)
+    tables.save(page(table, args.dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

@@ -86,16 +86,16 @@ def type_rows(table: pd.DataFrame) -> tuple[list[str], list[tuple[str, ...]]]:
     return ["Model", "Attack type", *columns], rows
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     title, text = "From adversarial flows to packets and back", (*HEADINGS[:4], HEADINGS[-1])
     caption = f"{title}. {CAPTION.format(dataset=dataset)}"
     headings, rows = type_rows(table)
     parts = [
-        tables.captioned_table(HEADINGS, attack_rows(table), caption, text_columns=text),
-        tables.captioned_table(headings, rows, TYPES_CAPTION, text_columns=headings[:2]),
+        tables.Table(HEADINGS, attack_rows(table), caption, text_columns=text),
+        tables.Table(headings, rows, TYPES_CAPTION, text_columns=headings[:2]),
     ]
-    return tables.html_page(title, parts)
+    return tables.Page(title, parts)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = pd.concat([read_csv(path, TEXT, NUMBERS) for path in args.round_trips], ignore_index=True)
     write_csv(args.output, table, dataset=dataset)
     texts = list(TEXT)
-    tables.save_page(page(table.assign(**table[texts].fillna("")), dataset), args.output, args.html)
+    tables.save(page(table.assign(**table[texts].fillna("")), dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     rows = []
     for metric, group in table.groupby("metric", sort=False):
         of_tests = group.set_index("test")
@@ -62,7 +62,7 @@ def page(table: pd.DataFrame, dataset: str) -> str:
     same = table.loc[table["test"] == "random_weights", "limit"].iloc[0]
     headings, caption = ("Metric", *TESTS.values()), CAPTION.format(dataset=dataset, same=f"{same:g}")
     title = "Sanity checks of explanations"
-    return tables.html_table(headings, rows, title, caption=caption, text_columns=headings[:1])
+    return tables.single(headings, rows, title, caption=caption, text_columns=headings[:1])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = args.dataset or Path(args.sanity).resolve().parent.parent.parent.name
     table = read_csv(args.sanity, ("metric", "test"), ("value", "limit", "passed"))
     write_csv(args.output, table, dataset=dataset)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

@@ -81,15 +81,15 @@ def conclusion_cells(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
         yield tuple(word.replace("_", " ").replace(" -", f" {tables.MINUS}") for word in words)
 
 
-def page(table: pd.DataFrame, conclusions: pd.DataFrame, dataset: str) -> str:
-    """Both tables as HTML, what holds first."""
+def page(table: pd.DataFrame, conclusions: pd.DataFrame, dataset: str) -> tables.Page:
+    """Both tables, for people, what holds first."""
     caption = CAPTION.format(dataset=dataset, seeds=int(table["seeds"].max()), infinity=tables.INFINITY)
     held = ("What the first training shows", "It says", "In trainings", "Others say")
-    parts = [f"<h1>{TITLE}</h1>"]
+    parts = []
     if len(conclusions):
-        parts.append(tables.captioned_table(held, list(conclusion_cells(conclusions)), CONCLUSIONS, text_columns=held))
-    parts.append(tables.captioned_table(HEADINGS, list(cells(table)), caption, text_columns=HEADINGS[:3]))
-    return tables.html_page(TITLE, parts)
+        parts.append(tables.Table(held, list(conclusion_cells(conclusions)), CONCLUSIONS, text_columns=held))
+    parts.append(tables.Table(HEADINGS, list(cells(table)), caption, text_columns=HEADINGS[:3]))
+    return tables.Page(TITLE, parts, heading=TITLE)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     text, numbers = ("subject", "first", "others"), ("same", "seeds")
     conclusions = read_csv(args.conclusions, text, numbers, may_be_empty=True)
     write_csv(args.output, table)
-    tables.save_page(page(table, conclusions, args.dataset), args.output, args.html)
+    tables.save(page(table, conclusions, args.dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

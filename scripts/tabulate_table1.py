@@ -48,8 +48,8 @@ def percent(value: float, bound: float | None = None) -> str:
     return "<0.01 %" if 0 < value < 0.005 else f"{value:.2f} %"
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     rows = [
         (
             row.attack,
@@ -66,7 +66,7 @@ def page(table: pd.DataFrame, dataset: str) -> str:
     beside = f" Beside it the paper's proportions in {papers[0]}, of all its flows." if papers else ""
     caption = f"Flows of each attack type in {dataset} and their share of its {table['flows'].sum():,} flows.{beside}"
     title, text = "Table I: flow occurrence frequency of attack types", (*HEADINGS[:2], *HEADINGS[4::2])
-    return tables.html_table(HEADINGS, rows, title, caption=caption, text_columns=text)
+    return tables.single(HEADINGS, rows, title, caption=caption, text_columns=text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     counts = read_csv(args.counts, ("attack", "category"), ("flows",))
     table = table1(counts, read_csv(args.paper, PAPER_TEXT, PAPER_NUMBERS), dataset)
     write_csv(args.output, table)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def cell(rows: pd.DataFrame) -> str:
     return f"{row.value:.1f}" if pd.isna(row.low) else f"{row.value:.1f} ({row.low:.1f} to {row.high:.1f})"
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
     """The table as HTML, a row per model and level: ours, then the paper's."""
     rows = []
     for (source, data, model), group in table.groupby(["source", "dataset", "model"], sort=False):
@@ -69,7 +69,7 @@ def page(table: pd.DataFrame, dataset: str) -> str:
     )
     headings = ("Data set", "Model", "Per", *METRICS.values())
     title = "Table II: performance per packet and per flow"
-    return tables.html_table(headings, rows, title, caption=caption, text_columns=headings[:3])
+    return tables.single(headings, rows, title, caption=caption, text_columns=headings[:3])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     metrics = pd.concat([read_csv(path, keys, ("value", "low", "high")) for path in args.metrics])
     table = table2(metrics, read_csv(args.paper, ("dataset", *keys), ("value_percent",)), dataset)
     write_csv(args.output, table)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

@@ -81,14 +81,14 @@ def column_group(rows: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def page(table: pd.DataFrame, dataset: str) -> str:
-    """The table as HTML."""
+def page(table: pd.DataFrame, dataset: str) -> tables.Page:
+    """The table, for people."""
     groups = [column_group(table[table["method"] == method]) for method in METHODS]
     headings = [[f"{title}: feature", "Drop per flow", "Drop per packet", "Paper"] for title in METHODS.values()]
     rows = [left + right for left, right in zip(*groups, strict=True)]
     columns = headings[0] + headings[1]
     caption, text = CAPTION.format(dataset=dataset), (columns[0], columns[4])
-    return tables.html_table(columns, rows, "Table III: accuracy drop", caption=caption, text_columns=text)
+    return tables.single(columns, rows, "Table III: accuracy drop", caption=caption, text_columns=text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     importance = pd.concat([read_drops(getattr(args, method), method) for method in METHODS])
     table = table3(importance, read_csv(args.paper, KEYS, ("accuracy_drop",)), dataset)
     write_csv(args.output, table)
-    tables.save_page(page(table, dataset), args.output, args.html)
+    tables.save(page(table, dataset), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

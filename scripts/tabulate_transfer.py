@@ -178,10 +178,10 @@ def near_duplicates(path: str | None) -> str:
     return f"{float(found.iloc[0]):.0f} %" if len(found) else "many"
 
 
-def page(table: pd.DataFrame, near: str) -> str:
-    """All tables as HTML."""
+def page(table: pd.DataFrame, near: str) -> tables.Page:
+    """All tables, for people."""
     caption = CAPTION.format(near=near, dataset=table["trained_on"].iloc[0])
-    parts = [f"<h1>{TITLE}</h1>", shown(overview(table), caption, text=3)]
+    parts = [shown(overview(table), caption, text=3)]
     for measure, words, scale, digits in (
         ("recall of type", OF_TYPES.format(none=NONE), 100, 0),
         ("ars", OF_ARS, 1, 2),
@@ -189,20 +189,20 @@ def page(table: pd.DataFrame, near: str) -> str:
     ):
         if (table["measure"] == measure).any():
             parts.append(shown(side_by_side(table, measure, scale=scale, digits=digits), words, text=1))
-    return tables.html_page(TITLE, parts)
+    return tables.Page(TITLE, parts, heading=TITLE)
 
 
-def shown(content: tuple[list[str], list[tuple[str, ...]]], caption: str, *, text: int) -> str:
+def shown(content: tuple[list[str], list[tuple[str, ...]]], caption: str, *, text: int) -> tables.Table:
     """A table with its caption; the first `text` columns are words."""
     headings, rows = content
-    return tables.captioned_table(headings, rows, caption, text_columns=headings[:text])
+    return tables.Table(headings, rows, caption, text_columns=headings[:text])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     table = read_rows(args)
     write_csv(args.output, table)
-    tables.save_page(page(table, near_duplicates(args.audit)), args.output, args.html)
+    tables.save(page(table, near_duplicates(args.audit)), args.output, html=args.html, latex=args.latex)
 
 
 if __name__ == "__main__":

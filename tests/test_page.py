@@ -21,7 +21,7 @@ from rnnids.reporting.chart_data import chart_data
 from rnnids.reporting.contents import SECTIONS
 from rnnids.reporting.results import Results
 from rnnids.reporting.results_page import rendered_caption
-from rnnids.reporting.tables import html_table
+from rnnids.reporting.tables import html_page, single
 from rnnids.reporting.verdict import verdict
 
 PARTS = REPOSITORY / "scripts/page"
@@ -204,10 +204,10 @@ def write(folder, frames):
         (folder / f"figures/{name}.pdf").write_bytes(b"%PDF")
     (folder / "tables").mkdir(exist_ok=True)
     rows = [("baseline", attack, value) for attack in TYPES for value in ("∞", "0.5", "12", "3")] * 4
-    page = html_table(
+    page = single(
         ("Model", "Attack type", "ARS"), rows, "Scores", caption="Of all.", text_columns=("Model", "Attack type")
     )
-    (folder / "tables/ars.html").write_text(page)
+    (folder / "tables/ars.html").write_text(html_page(page))
     return folder
 
 

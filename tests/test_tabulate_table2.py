@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import tabulate_table2
+from rnnids.reporting.tables import html_page
 
 PAPER = Path(__file__).parents[1] / "resources/paper/table2.csv"
 
@@ -41,7 +42,7 @@ def test_paper_is_whole_and_consistent():
 
 
 def test_page_has_a_row_per_model_and_level(table):
-    page = tabulate_table2.page(table, "lab")
+    page = html_page(tabulate_table2.page(table, "lab"))
     rows = [line for line in page.splitlines() if line.startswith("<tr><td")]
     assert len(rows) == 3 + 6
     assert "97.0 (96.0 to 98.0)" in rows[1]

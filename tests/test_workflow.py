@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import latex_reader
 import pandas as pd
 import pytest
 import yaml
@@ -150,6 +151,17 @@ def edited(checkout):
 def test_every_result_is_made(done):
     missing = [name for name in RESULTS if not (done / "results/tiny" / name).stat().st_size]
     assert not missing
+
+
+def test_every_table_is_there_for_papers(done, tmp_path):
+    """In LaTeX, which is read, and compiled where there is a LaTeX."""
+    pages = sorted((done / "results/tiny/tables").glob("*.html"))
+    assert pages
+    sources = [path.with_suffix(".tex").read_text() for path in pages]
+    for source in sources:
+        latex_reader.check(source)
+    if latex_reader.TEX:
+        latex_reader.compiled("\n".join(sources), tmp_path)
 
 
 def test_no_temporary_file_or_checkpoint_is_left(done):

@@ -2,7 +2,7 @@
 #
 # In: results/{dataset}/{model}/weights.safetensors, the captures under `unlabelled`, and adversarial flows.
 # Out: results/{dataset}/{model}/alerts/{capture}.jsonl with a summary; {model}/latency.csv and alarms_by_packet.csv,
-# and of the baseline results/{dataset}/tables/latency.{csv,html} and results/{dataset}/figures/latency.{pdf,svg,png}.
+# and of the baseline results/{dataset}/tables/latency.{csv,html,tex} and results/{dataset}/figures/latency.{pdf,svg,png}.
 
 
 rule alerts:

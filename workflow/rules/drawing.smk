@@ -67,7 +67,8 @@ def figure(name, category, shows, caption=None):
 def table(name, category, shows, caption=None, csv=None):
     """The outputs of a table's rule; the report shows the HTML."""
     path = f"results/{{dataset}}/tables/{name}"
-    return {"csv": csv or f"{path}.csv", "html": in_report(f"{path}.html", caption or name, category, shows)}
+    html = in_report(f"{path}.html", caption or name, category, shows)
+    return {"csv": csv or f"{path}.csv", "html": html, "tex": f"{path}.tex"}
 
 
 def page_of_seeds(name):
@@ -76,12 +77,13 @@ def page_of_seeds(name):
 
 
 def page_tables(wildcards):
-    """Tables for people and for programs."""
+    """Tables for people, for papers and for programs."""
     names = [*PAGE_TABLES, *(["transfer"] if transferred(wildcards.dataset) else []), *page_of_seeds("seeds")]
     apart = ("label_audit", "paper_comparison")  # whose CSV files lie elsewhere
-    return [f"results/{wildcards.dataset}/tables/{name}.html" for name in names] + [
-        f"results/{wildcards.dataset}/tables/{name}.csv" for name in names if name not in apart
+    shown = [
+        f"results/{wildcards.dataset}/tables/{name}.{suffix}" for name in names for suffix in ("html", "tex")
     ]
+    return shown + [f"results/{wildcards.dataset}/tables/{name}.csv" for name in names if name not in apart]
 
 
 def page_figures(wildcards):

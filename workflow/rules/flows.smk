@@ -114,6 +114,7 @@ rule audit_labels:
             category="Data and detection",
             labels={"data set": "{dataset}", "shows": "Label audit"},
         ),
+        tex="results/{dataset}/tables/label_audit.tex",
     log:
         "results/{dataset}/logs/audit_labels.log",
     benchmark:
@@ -130,4 +131,4 @@ rule audit_labels:
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --label-report {input.label_report:q}"
         " --report {input.report:q} --name {wildcards.dataset} --output {output.csv:q} --html {output.html:q}"
-        " {params.options} 2> {log:q}"
+        " --latex {output.tex:q} {params.options} 2> {log:q}"

@@ -2,7 +2,7 @@
 #
 # In: the captures, their flow files, attacks on a model. Out: results/{dataset}/{model}/captures/{result}/{capture}.*,
 # results/{dataset}/{model}/round_trip.csv, results/{dataset}/{model}/attacks/jitter/{goal}/{threat_model}.csv,
-# results/{dataset}/tables/{round_trip,jitter}.{csv,html} and results/{dataset}/figures/jitter.{pdf,svg,png}.
+# results/{dataset}/tables/{round_trip,jitter}.{csv,html,tex} and results/{dataset}/figures/jitter.{pdf,svg,png}.
 
 
 rule adversarial_captures:

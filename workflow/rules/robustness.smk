@@ -3,7 +3,7 @@
 # packets.smk.
 #
 # In: robustness.csv and attacks/search/{goal}/{threat_model}.h5 of each selected model.
-# Out: results/{dataset}/tables/ars.{csv,html}, results/{dataset}/tables/attacks.{csv,html},
+# Out: results/{dataset}/tables/ars.{csv,html,tex}, results/{dataset}/tables/attacks.{csv,html,tex},
 # results/{dataset}/{model}/budget.csv and results/{dataset}/figures/budget.{pdf,svg,png}.
 
 
@@ -83,7 +83,7 @@ rule tabulate_attacks:
         models=[model for model in config["selected_models"] for _ in searches()],
     shell:
         "python {params.script:q} --searches {input.searches:q} --models {params.models}"
-        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} --latex {output.tex:q} 2> {log:q}"
 
 
 rule tabulate_bracket:
@@ -106,7 +106,7 @@ rule tabulate_bracket:
         code=code("tabulate_bracket.py"),
     shell:
         "python {params.script:q} --bounds {input.bounds:q} --models baseline"
-        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+        " --dataset {wildcards.dataset} --output {output.csv:q} --html {output.html:q} --latex {output.tex:q} 2> {log:q}"
 
 
 rule measure_budget:

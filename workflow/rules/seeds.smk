@@ -3,7 +3,7 @@
 # In: of each of `seeded_models` and each of `seeds` metrics.csv, recall.csv and predictions.h5, the search of the main
 # threat model with what the gate found, and of the baseline input_perturbation.csv. The first seed's results lie in
 # results/{dataset}/{model}, those of another in results/{dataset}/{model}/seed_{seed}; any target can be asked for there.
-# Out: results/{dataset}/seeds.csv, seed_values.csv and seed_conclusions.csv, tables/seeds.{csv,html}, figures/seeds.{pdf,svg,png}.
+# Out: results/{dataset}/seeds.csv, seed_values.csv and seed_conclusions.csv, tables/seeds.{csv,html,tex}, figures/seeds.{pdf,svg,png}.
 
 
 rule seeds:

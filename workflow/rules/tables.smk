@@ -1,7 +1,7 @@
 # The paper's tables, and those beside them.
 #
 # In: the CSV files of the stages before, and the paper's printed numbers (resources/paper).
-# Out: results/{dataset}/tables/*.{csv,html}.
+# Out: results/{dataset}/tables/*.{csv,html,tex}.
 # A target of each name makes it for every selected data set; tabulate_* makes it for one.
 
 
@@ -76,7 +76,7 @@ rule tabulate_table1:
         inputs=inputs_by_name,
     shell:
         "python {params.script:q} {params.inputs} --dataset {wildcards.dataset} --output {output.csv:q}"
-        " --html {output.html:q} 2> {log:q}"
+        " --html {output.html:q} --latex {output.tex:q} 2> {log:q}"
 
 
 use rule tabulate_table1 as tabulate_table2 with:
@@ -206,7 +206,7 @@ rule tabulate_agreement:
         seed=config["seed"],
     shell:
         "python {params.script:q} {params.inputs} --dataset {wildcards.dataset} --seed {params.seed}"
-        " --output {output.csv:q} --by-type {output.by_type:q} --html {output.html:q} 2> {log:q}"
+        " --output {output.csv:q} --by-type {output.by_type:q} --html {output.html:q} --latex {output.tex:q} 2> {log:q}"
 
 
 use rule tabulate_table1 as tabulate_sanity with:

@@ -2,7 +2,7 @@
 #
 # In: dataset.h5 of the data sets that `transfer` names, and weights.safetensors of detectors trained on one of them.
 # Out: results/{training sets}_to_{test set}/dataset.h5, on which every rule works as on any data set, with the weights
-# of those detectors; results/{dataset}/tables/transfer.{csv,html}, of the first training set.
+# of those detectors; results/{dataset}/tables/transfer.{csv,html,tex}, of the first training set.
 
 
 rule table_transfer:
@@ -93,4 +93,4 @@ rule tabulate_transfer:
         inputs=inputs_by_name,
         rows=lambda wildcards: transfer_rows(wildcards.dataset),
     shell:
-        "python {params.script:q} {params.inputs} {params.rows} --output {output.csv:q} --html {output.html:q} 2> {log:q}"
+        "python {params.script:q} {params.inputs} {params.rows} --output {output.csv:q} --html {output.html:q} --latex {output.tex:q} 2> {log:q}"

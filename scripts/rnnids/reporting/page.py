@@ -1,11 +1,11 @@
-"""The label audit as a table of numbers and as a page for people."""
+"""The label audit as a table of numbers and as tables for people."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from rnnids.reporting.tables import captioned_table, html_page
+from rnnids.reporting.tables import Page, Table
 from rnnids.storage import read_csv
 
 Section = tuple[str, pd.DataFrame, list[str], str]  # name, table, columns that say of what, caption
@@ -62,9 +62,9 @@ def tidy(section: str, frame: pd.DataFrame, subjects: list[str]) -> pd.DataFrame
     return long[long["value"].astype(str).ne("") & long["value"].notna()]
 
 
-def page(name: str, sections: Sequence[Section]) -> str:
-    """The tables of a data set as HTML."""
-    parts = [f"<h1>Label audit of {name}</h1>"]
+def page(name: str, sections: Sequence[Section]) -> Page:
+    """The tables of a data set, for people."""
+    parts = []
     for _, frame, subjects, caption in sections:
         shown = frame.astype(object).where(frame.notna(), "")
         for column in shown.columns.intersection(list(TIMES)):
@@ -72,8 +72,8 @@ def page(name: str, sections: Sequence[Section]) -> str:
         headings = [str(column).replace("_percent", ", %").replace("_", " ") for column in shown]
         text = [column.replace("_", " ") for column in (*subjects, *TIMES, "source", "destination", "remark")]
         rows = [tuple(_cell(value) for value in row) for row in shown.itertuples(index=False)]
-        parts.append(captioned_table(headings, rows, caption, text_columns=text))
-    return html_page(f"Label audit of {name}", parts)
+        parts.append(Table(headings, rows, caption, text_columns=text))
+    return Page(f"Label audit of {name}", parts, heading=f"Label audit of {name}")
 
 
 def _cell(value: str | float) -> str:

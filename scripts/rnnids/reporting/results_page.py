@@ -103,8 +103,9 @@ def table_html(results: Results, name: str) -> str:
     shown = "".join(
         scrolling(headed(table, name not in PAIRED), label) for table, label in zip(tables, labels, strict=True)
     )
-    csv = [file for file in (f"tables/{name}.csv", f"{name}.csv") if file in results.files]
-    links = " · ".join([link(path, "this table alone"), *(link(file, Path(file).name) for file in csv)])
+    written = (f"tables/{name}.csv", f"{name}.csv", f"tables/{name}.tex")
+    others = [file for file in written if file in results.files]
+    links = " · ".join([link(path, "this table alone"), *(link(file, Path(file).name) for file in others)])
     opened = " open" if rows <= FOLD or name in UNFOLDED else ""
     return (
         f'<details id="table-{name}" class="table"{opened}><summary><h3>{escape(title)}</h3></summary>'
