@@ -35,7 +35,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--agreement", required=True, help="mean correlation of each method (CSV)")
     parser.add_argument("--by-type", required=True, help="correlation of each method and attack type (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def draw(agreement: pd.DataFrame, by_type: pd.DataFrame) -> Figure:
@@ -44,8 +44,9 @@ def draw(agreement: pd.DataFrame, by_type: pd.DataFrame) -> Figure:
     rows = list(range(len(methods)))
     mean_over_models = by_type.groupby(["method", "attack"], sort=False)["rho"].mean().unstack("attack")
     table = mean_over_models.reindex(methods)[list(dict.fromkeys(by_type["attack"]))]
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, 1.9 + 0.22 * len(methods))
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.4), sharey=True)
+    below = plotting.in_rows(2) - 1
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 1.9 + 0.22 * len(methods) + below * (0.6 + 0.22 * len(methods)))
+    left, right = plotting.beside(figure, 2, width_ratios=(1, 1.4), sharey=True)
     interval = plotting.whiskers(agreement["rho"], agreement["low"], agreement["high"])
     left.errorbar(agreement["rho"], rows, xerr=interval, fmt="o", color=BLUE, ecolor=BLACK, elinewidth=0.8, capsize=2)
     left.axvline(0, color=GREY, linewidth=0.7)
@@ -60,7 +61,8 @@ def draw(agreement: pd.DataFrame, by_type: pd.DataFrame) -> Figure:
     right.tick_params(length=0)
     bar = figure.colorbar(shade, ax=right, pad=0.02)
     bar.set_label("Rank correlation", fontsize=7)
-    figure.supxlabel("* knows features and no positions; grey: fewer than three cells, or the same of all", fontsize=7)
+    note = "* knows features and no positions; grey: fewer than three cells, or the same of all"
+    figure.supxlabel(plotting.fitted(note), fontsize=7)
     return figure
 
 

@@ -7,7 +7,6 @@ would reach that spares bytes, or seconds, alone.
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,7 +38,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--budget", required=True, nargs="+", help="shares within budgets, a file a model (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def budget_axis(panel: Axes, unit: str, *, small: bool = False) -> None:
@@ -63,13 +62,14 @@ def draw_line(panel: Axes, rows: pd.DataFrame, **line: Any) -> None:
 def add_legend(figure: FigureBase, panel: Axes, heading: str) -> None:
     """The lines of `panel` above a part of the figure, below its heading."""
     lines = panel.get_legend_handles_labels()
-    figure.legend(*lines, loc="outside upper center", ncols=5, columnspacing=1.5, title=heading, title_fontsize=8)
+    title, columns = plotting.fitted(heading), plotting.in_a_row(5)
+    figure.legend(*lines, loc="outside upper center", ncols=columns, columnspacing=1.5, title=title, title_fontsize=8)
 
 
 def draw_models(figure: FigureBase, table: pd.DataFrame) -> None:
     """A panel for each unit, a line for each model."""
     models = list(dict.fromkeys(table["model"]))
-    panels = figure.subplots(1, len(LABELS))
+    panels = plotting.beside(figure, len(LABELS))
     for panel, (unit, label) in zip(panels, LABELS.items(), strict=True):
         for place, model in enumerate(models):
             color = MODEL_COLORS[place % len(MODEL_COLORS)]
@@ -87,7 +87,7 @@ def draw_types(figure: FigureBase, table: pd.DataFrame, unit: str) -> list[Axes]
     """A small panel for each attack type of one model, a line for each threat model."""
     attacks = list(dict.fromkeys(table["attack"]))
     threats = list(dict.fromkeys(table["threat_model"]))
-    panels = plotting.small_multiples(figure, len(attacks), COLUMNS)
+    panels, columns = plotting.small_multiples(figure, len(attacks), COLUMNS), plotting.in_a_row(COLUMNS)
     for place, (attack, panel) in enumerate(zip(attacks, panels, strict=True)):
         own = table[(table["attack"] == attack) & (table["unit"] == unit)]
         for number, threat in enumerate(threats):
@@ -95,10 +95,10 @@ def draw_types(figure: FigureBase, table: pd.DataFrame, unit: str) -> list[Axes]
             rows = own[own["threat_model"] == threat]
             draw_line(panel, rows, color=color, linestyle=style, label=threat.replace("_", " "))
         budget_axis(panel, unit, small=True)
-        panel.tick_params(labelleft=place % COLUMNS == 0, labelbottom=place + COLUMNS >= len(attacks), labelsize=6)
+        panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(attacks), labelsize=6)
         title = f"{plotting.wrapped(attack, 16)}\nN = {plotting.flagged(int(own['flows'].max()))}"
         panel.set_title(title, fontsize=7)
-    panels[(len(panels) - 1) // COLUMNS * COLUMNS].set_xlabel(LABELS[unit], loc="left")
+    panels[(len(panels) - 1) // columns * columns].set_xlabel(LABELS[unit], loc="left")
     figure.supylabel("Classified as benign in %")
     return panels
 
@@ -109,8 +109,8 @@ def draw(table: pd.DataFrame) -> Figure:
     main_threat, model = table["threat_model"].iloc[0], table["model"].iloc[0]
     together = table[(table["attack"] == ALL) & (table["threat_model"] == main_threat)]
     types = table[(table["attack"] != ALL) & (table["model"] == model)]
-    rows = math.ceil(types["attack"].nunique() / COLUMNS)
-    heights = [2.3, 1.15 * rows + 0.7, 1.15 * rows + 0.3]
+    rows = plotting.in_rows(types["attack"].nunique(), COLUMNS)
+    heights = [2.3 * plotting.in_rows(len(LABELS)), 1.15 * rows + 0.7, 1.15 * rows + 0.3]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, sum(heights) + 0.4)
     above, *below = figure.subfigures(3, 1, height_ratios=heights)
     draw_models(above, together)

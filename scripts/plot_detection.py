@@ -29,7 +29,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--curves", required=True, help="curves of the models (CSV)")
     parser.add_argument("--operating-points", required=True, help="operating points of the models (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def draw_model(panels: Sequence[Axes], curve: pd.DataFrame, own: pd.Series, *, color: str) -> None:
@@ -48,8 +48,8 @@ def draw_model(panels: Sequence[Axes], curve: pd.DataFrame, own: pd.Series, *, c
 
 def draw(curves: pd.DataFrame, points: pd.DataFrame) -> Figure:
     """The figure of two tables of all models."""
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, 3.2)
-    panels = figure.subplots(1, 2)
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 3.2 * plotting.in_rows(2))
+    panels = plotting.beside(figure, 2)
     own = points[(points["point"] == OWN) & (points["attack"] == ALL)].set_index("model", drop=False)
     for model, color in plotting.model_colors(curves).items():
         draw_model(panels, curves[curves["model"] == model], own.loc[model], color=color)
@@ -66,13 +66,13 @@ def draw(curves: pd.DataFrame, points: pd.DataFrame) -> Figure:
     if len(at_rate):
         hourly = at_rate["per_hour"].iloc[0] / (100 * at_rate["false_alarms"].iloc[0])  # for each percent
         above = panels[1].secondary_xaxis("top", functions=(lambda x: x * hourly, lambda x: x / hourly))
-        above.set_xlabel("False alarms an hour, at the captures' rate of benign flows", fontsize=7)
+        above.set_xlabel(plotting.fitted("False alarms an hour, at the captures' rate of benign flows"), fontsize=7)
         above.xaxis.set_major_formatter("{x:,g}")
         ticks = [10.0**power for power in range(-3, 9) if FLOOR * hourly <= 10.0**power <= 100 * hourly]
         above.xaxis.set_major_locator(FixedLocator(ticks))
         above.xaxis.set_minor_locator(NullLocator())
         above.tick_params(labelsize=6)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=plotting.in_a_row(3))
     return figure
 
 

@@ -43,7 +43,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--before", help="robustness.csv of the baseline, by the search")
     parser.add_argument("--after", help="robustness.csv of the model after the last epoch, by the search")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def score_axis(panel: Axes, values: Sequence[float]) -> float:
@@ -130,19 +130,19 @@ def draw(scores: pd.DataFrame) -> Figure:
         scores = scores.assign(searched=False)
     scores = plotting.by_category(scores.sort_values("epoch", kind="stable"))
     types = [rows for _, rows in scores.groupby("attack", sort=False)]
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 1.35 * math.ceil(len(types) / COLUMNS))
-    panels = plotting.small_multiples(figure, len(types), COLUMNS)
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 1.35 * plotting.in_rows(len(types), COLUMNS))
+    panels, columns = plotting.small_multiples(figure, len(types), COLUMNS), plotting.in_a_row(COLUMNS)
     for place, (rows, panel) in enumerate(zip(types, panels, strict=True)):
-        draw_type(panel, rows, scores, column=place % COLUMNS, columns=min(COLUMNS, len(types)))
+        draw_type(panel, rows, scores, column=place % columns, columns=min(columns, len(types)))
     styles = [SCORE, INFINITE, EVADING] + ([SEARCHED_SCORE, SEARCHED_SHARE] if scores["searched"].any() else [])
     handles = [Line2D([], [], **style) for style in styles]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.5)
+    figure.legend(handles=handles, loc="outside upper center", ncols=plotting.in_a_row(3), columnspacing=1.5)
     figure.supylabel("ARS (L1, z-scores)", color=RED)
     few = scores["flows"].min() < plotting.SMALL_SAMPLE
     note = f" (\N{DAGGER} fewer than {plotting.SMALL_SAMPLE} flows)" if few else ""
     if "verdict" in scores and scores["verdict"].isin(DOUBTED).any():
         note += " (! the check of the search found nearer or other evasions, or a fault; see table_ars)"
-    figure.supxlabel(f"Epoch of adversarial training{note}")
+    figure.supxlabel(plotting.fitted(f"Epoch of adversarial training{note}"))
     return figure
 
 

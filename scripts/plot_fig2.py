@@ -6,7 +6,6 @@ The distance is that of the successful flows; where there is none, it is missing
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -33,7 +32,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--summary", required=True, help="success and distance per attack type and kappa (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def set_axes(panel: Axes, distances: Axes, summary: pd.DataFrame) -> None:
@@ -53,7 +52,7 @@ def draw_lines(panel: Axes, distances: Axes, flows: pd.DataFrame, **line: float)
 
 def draw_together(figure: FigureBase, summary: pd.DataFrame) -> None:
     """Two panels: all attack flows, and each type in grey."""
-    panel, distances = figure.subplots(1, 2)
+    panel, distances = plotting.beside(figure, 2)
     for _, flows in summary[summary["attack"] != ALL].groupby("attack", sort=False):
         grey = {"color": GREY, "linewidth": 0.6, "alpha": 0.7}
         panel.plot(flows["kappa"], 100 * flows["success_ratio"], clip_on=False, **grey)
@@ -71,15 +70,15 @@ def draw_together(figure: FigureBase, summary: pd.DataFrame) -> None:
 
 def draw_types(figure: FigureBase, summary: pd.DataFrame, attacks: Sequence[str]) -> None:
     """A small panel with two axes for each attack type."""
-    panels = plotting.small_multiples(figure, len(attacks), COLUMNS)
+    panels, columns = plotting.small_multiples(figure, len(attacks), COLUMNS), plotting.in_a_row(COLUMNS)
     for place, (attack, panel) in enumerate(zip(attacks, panels, strict=True)):
         flows = summary[summary["attack"] == attack]
         distances = panel.twinx()
         distances.spines["right"].set_visible(True)
         draw_lines(panel, distances, flows, linewidth=1, markersize=2.5)
         set_axes(panel, distances, summary)
-        panel.tick_params(labelleft=place % COLUMNS == 0, labelcolor=BLUE, axis="y")
-        if place % COLUMNS == COLUMNS - 1 or place == len(attacks) - 1:
+        panel.tick_params(labelleft=place % columns == 0, labelcolor=BLUE, axis="y")
+        if place % columns == columns - 1 or place == len(attacks) - 1:
             distances.tick_params(labelcolor=RED)
             distances.set_ylabel("L1 distance", color=RED)
         else:
@@ -93,14 +92,19 @@ def draw(summary: pd.DataFrame) -> Figure:
     """The figure of a summary with one row per attack type and kappa."""
     summary = summary.sort_values("kappa", kind="stable")
     attacks = [attack for attack in dict.fromkeys(summary["attack"]) if attack != ALL]
-    rows = math.ceil(len(attacks) / COLUMNS)
-    heights = [2.3, 1.35 * rows + 0.2]
+    rows = plotting.in_rows(len(attacks), COLUMNS)
+    heights = [2.3 * plotting.in_rows(2), 1.35 * rows + 0.2]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, sum(heights) + 0.3)
     above, below = figure.subfigures(2, 1, height_ratios=heights)
     draw_together(above, summary)
     draw_types(below, summary, attacks)
     handles = {handle.get_label(): handle for axes in above.axes for handle in axes.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=4, columnspacing=1.5)
+    figure.legend(
+        handles=list(handles.values()),
+        loc="outside upper center",
+        ncols=1 if plotting.narrow() else 4,
+        columnspacing=1.5,
+    )
     figure.supxlabel("Trade-off \u03ba (Eq. 1)")
     return figure
 

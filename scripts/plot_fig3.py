@@ -38,7 +38,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recall", required=True, help="recall per attack type (CSV)")
     parser.add_argument("--ars", required=True, help="ARS per attack type (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def combine(recall: pd.DataFrame, ars: pd.DataFrame) -> pd.DataFrame:
@@ -82,6 +82,8 @@ def draw_ars(panel: Axes, types: pd.DataFrame, places: Sequence[float]) -> None:
     panel.set(xlabel="ARS: L1 distance in z-scores,\nsummed over packets")
     marks = types["doubted"].map({True: "! ", False: ""})
     names = [f"{mark}({plotting.flagged(flows)})" for mark, flows in zip(marks, types["flows_ars"], strict=True)]
+    if plotting.narrow():  # names of attack types stand beside the other panel, which is above this one
+        names = [f"{attack}  {name}" for attack, name in zip(types["attack"], names, strict=True)]
     panel.set_yticks(places, names)
 
 
@@ -112,8 +114,9 @@ def draw_score(panel: Axes, place: float, ars: float, *, low: float, high: float
 def draw(types: pd.DataFrame) -> Figure:
     """The figure of the table of :func:`combine`."""
     places = rows_of(types)
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.8 + 0.2 * (places[-1] + 1))
-    left, right = figure.subplots(1, 2)
+    height = 0.8 + 0.2 * (places[-1] + 1)
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, height * plotting.in_rows(2))
+    left, right = plotting.beside(figure, 2)
     draw_recall(left, types, places)
     draw_ars(right, types, places)
     for panel in (left, right):
@@ -123,7 +126,10 @@ def draw(types: pd.DataFrame) -> Figure:
     # The layout makes room for an annotation, where names are short, and not for a title.
     above = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 7}
     left.annotate("Attack type (flows)", (0, 1), xycoords="axes fraction", ha="right", **above)
-    right.set_title("(flows)", loc="left", x=0, ha="right", fontsize=7)
+    if plotting.narrow():
+        right.annotate("Attack type (flows)", (0, 1), xycoords="axes fraction", ha="right", **above)
+    else:
+        right.set_title("(flows)", loc="left", x=0, ha="right", fontsize=7)
     plotting.note_small_samples(figure, [*types["flows_recall"], *types["flows_ars"]])
     add_notes(figure, types)
     return figure
@@ -132,7 +138,7 @@ def draw(types: pd.DataFrame) -> Figure:
 def add_notes(figure: Figure, types: pd.DataFrame) -> None:
     """Footnotes that explain the marks there are, below the one that may be there."""
     marks = ((types["doubted"], WARNING_NOTE), (types["proven"], PROVEN_NOTE), (types["certain"], CERTAIN_NOTE))
-    notes = [note for shown, note in marks if shown.any()]
+    notes = [plotting.fitted(note) for shown, note in marks if shown.any()]
     if notes:
         above = [text for text in [figure.get_supxlabel()] if text]
         figure.supxlabel("\n".join([*above, *notes]), fontsize=7, x=0.99, ha="right")

@@ -9,7 +9,6 @@ packet can be compared with the same feature in all packets of the flow.
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -46,7 +45,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--importance", required=True, nargs="+", help="metrics of the features (CSV), several files")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def read_importance(paths: Sequence[str]) -> pd.DataFrame:
@@ -113,19 +112,22 @@ def draw(importance: pd.DataFrame) -> Figure:
     present = set(importance["metric"])
     metrics = [metric for metric in METRICS if metric in present]
     count = len(metrics) + bool(present & (BITS.keys() - METRICS.keys()))
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, ROW_HEIGHT * math.ceil(count / COLUMNS) + 0.3)
-    panels = plotting.small_multiples(figure, count, COLUMNS)
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, ROW_HEIGHT * plotting.in_rows(count, COLUMNS) + 0.3)
+    panels, columns = plotting.small_multiples(figure, count, COLUMNS), plotting.in_a_row(COLUMNS)
     for metric, panel in zip(metrics, panels, strict=False):
         draw_metric(panel, importance, metric)
     for place, panel in enumerate(panels):
-        panel.set_yticks(range(len(FEATURES)), FEATURE_LABELS if place % COLUMNS == 0 else [])
+        panel.set_yticks(range(len(FEATURES)), FEATURE_LABELS if place % columns == 0 else [])
         panel.set_ylim(len(FEATURES) - 0.4, -0.6)
     if count > len(metrics):
         draw_bits(panels[-1], importance)
         title = "Last panel (*: ports and protocol in the whole flow)"
         handles, labels = panels[-1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=3, title=title, title_fontsize=7)
-    figure.supxlabel("Share of the metric's sum in %  (bars: prediction of flows, circles: of packets)")
+        ncols = plotting.in_a_row(3)
+        figure.legend(handles, labels, loc="outside upper center", ncols=ncols, title=title, title_fontsize=7)
+    figure.supxlabel(
+        plotting.fitted("Share of the metric's sum in %  (bars: prediction of flows, circles: of packets)")
+    )
     return figure
 
 

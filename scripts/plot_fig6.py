@@ -7,7 +7,6 @@ ones alike; features that are categories, as flags, are bars.
 """
 
 import argparse
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -44,7 +43,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--values", required=True, help="observed values per attack type and feature (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def value_axis(panel: Axes, feature: str, values: Iterable[float]) -> None:
@@ -111,14 +110,14 @@ def draw_feature(
 ) -> None:
     """Panels of all attack types for one feature."""
     attacks = list(dict.fromkeys(dependence["attack"]))
-    panels = plotting.small_multiples(figure, len(attacks), COLUMNS)
+    panels, columns = plotting.small_multiples(figure, len(attacks), COLUMNS), plotting.in_a_row(COLUMNS)
     for place, (attack, panel) in enumerate(zip(attacks, panels, strict=True)):
         rows = dependence[dependence["attack"] == attack]
         own = {next(iter(colors)): GREEN} if attack == BENIGN and len(colors) == 1 else colors
         draw_type(panel, attack, rows, values=values[values["attack"] == attack], colors=own)
         if feature in CONTINUOUS:
             value_axis(panel, feature, dependence["value"])
-        panel.tick_params(labelleft=place % COLUMNS == 0)
+        panel.tick_params(labelleft=place % columns == 0)
     figure.supxlabel(FEATURE_LABELS[FEATURES.index(feature)])
     figure.supylabel("Probability of attack in %")
 
@@ -126,7 +125,7 @@ def draw_feature(
 def draw(dependence: pd.DataFrame, values: pd.DataFrame) -> Figure:
     """The figure of the two tables, the first with a column `model`: a block for each feature."""
     features, colors = list(dict.fromkeys(dependence["feature"])), plotting.model_colors(dependence)
-    rows = math.ceil(dependence["attack"].nunique() / COLUMNS)
+    rows = plotting.in_rows(dependence["attack"].nunique(), COLUMNS)
     legend = LEGEND_HEIGHT if len(colors) > 1 else 0.0
     block = 0.3 + 1.25 * rows
     figure = plotting.new_figure(plotting.PAGE_WIDTH, len(features) * block + legend)

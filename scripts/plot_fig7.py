@@ -37,7 +37,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="quantiles of confidence per attack type and step (CSV) of each model, in MODEL/explanations",
     )
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def as_stairs(steps: pd.Series, *columns: pd.Series) -> list[np.ndarray]:
@@ -108,18 +108,23 @@ def draw(table: pd.DataFrame) -> Figure:
     """The figure of a table with one row per model, attack type and step."""
     attacks = list(dict.fromkeys(table["attack"]))
     last, most, colors = table["step"].max(), table["flows"].max(), plotting.model_colors(table)
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.75 + 1.35 * math.ceil(len(attacks) / COLUMNS))
-    panels = plotting.small_multiples(figure, len(attacks), COLUMNS)
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.75 + 1.35 * plotting.in_rows(len(attacks), COLUMNS))
+    panels, columns = plotting.small_multiples(figure, len(attacks), COLUMNS), plotting.in_a_row(COLUMNS)
     handles: dict[str, Artist] = {}
     for place, (attack, panel) in enumerate(zip(attacks, panels, strict=True)):
         rows = table[table["attack"] == attack].sort_values("step", kind="stable")
         counts = draw_type(panel, rows, most, colors=colors)
         plotting.log_axis(panel.xaxis, [tick for tick in STEPS if tick <= last])
         panel.set_xlim(0.5, last + 0.5)
-        set_axes(panel, counts, column=place % COLUMNS, columns=min(COLUMNS, len(attacks)))
+        set_axes(panel, counts, column=place % columns, columns=min(columns, len(attacks)))
         for axes in (panel, counts):
             handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=4, columnspacing=1.5)
+    figure.legend(
+        handles=list(handles.values()),
+        loc="outside upper center",
+        ncols=1 if plotting.narrow() else 4,
+        columnspacing=1.5,
+    )
     figure.supylabel("Confidence in %")
     label_steps(figure, table.groupby("attack")["flows"].max())
     return figure

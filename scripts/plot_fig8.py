@@ -40,7 +40,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dependence", required=True, nargs="+", help=f"confidence per step and value {of_models}")
     parser.add_argument("--means", required=True, nargs="+", help=f"means and medians per step {of_models}")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def cell_edges(values: np.ndarray, logarithmic: bool) -> np.ndarray:
@@ -90,8 +90,10 @@ def title(attack: str, means: pd.DataFrame, *, model: str) -> str:
 def draw_legend(figure: FigureBase) -> None:
     """The lines to the left, the colours of the shade to the right."""
     handles = [Line2D([], [], **style) for style in LINES.values()]
-    figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.05, 0.65), ncols=2)
-    axes = figure.add_axes((0.55, 0.62, 0.4, 0.24))
+    narrow = plotting.narrow()
+    place, bar_place = ((0.05, 0.72), (0.1, 0.35, 0.8, 0.1)) if narrow else ((0.05, 0.65), (0.55, 0.62, 0.4, 0.24))
+    figure.legend(handles=handles, loc="center left", bbox_to_anchor=place, ncols=1 if narrow else 2)
+    axes = figure.add_axes(bar_place)
     bar = figure.colorbar(ScalarMappable(SCALE, SHADES), cax=axes, orientation="horizontal")
     bar.set_label("Confidence that the flow is an attack, in %", fontsize=7, labelpad=1)
 
@@ -103,8 +105,9 @@ def draw(dependence: pd.DataFrame, means: pd.DataFrame) -> Figure:
     attacks = list(dict.fromkeys(dependence["attack"]))
     shown = [(attack, model) for attack in attacks for model in models if (attack, model) in shades]
     height = panels.figure_height(len(shown)) * (1.15 if len(models) > 1 else 1)  # titles have two lines then
-    figure = plotting.new_figure(plotting.PAGE_WIDTH, LEGEND_HEIGHT + height)
-    above, below = figure.subfigures(2, 1, height_ratios=(LEGEND_HEIGHT, height))
+    legend = LEGEND_HEIGHT * (2.4 if plotting.narrow() else 1)
+    figure = plotting.new_figure(plotting.PAGE_WIDTH, legend + height)
+    above, below = figure.subfigures(2, 1, height_ratios=(legend, height))
     draw_legend(above)
     titles = [title(key[0], lines[key], model=key[1] if len(models) > 1 else "") for key in shown]
     for key, pair in zip(shown, panels.paired_panels(below, titles), strict=True):

@@ -30,7 +30,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--trajectories", required=True, help="quantiles per attack type, step and direction (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def common_steps(rows: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def draw(table: pd.DataFrame) -> Figure:
         Line2D([], [], color=color, marker="o", markersize=3, linewidth=1, label=f"{direction}: median, middle 50 %")
         for direction, color in COLORS.items()
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    figure.legend(handles=handles, loc="outside upper center", ncols=plotting.in_a_row(2))
     panels.label_steps(figure, flows.values())
     return figure
 

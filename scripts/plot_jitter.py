@@ -5,7 +5,6 @@ together, with the 95 % interval over flows; below the attack types under the fi
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -28,7 +27,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--jitter", required=True, nargs="+", help="survival under each threat model (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def draw_panel(panel: Axes, rows: pd.DataFrame, *, band: bool) -> None:
@@ -51,10 +50,11 @@ def draw(table: pd.DataFrame) -> Figure:
     threats, main = list(dict.fromkeys(table["threat_model"])), table["threat_model"].iloc[0]
     together, types = table[table["attack"] == ALL], table[(table["attack"] != ALL) & (table["threat_model"] == main)]
     attacks = list(dict.fromkeys(types["attack"]))
-    heights = [2.6, 1.15 * math.ceil(len(attacks) / COLUMNS) + 0.5] if attacks else [2.6]
+    top = 0.6 + 2 * plotting.in_rows(len(threats))
+    heights = [top, 1.15 * plotting.in_rows(len(attacks), COLUMNS) + 0.5] if attacks else [top]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, sum(heights))
     above, *rest = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
-    panels = above.subplots(1, len(threats), squeeze=False)[0]
+    panels = plotting.beside(above, len(threats))
     for threat, panel in zip(threats, panels, strict=True):
         own = together[together["threat_model"] == threat]
         draw_panel(panel, own, band=True)
@@ -63,7 +63,8 @@ def draw(table: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("Still benign in %")
     heading = "Jitter of each gap, standard deviation"
     lines = panels[0].get_legend_handles_labels()
-    above.legend(*lines, loc="outside upper center", ncols=len(COLORS), title=heading, title_fontsize=8)
+    columns = plotting.in_a_row(len(COLORS))
+    above.legend(*lines, loc="outside upper center", ncols=columns, title=heading, title_fontsize=8)
     for below in rest:  # none where no flow of any type evades
         draw_types(below, types, attacks)
     return figure
@@ -71,11 +72,11 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def draw_types(below: SubFigure, types: pd.DataFrame, attacks: Sequence[str]) -> None:
     """Small panels, one for each attack type."""
-    small = plotting.small_multiples(below, len(attacks), COLUMNS)
+    small, columns = plotting.small_multiples(below, len(attacks), COLUMNS), plotting.in_a_row(COLUMNS)
     for place, (attack, panel) in enumerate(zip(attacks, small, strict=True)):
         own = types[types["attack"] == attack]
         draw_panel(panel, own, band=False)
-        panel.tick_params(labelleft=place % COLUMNS == 0, labelbottom=place + COLUMNS >= len(attacks), labelsize=6)
+        panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(attacks), labelsize=6)
         panel.set_title(f"{plotting.wrapped(attack, 16)}\nN = {plotting.flagged(int(own['flows'].max()))}", fontsize=7)
     below.supylabel("Still benign in %")
     plotting.note_small_samples(below, types["flows"])

@@ -5,7 +5,6 @@ unmodified, and under each attack. Rules at thresholds of equal false alarms are
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -27,7 +26,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--by-packet", required=True, help="alarms against packets seen (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def panels_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -60,7 +59,7 @@ def draw_panel(panel: Axes, rows: pd.DataFrame, rules: Sequence[str]) -> None:
 def draw(table: pd.DataFrame) -> Figure:
     """The figure of alarms_by_packet.csv."""
     shown, rules = panels_of(table), list(dict.fromkeys(table["rule"]))
-    rows = math.ceil(len(shown) / COLUMNS)
+    rows = plotting.in_rows(len(shown), COLUMNS)
     figure = plotting.new_figure(plotting.PAGE_WIDTH, HEIGHT * rows + 0.7)
     panels = plotting.small_multiples(figure, len(shown), COLUMNS)
     for panel, (title, lines) in zip(panels, shown.items(), strict=True):
@@ -70,7 +69,7 @@ def draw(table: pd.DataFrame) -> Figure:
             panel.set_ylim(0, 100)
     figure.supxlabel("Packets seen of a flow")
     figure.supylabel("Flows that have raised the alarm in %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=plotting.in_a_row(3))
     return figure
 
 

@@ -37,7 +37,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--pair-scores", required=True, help="scores of all pairs of features (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def counts(scores: pd.DataFrame) -> pd.Series:
@@ -82,7 +82,8 @@ def draw_cells(panel: Axes, scores: pd.DataFrame, norm: TwoSlopeNorm, *, shown: 
         # A hatch has the colour of its square's edge, which is to be white: two squares.
         panel.add_patch(Rectangle(corner, 1, 1, facecolor=face, hatch=hatch, edgecolor=GREY, linewidth=0))
         panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=0.8))
-        panel.text(first, second, text, ha="center", va="center", fontsize=6.5, color=color)
+        if not plotting.narrow():  # where squares are smaller than numbers, pair_scores.csv has them
+            panel.text(first, second, text, ha="center", va="center", fontsize=6.5, color=color)
 
 
 def draw_legend(figure: FigureBase, panel: Axes, norm: TwoSlopeNorm) -> None:
@@ -97,12 +98,16 @@ def draw_legend(figure: FigureBase, panel: Axes, norm: TwoSlopeNorm) -> None:
         Patch(facecolor=PALE, label="within the sampling noise of 1, or of no drop"),
         Patch(facecolor="white", edgecolor=GREY, hatch="/////", label="undefined: no drop at all"),
     ]
-    panel.legend(handles=handles, loc="upper right", bbox_to_anchor=(1.01, 0.87), handlelength=1.2, handleheight=1.2)
+    look: dict[str, float] = {"handlelength": 1.2, "handleheight": 1.2}
+    if plotting.narrow():
+        figure.legend(handles=handles, loc="outside upper left", **look)
+    else:
+        panel.legend(handles=handles, loc="upper right", bbox_to_anchor=(1.01, 0.87), **look)
 
 
 def draw(scores: pd.DataFrame) -> Figure:
     """The figure of a table with one row per pair of features."""
-    figure = plotting.new_figure(5.2, 4.9)
+    figure = plotting.new_figure(5.2, 4.2 if plotting.narrow() else 4.9)
     panel = figure.subplots()
     norm, constant = colour_scale(scores), constant_features(scores)
     shown = [name for name in FEATURES if name not in constant]

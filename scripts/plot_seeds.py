@@ -35,7 +35,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--values", required=True, help="the value of each training (CSV)")
     parser.add_argument("--seeds", required=True, help="mean and interval of each quantity (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def rows_of(table: pd.DataFrame, quantity: str, *, models: bool) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def draw(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """The figure of both tables."""
     shown = [entry for entry in PANELS if len(rows_of(summary, entry[0], models=entry[3]))]
     heights = [len(rows_of(summary, quantity, models=models)) for quantity, *_, models in shown]
-    columns = 2
+    columns = plotting.in_a_row(2)
     grid = [max(heights[place : place + columns]) for place in range(0, len(shown), columns)]
     figure = plotting.new_figure(plotting.PAGE_WIDTH, ROW * sum(grid) + 0.55 * len(grid) + 0.3)
     panels = figure.subplots(len(grid), columns, squeeze=False, gridspec_kw={"height_ratios": grid}).ravel()
@@ -88,7 +88,7 @@ def draw(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         own = rows_of(values, quantity, models=models)
         draw_panel(panel, own, rows_of(summary, quantity, models=models), scale=scale, models=models)
         panel.set_xlabel(label if models else f"{label}, {own['model'].iloc[0].replace('_', ' ')}")
-    figure.supxlabel(NOTE, fontsize=7, x=0.99, ha="right")
+    figure.supxlabel(plotting.fitted(NOTE), fontsize=7, x=0.99, ha="right")
     return figure
 
 

@@ -27,7 +27,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--shapley", required=True, help="Shapley values (CSV)")
     parser.add_argument("--drops", required=True, help="accuracy drops without features (CSV)")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def of_flows(path: str, metric: str) -> pd.DataFrame:

@@ -8,7 +8,6 @@ that never matter are left out.
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,7 +37,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--steps", required=True, nargs="+", help="metrics of features by step (CSV), several files")
     plotting.add_output_arguments(parser)
-    return parser.parse_args(argv)
+    return plotting.parse(parser, argv)
 
 
 def read_steps(paths: Sequence[str]) -> pd.DataFrame:
@@ -94,11 +93,11 @@ def draw(steps: pd.DataFrame) -> Figure:
     """The figure of rows metric, feature, step, flows, value."""
     metrics = [metric for metric in METRICS if metric in set(steps["metric"])]
     features = shown_features(steps) or list(FEATURES)
-    rows = math.ceil(len(metrics) / COLUMNS)
+    rows = plotting.in_rows(len(metrics), COLUMNS)
     figure = plotting.new_figure(plotting.PAGE_WIDTH, 0.3 + rows * (0.8 + 0.14 * len(features)))
     for metric, panel in zip(metrics, plotting.small_multiples(figure, len(metrics), COLUMNS), strict=True):
         draw_metric(panel, steps[steps["metric"] == metric], features, metric=metric)
-    figure.supxlabel("Packet of the flow  (*: varied in the whole flow)")
+    figure.supxlabel(plotting.fitted("Packet of the flow  (*: varied in the whole flow)"))
     return figure
 
 

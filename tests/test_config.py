@@ -109,6 +109,11 @@ def test_shipped_configurations_are_valid(check_config, change):
         ({"datasets": {"mine": with_nets(adversarial_training="a.pth")}}, "this model goes on from baseline"),
         ({"datasets": {"mine": with_nets(baseline="a.pth")}}, "nets need the normalisation with which they were"),
         ({"datasets": {"mine": {"published": {"flows": []}, "source": ""}}}, "datasets.mine.published"),
+        (
+            {"figures": {"width": "one"}},
+            "figures.width: 'one' is not allowed; allowed: default, one_column, two_columns",
+        ),
+        ({"figures": {"one_column": 88.9}}, "figures.one_column: 88.9 is not allowed; expected a number of inches"),
         ({"run": "lab"}, "run: 'lab' is the name of a data set"),
         ({"run": "lab_to_lab2"}, "run: 'lab_to_lab2' is the name of a data set"),
         ({"run": "logs"}, "run: results/logs is a folder of every run without a name"),

@@ -71,6 +71,12 @@ def table(name, category, shows, caption=None, csv=None):
     return {"csv": csv or f"{path}.csv", "html": html, "tex": f"{path}.tex"}
 
 
+def figure_size():
+    """Options of a figure's script: how wide it is in print."""
+    figures = config["figures"]
+    return flags(width=figures.get(figures["width"]))
+
+
 def page_of_seeds(name):
     """A name in a list, where models are trained with several seeds; else an empty list."""
     return [name] if several_trainings() else []

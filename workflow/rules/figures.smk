@@ -114,9 +114,10 @@ rule plot_fig1:
         script=script("plot_fig1.py"),
         code=code("plot_fig1.py"),
         inputs=inputs_by_name,
+        size=figure_size(),
     shell:
         "python {params.script:q} {params.inputs} --output {output.pdf:q} --svg {output.svg:q}"
-        " --png {output.png:q} 2> {log:q}"
+        " --png {output.png:q} {params.size} 2> {log:q}"
 
 
 use rule plot_fig1 as plot_fig2 with:

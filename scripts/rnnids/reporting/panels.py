@@ -21,20 +21,20 @@ TICK_WIDTHS = [digit * 10**power for power in range(10) for digit in (1, 2, 5)]
 
 def figure_height(count: int) -> float:
     """Height in inches of a figure with :func:`paired_panels` for `count` attack types without a legend."""
-    return ROW_HEIGHT * math.ceil(count / TYPES_PER_ROW) + 0.2
+    return ROW_HEIGHT * plotting.in_rows(count, TYPES_PER_ROW) + 0.2
 
 
 def paired_panels(figure: FigureBase, titles: Sequence[str]) -> list[dict[str, Axes]]:
-    """Two panels for each of `titles`, two titles in a row.
+    """Two panels for each of `titles`, two titles in a row, or one in a narrow figure.
 
     Returns:
         list of {feature: axes}, one for each title.
     """
-    rows = math.ceil(len(titles) / TYPES_PER_ROW)
-    grid = figure.add_gridspec(rows, 5, width_ratios=(1, 1, 0.02, 1, 1))
+    blocks, rows = plotting.in_a_row(TYPES_PER_ROW), plotting.in_rows(len(titles), TYPES_PER_ROW)
+    grid = figure.add_gridspec(rows, 3 * blocks - 1, width_ratios=(1, 1, *(0.02, 1, 1) * (blocks - 1)))
     pairs = []
     for place, title in enumerate(titles):
-        row, block = divmod(place, TYPES_PER_ROW)
+        row, block = divmod(place, blocks)
         pair = {name: figure.add_subplot(grid[row, 3 * block + i]) for i, name in enumerate((LENGTH, INTERARRIVAL))}
         pair[LENGTH].set_title(title, loc="left", fontsize=7, fontweight="bold", pad=3)
         for name, panel in pair.items():

@@ -1,7 +1,8 @@
 """One style for all figures, one place that saves them, and the parts that several figures share.
 
-Widths are those of the paper's columns, so that text keeps its size in print. The palette is that
-of Okabe and Ito, which colour-blind readers can tell apart.
+Widths are those of the paper's columns, so that text keeps its size in print; where a smaller one is asked
+for, fewer panels stand beside each other and the figure is as much higher. The palette is that of Okabe and
+Ito, which colour-blind readers can tell apart.
 """
 
 import argparse
@@ -21,10 +22,14 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from rnnids.cli import optional, positive
 from rnnids.errors import InputError
 from rnnids.storage import atomic_path, read_csv
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.16  # inches, IEEE
+NARROW = 5.5  # inches of a figure, below which what is made for the page has fewer panels in a row
+LETTERS = 15  # small ones to an inch
+ASKED: dict[str, float | None] = {"width": None}  # inches, by --width; None: each figure's own
 BLACK, GREY, PALE = "#000000", "#8c8c8c", "#d9d9d9"
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY = "#cc79a7", "#56b4e9"
@@ -92,11 +97,53 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, help="output: the figure (PDF)")
     parser.add_argument("--svg", default="", help="output: the figure (SVG); empty: beside --output")
     parser.add_argument("--png", default="", help="output: the figure (PNG, 200 dots per inch); empty: beside --output")
+    parser.add_argument("--width", type=_inches, default=None, help="of the figure in inches; none: its own")
+
+
+def _inches(text: str) -> float | None:
+    """An argparse type: inches, or None where it is "none"."""
+    return None if optional(text) is None else positive(float)(text)
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a figure's script; figures are from now on as wide as it asks for."""
+    args = parser.parse_args(argv)
+    ASKED["width"] = args.width
+    return args
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, whose parts are kept from overlapping."""
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
+    """An empty figure, in inches, whose parts are kept from overlapping; as wide as asked for, if anything was."""
+    return Figure(figsize=(ASKED["width"] or width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
+
+
+def narrow() -> bool:
+    """Whether a figure that is made for the page has to be narrower than that."""
+    return ASKED["width"] is not None and ASKED["width"] < NARROW
+
+
+def in_a_row(count: int) -> int:
+    """How many panels, or entries of a legend, stand beside each other where the whole page has room for `count`."""
+    return max(1, int(count * cast(float, ASKED["width"]) / PAGE_WIDTH + 0.25)) if narrow() else count
+
+
+def in_rows(count: int, columns: int = 0) -> int:
+    """Rows of `count` panels, of which the whole page has room for `columns`, or for all, beside each other."""
+    return math.ceil(count / in_a_row(columns or count))
+
+
+def beside(figure: FigureBase, count: int, **options: Any) -> list[Axes]:
+    """`count` panels beside each other or, where that is too much for the figure, below each other."""
+    rows = in_rows(count)
+    if rows > 1:
+        options.pop("width_ratios", None)
+    panels: list[Axes] = figure.subplots(rows, in_a_row(count), squeeze=False, **options).ravel().tolist()
+    return panels[:count]
+
+
+def fitted(text: str) -> str:
+    """A line of small letters for the whole page, on as many lines as a narrower figure needs."""
+    return wrapped(text, int(cast(float, ASKED["width"]) * LETTERS)) if narrow() else text
 
 
 def save(figure: Figure, output: Path | str, *, svg: Path | str = "", png: Path | str = "") -> None:
@@ -123,8 +170,8 @@ def save(figure: Figure, output: Path | str, *, svg: Path | str = "", png: Path 
 
 
 def small_multiples(figure: FigureBase, count: int, columns: int) -> list[Axes]:
-    """`count` panels in rows of `columns`, left to right."""
-    columns = min(columns, count)
+    """`count` panels in rows of `columns`, fewer in a narrow figure, left to right."""
+    columns = min(in_a_row(columns), count)
     panels: list[Axes] = figure.subplots(math.ceil(count / columns), columns, squeeze=False).ravel().tolist()
     for panel in panels[count:]:
         panel.remove()
