@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from rnnids import cli
-from rnnids.attacks.descent import Batch, Kept, attack_flows
+from rnnids.attacks.descent import Batch, Kept, attack_flows, tell_outcome
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.files import read_attack, write_attack
 from rnnids.attacks.gradient import FastGradientSign, ProjectedGradientDescent
@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_packets=args.batch_packets,
         label=args.method.upper(),
     )
+    label = args.method.upper()
+    tell_outcome(label, flows, result.adversarial, evades=result.success, detected=~result.already_benign)
     made_by = provenance("attack_bounded.py", vars(args), [args.dataset, args.weights, args.reference])
     write_attack(args.output, args.method, result, made_by=made_by, delta=args.delta, more={"epsilon": epsilon})
 

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from rnnids import cli
+from rnnids.attacks.descent import tell_outcome
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.files import write_attack
 from rnnids.attacks.gradient import CarliniWagner
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_packets=args.batch_packets,
         label=f"CW, kappa {args.kappa:g}",
     )
+    label = f"CW, kappa {args.kappa:g}"
+    tell_outcome(label, flows, result.adversarial, evades=result.success, detected=~result.already_benign)
     made_by = provenance("attack_cw.py", vars(args), [args.dataset, args.weights])
     write_attack(args.output, "cw", result, made_by=made_by, delta=args.delta, more={"kappa": args.kappa})
 

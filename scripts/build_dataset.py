@@ -28,6 +28,7 @@ from rnnids.datasets.report import (
 )
 from rnnids.flows.files import read_captures
 from rnnids.labels.labelling import Labelling, label_flows, read_labels
+from rnnids.labels.rules import BENIGN_NAME
 from rnnids.storage import provenance, write_csv
 
 
@@ -67,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(args.report, dataset_report(captures, flows, dataset, source=source, labels=labels))
     write_csv(args.label_report, label_report(source, labels))
     write_csv(args.counts, counts)
+    attacks = int(counts.loc[counts["attack"] != BENIGN_NAME, "flows"].sum())
+    cli.tell(
+        "data set of %d captures: %d flows, %d of them attacks", len(captures), int(counts["flows"].sum()), attacks
+    )
 
 
 if __name__ == "__main__":

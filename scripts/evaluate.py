@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         confusions += metrics.confusion_rows(level, np.repeat(data.is_attack, count), values)
     write_csv(args.metrics, metric_rows, model=args.model_name)
+    found = {(row["level"], row["metric"]): 100 * row["value"] for row in metric_rows}
+    shares = found["flow", "accuracy"], found["flow", "recall"], len(data)
+    cli.tell("%s: accuracy %.1f %%, recall %.1f %% of %d test flows", args.model_name, *shares)
     write_csv(args.recall, metrics.recall_rows(data, flow_logits), model=args.model_name)
     write_csv(args.confusion, confusions, model=args.model_name)
     with create_hdf5(args.predictions, provenance("evaluate.py", vars(args), [args.dataset, args.weights])) as file:

@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     with atomic_path(args.output) as path:
         path.write_text(page, encoding="utf-8")
+    cli.tell("page of %s: %s", args.dataset, args.output)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ whose better flows count.
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         verdicts = pd.concat([read_csv(path, (*KEYS, "verdict"), ()) for path in args.indicators])
         table = table.merge(verdicts[[*KEYS, "verdict"]], how="left", on=list(KEYS))
     write_csv(args.output, table, model=args.model_name)
+    if rows:
+        first = [row for row in rows if all(row[name] == rows[0][name] for name in KEYS[:2])]
+        infinite = sum(math.isinf(row["ars"]) for row in first)
+        finite = [row["ars"] for row in first if math.isfinite(row["ars"])]
+        middle = f"{np.median(finite):.2g}" if finite else "none"
+        cli.tell("%s: ARS of %d types, median %s; %d infinite", args.model_name, len(first), middle, infinite)
     if args.ars:
         if rows:  # none where there was nothing to attack
             first = (table["threat_model"] == rows[0]["threat_model"]) & (table["goal"] == rows[0]["goal"])

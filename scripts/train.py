@@ -45,9 +45,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = from_args(Training, args)
     torch.manual_seed(args.seed)
     detector = settings.new_detector()
-    best, curve = fit(detector, data, settings, checkpoint=args.checkpoint, seed=args.seed, device=device, group=group)
+    label = f"training {Path(args.weights).absolute().parent.name}"
+    ways = {"checkpoint": args.checkpoint, "seed": args.seed, "device": device, "group": group, "label": label}
+    best, curve = fit(detector, data, settings, **ways)
     if group.rank == 0:
         write(args, detector, data, best=best, curve=curve)
+        accuracy = 100 * curve[-1]["validation_accuracy"]
+        cli.tell("%s: %d epochs, accuracy %.1f %% of the packets held out", label, len(curve), accuracy)
     distributed.leave()
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,7 +40,6 @@ def program(body, folder):
 @pytest.mark.parametrize(
     ("body", "code", "error"),
     [
-        ("pass", 0, ""),
         ("raise InputError('a.csv:3: wrong; remedy')", 2, "error: a.csv:3: wrong; remedy\n"),
         ("raise KeyboardInterrupt", 130, ""),
     ],
@@ -47,6 +47,29 @@ def program(body, folder):
 def test_exit_codes_say_whose_fault_it_was(tmp_path, body, code, error):
     process = program(body, tmp_path)
     assert (process.communicate()[1], process.returncode) == (error, code)
+
+
+def test_the_log_of_what_went_well_is_not_empty(tmp_path):
+    process = program("cli.log.info('halfway')", tmp_path)
+    lines = process.communicate()[1].splitlines()
+    assert process.returncode == 0
+    assert [re.sub(r"^[0-9:]{8} ", "", line) for line in lines] == ["halfway", "done in 0 s: -c"]
+
+
+def test_what_a_person_waits_for_is_said_beside_the_log(tmp_path):
+    body = "cli.tell('training %s: epoch %d of %d', 'baseline', 3, 30)"
+    command = [sys.executable, "-c", PROGRAM.format(body=body)]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "training baseline: epoch 3 of 30\n"
+    assert "training baseline: epoch 3 of 30\n" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (100, "1 min 40 s"), (7500, "2 h 5 min")]
+)
+def test_times_are_said_in_words(seconds, words):
+    assert cli.duration(seconds) == words
 
 
 def test_our_own_mistakes_have_a_traceback(tmp_path):
@@ -152,8 +175,8 @@ def test_progress_is_a_plain_line_in_a_log(caplog, monkeypatch):
         progress.update(1500)
         progress.update()
     assert [record.getMessage() for record in caplog.records] == [
-        "reading: 1,500 of 4,000 packets",
-        "reading: 1,501 of 4,000 packets",
+        "reading: 1,500 of 4,000 packets, 0 s left",
+        "reading: 1,501 of 4,000 packets, 0 s left",
     ]
 
 

@@ -3,10 +3,12 @@
 import argparse
 import logging
 import math
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -62,13 +64,18 @@ def optional(text: str) -> str | None:
 def run(main: Callable[[], None]) -> None:
     """Call `main` as a program: exit 0 on success, 2 on bad input or no room, 130 on Ctrl-C.
 
+    The last line of its log says how long it took and what it was asked for.
+
     Only :class:`InputError` and what :func:`rnnids.errors.shortage` knows is printed without a traceback: anything
     else is our mistake and its traceback is what a bug report needs.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     raise_signals()
+    start = time.monotonic()
     try:
         main()
+        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        log.info("done in %s: %s", duration(time.monotonic() - start), command)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -80,6 +87,29 @@ def run(main: Callable[[], None]) -> None:
         name = getattr(error, "filename", None)
         print(f"error: {f'{name}: ' if name else ''}{lacking}", file=sys.stderr)
         sys.exit(2)
+
+
+def tell(text: str, *values: object) -> None:
+    """Log a line about progress or outcome that a person waits for; `text` and `values` as of :func:`logging.info`.
+
+    It goes to standard output too: a workflow keeps logs in files and shows the rest.
+    """
+    log.info(text, *values)
+    if not sys.stderr.isatty():  # where the log is on the screen already
+        print(text % values, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time in words: 8 s, 1 min 40 s, 2 h 5 min."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def left(begun: float, done: int, total: int) -> str:
+    """How long the rest of some work takes at its pace so far; `begun` by the clock of :func:`time.monotonic`."""
+    return f"{duration((time.monotonic() - begun) / done * (total - done))} left"
 
 
 def raise_signals() -> None:
@@ -132,7 +162,7 @@ class Progress:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
         self.bar: tqdm | None = None
-        self.last = time.monotonic()
+        self.begun = self.last = time.monotonic()
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -149,7 +179,8 @@ class Progress:
         elif time.monotonic() - self.last >= PLAIN_INTERVAL:
             self.last = time.monotonic()
             of = f" of {self.total:,}" if self.total else ""
-            log.info("%s: %s%s %s", self.label, f"{self.done:,}", of, self.unit)
+            rest = f", {left(self.begun, self.done, self.total)}" if self.total else ""
+            log.info("%s: %s%s %s%s", self.label, f"{self.done:,}", of, self.unit, rest)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

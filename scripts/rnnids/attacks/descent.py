@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnids import cli
 from rnnids.attacks.feasible_set import (
     FeasibleSet,
     ThreatModel,
@@ -29,6 +30,7 @@ from rnnids.attacks.feasible_set import (
 from rnnids.cli import Progress
 from rnnids.datasets.features import MANIPULABLE_FEATURES
 from rnnids.datasets.flow_data import FlowData, batches_by_length, is_packet
+from rnnids.detectors.gpu_memory import halved
 from rnnids.detectors.inference import last_of_flow, packet_logits
 from rnnids.detectors.protocol import Detector
 
@@ -271,6 +273,30 @@ def largest_change(batch: Batch) -> Tensor:
     return (batch.feasible.upper - batch.feasible.original) / raw_scale(batch.std)
 
 
+def tell_outcome(
+    label: str, flows: FlowData, adversarial: FlowData, *, evades: np.ndarray, detected: np.ndarray
+) -> None:
+    """Say how many of the detected flows evade, and what that adds to them.
+
+    Args:
+        label: of the attack. flows, adversarial: the same N flows before and after.
+        evades, detected: (N,) bool, benign under attack, and an attack unmodified.
+    """
+    evaded = np.flatnonzero(evades & detected)
+    if not len(evaded):
+        cli.tell("%s: none of %d detected flows evades", label, int(detected.sum()))
+        return
+    added = {
+        name: np.add.reduceat(adversarial.packets[name].astype(np.int64) - flows.packets[name], flows.start)[evaded]
+        for name in ("length", "iat_ns")
+    }
+    share = 100 * len(evaded) / detected.sum()
+    medians = np.median(added["iat_ns"]) / 1e6, np.median(added["length"])
+    cli.tell(
+        "%s: %.0f %% of %d detected flows evade, median %.3g ms and %.0f bytes", label, share, detected.sum(), *medians
+    )
+
+
 def attack_flows(
     detector: Detector,
     flows: FlowData,
@@ -298,13 +324,16 @@ def attack_flows(
     packets = {name: flows.packets[name].copy() for name in ("length", "iat_ns")}
     detected = np.flatnonzero(logit > 0)
     with Progress(label, total=len(detected), unit="flows") as progress:
-        for chosen in batches_by_length(count[detected], batch_packets):
-            rows = detected[chosen]
+
+        def run(rows: np.ndarray) -> None:
             kept = attack(detector, make_batch(flows, rows, threat_model, device=device))
             for name, column in found.items():
                 column[rows] = getattr(kept, name).cpu().numpy()
             packet_rows = flows.packet_rows(rows)
             packets["length"][packet_rows], packets["iat_ns"][packet_rows] = packet_values(kept.values, count[rows])
             progress.update(len(rows))
+
+        for chosen in batches_by_length(count[detected], batch_packets):
+            halved(run, detected[chosen])
     adversarial = replace(flows, packets=flows.packets | packets)
     return AttackResult(adversarial=adversarial, original_logit=logit, **found)

@@ -77,7 +77,7 @@ def write_attack(
         for name in ("length", "iat_ns"):
             file.create_dataset(f"packets/{name}", data=flows.packets[name], **COLUMN_OPTIONS)
     fooled = result.success.mean() if len(flows) else 0
-    log.info("%d flows, %.1f %% classified as benign", len(flows), 100 * fooled)
+    log.info("%d flows, %.1f %% classified as benign, those missed unmodified included", len(flows), 100 * fooled)
 
 
 def write_search(

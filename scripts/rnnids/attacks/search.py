@@ -23,6 +23,7 @@ from rnnids.attacks.random_points import mutants, nearer_changes, random_changes
 from rnnids.attacks.refinement import coordinates, polish, segment
 from rnnids.cli import Progress
 from rnnids.datasets.flow_data import FlowData, batches_by_length
+from rnnids.detectors.gpu_memory import halved
 from rnnids.detectors.protocol import Detector, has_gradient
 from rnnids.settings import check, setting
 
@@ -127,13 +128,19 @@ class RobustSearch:
         threat_model = threat_model or ThreatModel()
         result = _empty(flows)
         with Progress(label, total=len(flows), unit="flows") as progress:
-            for rows in batches_by_length(flows.packet_count, batch_packets):
+
+            def run(rows: np.ndarray) -> None:
                 batch = make_batch(flows, rows, threat_model, device=detector.device)
                 if allowed is not None:
                     batch = batch.restricted(allowed[flows.packet_rows(rows)])
-                problem = Problem(detector, batch, self.goal, (0.0, self.delta), batch_packets, largest_growth(batch))
+                # Candidates of a flow are tried many at a time: fewer flows alone would not take less memory.
+                packets = max(1, batch_packets * len(rows) // len(whole))
+                problem = Problem(detector, batch, self.goal, (0.0, self.delta), packets, largest_growth(batch))
                 self._search_batch(problem, result, rows, known=known, seed=seed)
                 progress.update(len(rows))
+
+            for whole in batches_by_length(flows.packet_count, batch_packets):
+                halved(run, whole)
         return result
 
     def _search_batch(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rnnids.cli import Progress
 from rnnids.datasets.flow_data import FlowData, batches_by_length, is_packet
+from rnnids.detectors.gpu_memory import halved
 from rnnids.detectors.protocol import Detector
 from rnnids.prefetch import prefetch
 
@@ -50,11 +51,16 @@ def packet_logits(
     batches = batches_by_length(flows.packet_count, batch_packets)
     with Progress("predicting", total=len(flows), unit="flows") as progress:
         for rows, inputs in padded_inputs(flows, batches, detector.device):
-            count, given = flows.packet_count[rows], {}
-            if suppressed is not None:
-                given["suppressed"] = torch.as_tensor(suppressed, device=detector.device).expand(len(rows), -1)
-            batch = detector(inputs, count, **given).float().cpu().numpy()
-            logits[flows.packet_rows(rows)] = batch[is_packet(count)]
+
+            def predict(chosen: np.ndarray, rows: np.ndarray = rows, inputs: Tensor = inputs) -> None:
+                count, given = flows.packet_count[rows[chosen]], {}
+                if suppressed is not None:
+                    given["suppressed"] = torch.as_tensor(suppressed, device=detector.device).expand(len(chosen), -1)
+                padded = inputs if len(chosen) == len(rows) else inputs[chosen[0] : chosen[-1] + 1, : count.max()]
+                batch = detector(padded, count, **given).float().cpu().numpy()
+                logits[flows.packet_rows(rows[chosen])] = batch[is_packet(count)]
+
+            halved(predict, np.arange(len(rows)))
             progress.update(len(rows))
     return logits
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from rnnids.cli import log
 from rnnids.datasets.features import FEATURES, NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.environment import computing_environment
@@ -164,6 +165,8 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: cuda is asked for and no CUDA card is visible; use auto or cpu, or ask for a GPU")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    where = torch.cuda.get_device_name() if name == "cuda" else f"the processor, {torch.get_num_threads()} threads"
+    log.info("computing on %s", where)
     return torch.device(name)
 
 

@@ -6,20 +6,24 @@ CPU, with the same weights as one that was not.
 
 import json
 import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rnnids import cli
 from rnnids.cli import Progress, log
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData, batches_by_length
 from rnnids.detectors.checkpoints import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
 from rnnids.detectors.clipped_adam import ClippedAdam
 from rnnids.detectors.distributed import Group
+from rnnids.detectors.gpu_memory import accumulated, halved
 from rnnids.detectors.lstm import LSTMDetector
 from rnnids.detectors.network import SUPPRESS, NetworkDetector
 from rnnids.detectors.own import OwnDetector
@@ -89,6 +93,7 @@ def fit(
     seed: int = 0,
     device: torch.device | str = "cpu",
     group: Group = ALONE,
+    label: str = "training",
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train `model` in place and keep a checkpoint after every epoch.
 
@@ -96,6 +101,7 @@ def fit(
         model: with its initial weights. data: FlowData of the training split.
         checkpoint: path; an interrupted run of the same settings resumes from it.
         group: the processes that train together.
+        label: of the lines that say how far it is.
 
     Returns:
         (state dict of the epoch with the smallest validation loss, rows of ``CURVE``);
@@ -110,6 +116,9 @@ def fit(
     optimiser = adam(model, settings.learning_rate)
     run = _digest(model, data, settings, seed=seed)
     best, curve = _resume(checkpoint, run, model, optimiser=optimiser)
+    log.info("%s: %d flows, %d more for validation, from epoch %d", label, len(fitted), len(validation), len(curve) + 1)
+    resumed, begun = len(curve), time.monotonic()
+    said = begun
     for epoch in range(len(curve), settings.epochs):
         loss = train_epoch(model, optimiser, fitted, settings=settings, epoch=epoch, seed=seed, group=group)
         validation_loss, accuracy = validate(model, validation, settings.batch_packets)
@@ -120,6 +129,10 @@ def fit(
         curve.append(dict(zip(CURVE, (epoch + 1, loss, validation_loss, accuracy), strict=True)))
         numbers = epoch + 1, settings.epochs, loss, validation_loss, accuracy
         log.info("epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f", *numbers)
+        if group.rank == 0 and time.monotonic() - said >= cli.PLAIN_INTERVAL and epoch + 1 < settings.epochs:
+            said = time.monotonic()
+            rest = cli.left(begun, epoch + 1 - resumed, settings.epochs - resumed)
+            cli.tell("%s: epoch %d of %d, %s", label, epoch + 1, settings.epochs, rest)
         if group.rank == 0:
             groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
             save_checkpoint(checkpoint, run, groups, state=curve)
@@ -177,13 +190,13 @@ def train_epoch(
                 suppressed = torch.from_numpy(rng.random((len(rows), NUM_FEATURES)) < 1 / NUM_FEATURES).to(device)
             mine, weight = group.share(len(rows))
             chosen = None if suppressed is None else suppressed[mine]
-            loss = weight * summed_loss(network, batch, settings.precision, suppressed=chosen)
             count = int(data.packet_count[rows].sum())
-            optimiser.zero_grad()
             # The processes' gradients are averaged; their sum over the batch's packets is meant.
-            (loss * group.size / count).backward()
+            scale = Scale(weight, group.size, count)
+            total += add_gradients(
+                network, optimiser, data, batch, precision=settings.precision, scale=scale, suppressed=chosen
+            )
             optimiser.step()
-            total += loss.detach()
             progress.update(count)
     return float(group.total(total)) / packets
 
@@ -218,6 +231,52 @@ def load_batch(data: FlowData, rows: np.ndarray, device: torch.device) -> Batch:
     return Batch(rows, packets, packing, labels)
 
 
+class Scale(NamedTuple):
+    """What the loss of a batch counts for: `weight` in the sum, times `processes` / `packets` in gradients."""
+
+    weight: float
+    processes: int
+    packets: int
+
+
+def add_gradients(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    data: FlowData,
+    batch: Batch,
+    *,
+    precision: str,
+    scale: Scale,
+    suppressed: Tensor | None = None,
+) -> Tensor:
+    """The loss of a Batch of flows of `data`, whose gradients the optimiser's parameters have then, and no others.
+
+    Where the memory of a GPU is too small, the sum is taken over parts of the batch, one after the other; not where
+    processes train together, of which each awaits the gradients of the others.
+    """
+    losses: list[Tensor] = []
+
+    def add(places: np.ndarray) -> None:
+        whole = len(places) == len(batch.rows)
+        part = batch if whole else load_batch(data, batch.rows[places], batch.packets.device)
+        chosen = suppressed if suppressed is None or whole else suppressed[torch.from_numpy(places)]
+        loss = scale.weight * summed_loss(network, part, precision, suppressed=chosen)
+        (loss * scale.processes / scale.packets).backward()
+        losses.append(loss.detach())
+
+    def restart() -> None:
+        optimiser.zero_grad()
+        losses.clear()
+
+    places = np.arange(len(batch.rows))
+    if scale.processes > 1:
+        restart()
+        add(places)
+    else:
+        accumulated(add, places, restart=restart)
+    return torch.stack(losses).sum()
+
+
 def summed_loss(model: nn.Module, batch: Batch, precision: str, *, suppressed: Tensor | None = None) -> Tensor:
     """Binary cross-entropy summed over the packets of a Batch, each with its flow's label."""
     device = batch.packets.device
@@ -237,12 +296,17 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
 def validate(model: NetworkDetector, data: FlowData, batch_packets: int) -> tuple[float, float]:
     """(mean loss, accuracy) per packet of `data`."""
     loss, correct, packets = 0.0, 0, 0
-    for rows in batches_by_length(data.packet_count, batch_packets):
+
+    def add(rows: np.ndarray) -> None:
+        nonlocal loss, correct, packets
         batch = load_batch(data, rows, model.device)
         logits = model(batch.packets, packing=batch.packing).float()
-        loss += float(functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum"))
-        correct += int(((logits > 0) == (batch.labels > 0)).sum())
-        packets += len(logits)
+        of_batch = float(functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum"))
+        right = int(((logits > 0) == (batch.labels > 0)).sum())
+        loss, correct, packets = loss + of_batch, correct + right, packets + len(logits)
+
+    for rows in batches_by_length(data.packet_count, batch_packets):
+        halved(add, rows)
     return loss / packets, correct / packets
 
 
