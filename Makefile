@@ -8,32 +8,55 @@
 # make reproduce     make the results, then compare the numbers and pictures of README.md with them
 # make test-faults   hostile and damaged files, jobs killed or without room, flipped bits; MUTANTS=5000000 FAULTS=5000 for a night
 # make lint          style of Python and Snakemake files, types
+# make quick         Fig. 3 in two minutes, from a small detector and a short search: results/quick/lab/figures/fig3.pdf
+# make unlock        after a run was killed and the next one says that the directory cannot be locked
 # make clean         remove results (the environment stays; `make distclean` removes it too)
 # make help          this text
 #
-# Needs Python 3.11 or later, make and git. CORES=4 limits the cores, CONFIG=my.yaml adds a configuration.
+# Needs Python 3.11 or later, make and git. CORES=4 limits the cores, CONFIG=my.yaml adds a configuration, RUN=wide puts
+# the results into results/wide.
 # What measures speed has a Makefile of its own: `make -C benchmarks help`.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 CORES ?= all
 CONFIG ?=
+RUN ?= $(if $(CONFIG),$(shell sed -n 's/^run: *\([a-z][a-z0-9_-]*\) *\(\#.*\)\{0,1\}$$/\1/p' $(CONFIG) | grep -v '^null$$'))
+RESULTS := results$(if $(RUN),/$(RUN))
 BIN := .venv/bin
 # Where it is set, Python compiles what it imports anew for every job: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
-SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG))
+SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(RUN),--config run=$(RUN))
+# A line for each job that ends, and what is wrong; Snakemake's own log, whose path it says at the end, has the rest.
+BRIEFLY := --quiet rules progress reason host
+CHATTER := ^(Select jobs to execute|Execute [0-9]+ jobs|Using |Assuming |Building DAG|Conda environments|Config file|$$)
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 
 AXE_PACKAGE := axe-core@4.14.1
 AXE := node_modules/axe-core
 MUTANTS ?= 200000
 FAULTS ?= 200
 
-.PHONY: results setup test test-slow test-faults test-cluster test-page test-versions pictures reproduce lint clean distclean help
+.PHONY: results quick unlock setup test test-slow test-faults test-cluster test-page test-versions pictures reproduce lint clean distclean help
 
+# Fig. 3 comes first, since it is what most look for.
 results: setup
-	$(SNAKEMAKE) --cores $(CORES)
-	$(SNAKEMAKE) --report results/report.html
-	@echo "Results: $$(ls results/*/index.html | tr '\n' ' ')and results/report.html; open them in a browser"
+	@$(SNAKEMAKE) --cores $(CORES) --prioritize fig3 $(BRIEFLY) 2>&1 | awk '!/$(CHATTER)/ { print; fflush() }' || { $(LOCKED) }
+	@$(SNAKEMAKE) --report $(RESULTS)/report.html --quiet 2>&1 | awk '!/$(CHATTER)/'
+	@echo "Results: $$(ls $(RESULTS)/*/index.html | tr '\n' ' ')and $(RESULTS)/report.html; open them in a browser"
+
+quick: setup
+	@$(SNAKEMAKE) --configfile config/quick.yaml --cores $(CORES) $(BRIEFLY) -- fig3 2>&1 \
+		| awk '!/$(CHATTER)/ { print; fflush() }' || { $(LOCKED) }
+	@echo "Result: results/quick/lab/figures/fig3.png; logs: results/quick/lab/logs"
+
+# Of a run that ended, even with an error, no lock is left.
+LOCKED := if ls .snakemake/locks/* >/dev/null 2>&1; then \
+	echo "Another run is at work in this folder; or one was killed, and its lock is left: then \`make unlock\`, and again."; fi; exit 1;
+
+unlock: setup
+	$(SNAKEMAKE) --unlock
 
 setup: .venv/.ready
 

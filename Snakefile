@@ -41,6 +41,7 @@ container: container_image()
 
 onstart:
     check_executor(workflow.executor_plugin)
+    logger.info(described_run())
 
 
 wildcard_constraints:

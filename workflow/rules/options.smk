@@ -157,6 +157,16 @@ def several_trainings():
     return len(config["seeds"]) > 1 and bool(seeded_models())
 
 
+def described_run():
+    """A line that says how large the study is and where its results lie."""
+    training, flows = config["training"], config["attacks"]["selection"]["max_flows"]
+    return (
+        f"{', '.join(config['selected_datasets'])} in {placed('results/manifest.csv').parent}: detectors of"
+        f" {training['num_layers']} layers of {training['hidden_size']} units, {training['epochs']} epochs, attacks on"
+        f" {'all' if flows is None else f'at most {flows}'} flows of a type"
+    )
+
+
 def trainings(model):
     """The trainings of a model, one for each of `seeds`."""
     return [model, *(f"{model}/seed_{seed}" for seed in config["seeds"][1:])]

@@ -291,9 +291,10 @@ def tell_outcome(
         for name in ("length", "iat_ns")
     }
     share = 100 * len(evaded) / detected.sum()
-    medians = np.median(added["iat_ns"]) / 1e6, np.median(added["length"])
+    time, size = np.median(added["iat_ns"]) / 1e6, np.median(added["length"])
+    text = f"{time:,.0f} ms" if time >= 10 else f"{time:.2g} ms"
     cli.tell(
-        "%s: %.0f %% of %d detected flows evade, median %.3g ms and %.0f bytes", label, share, detected.sum(), *medians
+        "%s: %.0f %% of %d detected flows evade, median %s and %.0f bytes", label, share, detected.sum(), text, size
     )
 
 
