@@ -42,13 +42,13 @@ FAULTS ?= 200
 
 # Fig. 3 comes first, since it is what most look for.
 results: setup
-	@$(SNAKEMAKE) --cores $(CORES) --prioritize fig3 $(BRIEFLY) 2>&1 | awk '!/$(CHATTER)/ { print; fflush() }' || { $(LOCKED) }
-	@$(SNAKEMAKE) --report $(RESULTS)/report.html --quiet 2>&1 | awk '!/$(CHATTER)/'
+	@$(SNAKEMAKE) --cores $(CORES) --prioritize fig3 $(BRIEFLY) 2>&1 | grep --line-buffered -vE '$(CHATTER)' || { $(LOCKED) }
+	@$(SNAKEMAKE) --report $(RESULTS)/report.html --quiet 2>&1 | { grep -vE '$(CHATTER)' || true; }
 	@echo "Results: $$(ls $(RESULTS)/*/index.html | tr '\n' ' ')and $(RESULTS)/report.html; open them in a browser"
 
 quick: setup
 	@$(SNAKEMAKE) --configfile config/quick.yaml --cores $(CORES) $(BRIEFLY) -- fig3 2>&1 \
-		| awk '!/$(CHATTER)/ { print; fflush() }' || { $(LOCKED) }
+		| grep --line-buffered -vE '$(CHATTER)' || { $(LOCKED) }
 	@echo "Result: results/quick/lab/figures/fig3.png; logs: results/quick/lab/logs"
 
 # Of a run that ended, even with an error, no lock is left.

@@ -129,7 +129,9 @@ def fit(
         curve.append(dict(zip(CURVE, (epoch + 1, loss, validation_loss, accuracy), strict=True)))
         numbers = epoch + 1, settings.epochs, loss, validation_loss, accuracy
         log.info("epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f", *numbers)
-        if group.rank == 0 and time.monotonic() - said >= cli.PLAIN_INTERVAL and epoch + 1 < settings.epochs:
+        if epoch == resumed:  # compiles, too, and so says nothing of the others
+            resumed, begun = epoch + 1, time.monotonic()
+        elif group.rank == 0 and time.monotonic() - said >= cli.PLAIN_INTERVAL and epoch + 1 < settings.epochs:
             said = time.monotonic()
             rest = cli.left(begun, epoch + 1 - resumed, settings.epochs - resumed)
             cli.tell("%s: epoch %d of %d, %s", label, epoch + 1, settings.epochs, rest)
