@@ -1,6 +1,7 @@
 """Training: the right loss, and the same end however often it is interrupted."""
 
 import math
+import re
 import resource
 import subprocess
 import sys
@@ -272,3 +273,11 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path, dataset):
     curves = [pd.read_csv(tmp_path / name / "c.csv") for name in ("one", "two")]
     np.testing.assert_allclose(*curves, rtol=1e-4)
     assert not (tmp_path / "two" / "k").exists()
+
+
+def test_how_long_the_rest_takes_is_said_after_the_first_epoch(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training.cli, "PLAIN_INTERVAL", 0)
+    training.fit(new_model(), detectors.flows(), SETTINGS, checkpoint=tmp_path / "checkpoint", label="training wide")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(",")[0] for line in lines] == [f"training wide: epoch {epoch} of 4" for epoch in (2, 3)]
+    assert all(re.search(r", \d+ s left$", line) for line in lines)

@@ -117,8 +117,7 @@ def fit(
     run = _digest(model, data, settings, seed=seed)
     best, curve = _resume(checkpoint, run, model, optimiser=optimiser)
     log.info("%s: %d flows, %d more for validation, from epoch %d", label, len(fitted), len(validation), len(curve) + 1)
-    resumed, begun = len(curve), time.monotonic()
-    said = begun
+    first, said = len(curve), time.monotonic()
     for epoch in range(len(curve), settings.epochs):
         loss = train_epoch(model, optimiser, fitted, settings=settings, epoch=epoch, seed=seed, group=group)
         validation_loss, accuracy = validate(model, validation, settings.batch_packets)
@@ -129,11 +128,11 @@ def fit(
         curve.append(dict(zip(CURVE, (epoch + 1, loss, validation_loss, accuracy), strict=True)))
         numbers = epoch + 1, settings.epochs, loss, validation_loss, accuracy
         log.info("epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f", *numbers)
-        if epoch == resumed:  # compiles, too, and so says nothing of the others
-            resumed, begun = epoch + 1, time.monotonic()
+        if epoch == first:  # compiles, too, and so says nothing of the others
+            begun = time.monotonic()
         elif group.rank == 0 and time.monotonic() - said >= cli.PLAIN_INTERVAL and epoch + 1 < settings.epochs:
             said = time.monotonic()
-            rest = cli.left(begun, epoch + 1 - resumed, settings.epochs - resumed)
+            rest = cli.left(begun, epoch - first, settings.epochs - first - 1)
             cli.tell("%s: epoch %d of %d, %s", label, epoch + 1, settings.epochs, rest)
         if group.rank == 0:
             groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
