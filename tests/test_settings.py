@@ -39,7 +39,7 @@ SECTIONS = {
     "explanations.sanity": ["explanations.sanity:Sanity"],
 }
 # Sections that hold few values of which no class is behind all: these come from a script's own options.
-WITHOUT_CLASS = {"transfer", "attacks.bounded", "attacks.cw_published", "ars"}
+WITHOUT_CLASS = {"figures", "transfer", "attacks.bounded", "attacks.cw_published", "ars"}
 # Sections that describe by name what differs from another one.
 DESCRIBING = {"datasets", "models", "threat_models", "unlabelled"}
 BOUNDS = {"above": "exclusiveMinimum", "minimum": "minimum", "below": "exclusiveMaximum", "maximum": "maximum"}

@@ -1,5 +1,6 @@
 """Training: the right loss, and the same end however often it is interrupted."""
 
+import logging
 import math
 import re
 import resource
@@ -275,9 +276,10 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path, dataset):
     assert not (tmp_path / "two" / "k").exists()
 
 
-def test_how_long_the_rest_takes_is_said_after_the_first_epoch(tmp_path, monkeypatch, capsys):
+def test_how_long_the_rest_takes_is_said_after_the_first_epoch(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(training.cli, "PLAIN_INTERVAL", 0)
     training.fit(new_model(), detectors.flows(), SETTINGS, checkpoint=tmp_path / "checkpoint", label="training wide")
-    lines = capsys.readouterr().out.splitlines()
+    lines = [record.getMessage() for record in caplog.records if getattr(record, "told", False)]
     assert [line.rpartition(",")[0] for line in lines] == [f"training wide: epoch {epoch} of 4" for epoch in (2, 3)]
     assert all(re.search(r", \d+ s left$", line) for line in lines)

@@ -164,6 +164,12 @@ def test_every_table_is_there_for_papers(done, tmp_path):
         latex_reader.compiled("\n".join(sources), tmp_path)
 
 
+def test_no_log_is_empty(done):
+    logs = list((done / "results").rglob("*.log"))
+    assert logs
+    assert [str(path) for path in logs if not path.stat().st_size] == []
+
+
 def test_no_temporary_file_or_checkpoint_is_left(done):
     assert not list((done / "results").rglob(".*"))
 

@@ -70,6 +70,10 @@ def run(main: Callable[[], None]) -> None:
     else is our mistake and its traceback is what a bug report needs.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    if not sys.stderr.isatty():  # where the log is on the screen already
+        said = logging.StreamHandler(sys.stdout)
+        said.addFilter(lambda record: getattr(record, "told", False))
+        log.addHandler(said)
     raise_signals()
     start = time.monotonic()
     try:
@@ -92,11 +96,9 @@ def run(main: Callable[[], None]) -> None:
 def tell(text: str, *values: object) -> None:
     """Log a line about progress or outcome that a person waits for; `text` and `values` as of :func:`logging.info`.
 
-    It goes to standard output too: a workflow keeps logs in files and shows the rest.
+    A program says it on standard output too: a workflow keeps logs in files and shows the rest.
     """
-    log.info(text, *values)
-    if not sys.stderr.isatty():  # where the log is on the screen already
-        print(text % values, flush=True)
+    log.info(text, *values, extra={"told": True})
 
 
 def duration(seconds: float) -> str:

@@ -62,7 +62,7 @@ rule copy_weights:
         runtime=growing(10),
         mem_mb=growing(1000),
     shell:
-        "cp {input.weights:q} {output.weights:q} 2> {log:q}"
+        "cp -v {input.weights:q} {output.weights:q} > {log:q} 2>&1"
 
 
 rule tabulate_transfer:
