@@ -4,6 +4,8 @@
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make test-page     the results page in Chromium, with a check of its accessibility; both are fetched where they can be
 # make test-versions the tests of the library with the oldest and the newest packages of envs/ -> docs/versions.md
+# make docs          the documentation as a site, for any browser: site/README.html
+# make reference     docs/reference anew, from configuration, scripts, docstrings and docs/reference/results.yaml
 # make pictures      the pictures of README.md, from results/lab
 # make reproduce     make the results, then compare the numbers and pictures of README.md with them
 # make test-faults   hostile and damaged files, jobs killed or without room, flipped bits; MUTANTS=5000000 FAULTS=5000 for a night
@@ -28,7 +30,7 @@ AXE := node_modules/axe-core
 MUTANTS ?= 200000
 FAULTS ?= 200
 
-.PHONY: results setup test test-slow test-faults test-cluster test-page test-versions pictures reproduce lint clean distclean help
+.PHONY: results setup test test-slow test-faults test-cluster test-page test-versions docs reference pictures reproduce lint clean distclean help
 
 results: setup
 	$(SNAKEMAKE) --cores $(CORES)
@@ -50,6 +52,7 @@ setup: .venv/.ready
 
 # Two workers with one thread each: files of tests are the unit, since tests of a file share what they prepare.
 test: setup
+	@$(MAKE) --no-print-directory .docs-tools/.ready || echo "MkDocs cannot be installed here: the site is not built"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: setup
@@ -65,6 +68,16 @@ test-cluster: setup .test-tools/.ready
 
 .test-tools/.ready: tests/integration/requirements.txt
 	$(BIN)/python -m pip install --quiet --upgrade --target .test-tools -r tests/integration/requirements.txt
+	@touch $@
+
+docs: setup .docs-tools/.ready
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.docs-tools $(BIN)/python -m mkdocs build --strict
+
+reference: setup
+	$(BIN)/python docs/reference.py
+
+.docs-tools/.ready: docs/requirements.txt
+	$(INSTALL) --target .docs-tools -r docs/requirements.txt
 	@touch $@
 
 # `make test` runs these too, and skips what needs Chromium or axe-core where they are not there.
@@ -104,7 +117,7 @@ clean:
 	rm -rf results .snakemake
 
 distclean: clean
-	rm -rf .venv .bench-peers .test-tools .test-versions
+	rm -rf .venv .bench-peers .docs-tools site .test-tools .test-versions
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile

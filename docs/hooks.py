@@ -30,7 +30,7 @@ def on_files(files: Any, config: Any) -> Any:
         path, text = waiting.pop()
         for target in targets(path, text):
             uri = site_uri(target, files)
-            if files.get_file_from_path(uri) is not None:
+            if is_there(uri, files):
                 continue
             if uri.endswith(f"{target}{LISTING}"):
                 files.append(File.generated(config, uri, content=listing(target)))
@@ -68,6 +68,12 @@ def targets(path: str, text: str) -> Iterator[str]:
                 yield resolve(path, link["path"])
 
 
+def is_there(uri: str, files: Any) -> bool:
+    """Whether the site has a file, and shows it."""
+    file = files.get_file_from_path(uri)
+    return file is not None and not file.inclusion.is_excluded()
+
+
 def is_elsewhere(path: str) -> bool:
     return re.match(r"[a-z]+:", path) is not None
 
@@ -88,7 +94,7 @@ def resolve(page: str, link: str) -> str:
 
 def site_uri(target: str, files: Any) -> str:
     """Where a file of the repository is on the site."""
-    if target.startswith(DOCS) and files.get_file_from_path(target.removeprefix(DOCS)) is not None:
+    if target.startswith(DOCS) and is_there(target.removeprefix(DOCS), files):
         return target.removeprefix(DOCS)
     if is_markdown(target) or is_picture(target):
         return PLACE + target
