@@ -4,7 +4,7 @@
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make test-page     the results page in Chromium, with a check of its accessibility; both are fetched where they can be
 # make test-versions the tests of the library with the oldest and the newest packages of envs/ -> docs/versions.md
-# make docs          the documentation as a site, for any browser: site/README.html
+# make docs          the documentation as a site, for any browser: site/index.html
 # make reference     docs/reference anew, from configuration, scripts, docstrings and docs/reference/results.yaml
 # make pictures      the pictures of README.md, from results/lab
 # make reproduce     make the results, then compare the numbers and pictures of README.md with them
@@ -40,14 +40,15 @@ results: setup
 setup: .venv/.ready
 
 # uv installs in seconds what takes pip minutes; it does not know pip's own folder of wheels, so it is told.
+install = links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}"; \
+	if [ -n "$$links" ]; then export UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')"; fi; \
+	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+
 .venv/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet uv==0.13.9 || echo "uv cannot be installed; pip will do"
-	@links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}"; \
-	if [ -n "$$links" ]; then export UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')"; fi; \
-	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python -r requirements.lock \
-		|| $(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(call install,-r requirements.lock)
 	@touch $@
 
 # Two workers with one thread each: files of tests are the unit, since tests of a file share what they prepare.
@@ -77,7 +78,7 @@ reference: setup
 	$(BIN)/python docs/reference.py
 
 .docs-tools/.ready: docs/requirements.txt
-	$(INSTALL) --target .docs-tools -r docs/requirements.txt
+	@$(call install,--upgrade --target .docs-tools -r docs/requirements.txt)
 	@touch $@
 
 # `make test` runs these too, and skips what needs Chromium or axe-core where they are not there.

@@ -26,7 +26,9 @@ def pattern(path):
 def described(name):
     """The path under which a file is described, the one with fewest wildcards; None if it is not."""
     name = CHUNK.sub("", name)
-    return min((path for path in FILES if pattern(path).fullmatch(name)), key=lambda path: path.count("{"), default=None)
+    return min(
+        (path for path in FILES if pattern(path).fullmatch(name)), key=lambda path: path.count("{"), default=None
+    )
 
 
 def columns(path):
