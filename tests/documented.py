@@ -12,7 +12,7 @@ DESCRIBED = yaml.safe_load((REPOSITORY / "docs/reference/results.yaml").read_tex
 FILES = {path: entry for files in DESCRIBED["files"].values() for path, entry in files.items()}
 WILDCARDS = {"model": r"[a-z0-9_]+(/seed_[0-9]+)?", "result": ".+"}
 CHUNK = re.compile(r"/chunk_\d+_of_\d+(?=\.h5$)")  # as the file that chunks are gathered in
-APART = ("logs/", "benchmarks/", "figures/", "/tables/.*[.]html$")
+APART = ("logs/", "benchmarks/", "figures/", "/tables/.*[.](html|tex)$")
 
 
 def pattern(path):

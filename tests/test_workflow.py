@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import documented
 import pandas as pd
 import pytest
 import yaml
@@ -150,6 +151,11 @@ def edited(checkout):
 def test_every_result_is_made(done):
     missing = [name for name in RESULTS if not (done / "results/tiny" / name).stat().st_size]
     assert not missing
+
+
+def test_every_file_and_column_is_described(done):
+    """docs/reference/results.yaml, from which docs/reference/results.md is made."""
+    assert documented.contradictions(done / "results") == []
 
 
 def test_no_temporary_file_or_checkpoint_is_left(done):
