@@ -8,7 +8,8 @@ from conftest import REPOSITORY
 
 GENERATED = "docs/reference/"
 PAGES = [
-    *(name for name in ("README.md", "CONTRIBUTING.md", "config/README.md", "config/labels/README.md")),
+    *("README.md", "CONTRIBUTING.md", "config/README.md", "config/labels/README.md"),
+    *(f"resources/{name}/README.md" for name in ("lab", "lab2", "models", "paper")),
     *sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "docs").rglob("*.md")),
 ]
 TEXTS = {page: (REPOSITORY / page).read_text() for page in PAGES}

@@ -226,6 +226,14 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(path.read_text()), f"{page}: {path}#{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_named_are_there(page):
+    folders = "tests|scripts|docs|config|workflow|envs|resources|benchmarks"
+    for name in re.findall(rf"(?<![\w/])((?:{folders})/[\w./-]+\.\w+)", TEXTS[page]):
+        beside = (REPOSITORY / page).parent / name
+        assert "NAME" in name or (REPOSITORY / name).exists() or beside.exists(), f"{page}: {name}"
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "pycon") and not page.startswith(GENERATED)])
 def test_examples_in_pages_are_true(page):
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
