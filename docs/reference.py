@@ -8,13 +8,16 @@ results.md: docs/reference/results.yaml, which describes every file and column; 
 import argparse
 import ast
 import contextlib
+import dataclasses
 import importlib
 import inspect
 import re
 import sys
 import textwrap
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 from unittest import mock
 
@@ -309,6 +312,9 @@ def api() -> str:
         lines += [f"## {heading}", ""]
         for name in (name for name in rnnids.__all__ if rnnids.HOMES[name].split(".")[0] == room):
             lines += documented(name, getattr(rnnids, name), f"rnnids.{rnnids.HOMES[name]}")
+    lines += ["## What they take and return", ""]
+    for found in sorted(signature_classes(rnnids), key=lambda each: each.__name__):
+        lines += documented(found.__name__, found, found.__module__)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -320,7 +326,8 @@ def documented(name: str, found: Any, module: str) -> list[str]:
     if not inspect.isclass(found):
         return [*lines, *fenced(signature(where, name)), *docstring(inspect.getdoc(found) or ""), *source]
     arguments = settings_rows(found)
-    if not arguments:
+    written = getattr(vars(found).get("__init__"), "__module__", "") == found.__module__
+    if not arguments and written and not dataclasses.is_dataclass(found):
         lines += fenced(signature(where, f"{name}.__init__", name).removesuffix(" -> None"))
     lines += docstring(inspect.getdoc(found) or "")
     if arguments:
@@ -329,14 +336,30 @@ def documented(name: str, found: Any, module: str) -> list[str]:
     for method, owner in public_methods(found):
         text = inspect.getdoc(vars(owner)[method]) or ""
         if method in SHOWN_METHODS:
-            shown = "attack" if method == "__call__" else f"detector.{method}"
+            called = "detector" if "Detector" in name else "attack"
+            shown = called if method == "__call__" else f"{called}.{method}"
             call = signature(Path(inspect.getfile(owner)), f"{owner.__name__}.{method}", shown)
             lines += [*fenced(call), *docstring(text)]
         elif not arguments:
             others.append((f"`{method}`", plain(text.partition("\n\n")[0])))
     if others:
-        lines += table(("further method", "what it does"), others)
+        lines += table(("further", "what it is"), others)
     return [*lines, *source]
+
+
+def signature_classes(rnnids: Any) -> set[type]:
+    """The library's classes in signatures of public names that are no public names themselves."""
+    classes = set()
+    for name in rnnids.__all__:
+        found = getattr(rnnids, name)
+        methods = [method for method in SHOWN_METHODS if inspect.isclass(found) and hasattr(found, method)]
+        for call in [getattr(found, method) for method in methods if inspect.isfunction(getattr(found, method))] or [
+            found
+        ]:
+            hints = typing.get_type_hints(call)
+            parts = [part for hint in hints.values() for part in (hint, *typing.get_args(hint))]
+            classes |= {part for part in parts if inspect.isclass(part) and part.__module__.startswith("rnnids.")}
+    return {each for each in classes if each.__name__ not in rnnids.__all__}
 
 
 def settings_rows(found: type) -> list[tuple[str, str, str]]:
@@ -349,12 +372,12 @@ def settings_rows(found: type) -> list[tuple[str, str, str]]:
 
 
 def public_methods(found: type) -> Iterator[tuple[str, type]]:
-    """(method, class that defines it) of what a user calls: `__call__`, and what has no underscore."""
+    """(method or property, class that defines it) of what a user asks for: `__call__`, and what has no underscore."""
     seen = set()
     for owner in (base for base in found.__mro__ if base.__module__.startswith("rnnids.")):
         for name, value in vars(owner).items():
             public = name == "__call__" or not name.startswith("_")
-            if public and inspect.isfunction(value) and name not in seen and inspect.getdoc(value):
+            if public and isinstance(value, (FunctionType, property)) and name not in seen and inspect.getdoc(value):
                 seen.add(name)
                 yield name, owner
 
@@ -430,11 +453,6 @@ def results() -> str:
         "",
         *found["introduction"].splitlines(),
         "",
-        "## Columns",
-        "",
-        "What a column means wherever it occurs; a table below says where it means something else.",
-        "",
-        *table(("column", "meaning"), ((f"`{name}`", text) for name, text in sorted(common.items()))),
     ]
     for heading, files in found["files"].items():
         lines += [f"## {heading}", ""]
@@ -446,6 +464,8 @@ def results() -> str:
                 lines += [", ".join(f"`{name}`" for name in entry["columns"]), ""]
             own = entry.get("here", {}).items()
             lines += [*(f"- `{name}`: {text}" for name, text in own), *([""] if own else [])]
+    lines += ["## Columns", "", "What a column means, unless its file says otherwise.", ""]
+    lines += table(("column", "meaning"), ((f"`{name}`", text) for name, text in sorted(common.items())))
     return "\n".join(lines).rstrip() + "\n"
 
 

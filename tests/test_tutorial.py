@@ -83,5 +83,5 @@ def test_every_command_works_as_it_stands(clone):
     assert round(deviation) == 573
     (evasion,) = (text.splitlines() for command, text in said.items() if command.startswith("grep"))
     assert float(evasion[-1].split(",")[-1]) < 0.5
-    changed = [line for line in evasion if line.split(",")[2] != str(float(line.split(",")[5])).removesuffix(".0")]
-    assert changed
+    packets = [line.split(",") for line in evasion]
+    assert any([float(x) for x in packet[2:4]] != [float(x) for x in packet[5:7]] for packet in packets)
