@@ -61,7 +61,7 @@ def plain(text: str) -> str:
     """A text in which nothing but what stands in backticks is markup."""
     parts = re.split(r"(`+[^`]+`+)", re.sub(r":(?:class|func|meth|mod):`~?([^`]+)`", r"`\1`", text))
     for place in range(0, len(parts), 2):
-        parts[place] = re.sub(r"([*<\[\]])", r"\\\1", parts[place])
+        parts[place] = re.sub(r"([*\[\]])", r"\\\1", parts[place]).replace("<", "&lt;")
     return "".join(re.sub(r"^``(.*)``$", r"`\1`", part) for part in parts)
 
 
