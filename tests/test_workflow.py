@@ -5,11 +5,11 @@ import os
 import re
 import shutil
 
-import documented
 import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, TINY, snakemake
+from documented import contradictions
 from snakemake.utils import update_config
 
 MODELS = ("baseline", "feature_dropout", "adversarial_training")
@@ -151,11 +151,6 @@ def edited(checkout):
 def test_every_result_is_made(done):
     missing = [name for name in RESULTS if not (done / "results/tiny" / name).stat().st_size]
     assert not missing
-
-
-def test_every_file_and_column_is_described(done):
-    """docs/reference/results.yaml, from which docs/reference/results.md is made."""
-    assert documented.contradictions(done / "results") == []
 
 
 def test_no_temporary_file_or_checkpoint_is_left(done):
@@ -338,6 +333,11 @@ def test_a_module_says_what_is_wrong_with_its_configuration(checkout, tmp_path):
     run = snakemake(tmp_path, tmp_path, "-n", "--config", "detectors={sed: 1}")
     assert run.returncode != 0
     assert "sed: no such key; did you mean 'seed'?" in run.stdout
+
+
+def test_every_file_and_column_is_described(done):
+    """docs/reference/results.yaml, from which docs/reference/results.md is made."""
+    assert contradictions(done / "results") == []
 
 
 def test_targets_say_what_they_show(checkout, study):
