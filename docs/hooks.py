@@ -36,17 +36,13 @@ def on_files(files: Any, config: Any) -> Any:
                 files.append(File.generated(config, uri, content=listing(target)))
             else:
                 files.append(File.generated(config, uri, abs_src_path=str(ROOT / target)))
-                waiting.append((target, (ROOT / target).read_text()))
+                waiting += [(target, (ROOT / target).read_text())] if is_markdown(target) else []
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Point links to files of the repository at their pages."""
     here = page.file.src_uri
-    if here.startswith(PLACE) and here.endswith(LISTING) and not is_markdown(here.removesuffix(LISTING)):
-        source = here.removeprefix(PLACE)
-        if not (ROOT / source).is_file():
-            return markdown  # a listing
     path = here.removeprefix(PLACE) if here.startswith(PLACE) else DOCS + here
 
     def replace(link: re.Match[str]) -> str:
@@ -75,6 +71,7 @@ def is_there(uri: str, files: Any) -> bool:
 
 
 def is_elsewhere(path: str) -> bool:
+    """Whether a link leads out of the repository."""
     return re.match(r"[a-z]+:", path) is not None
 
 
