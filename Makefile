@@ -4,6 +4,8 @@
 # make test-cluster  the workflow through a real SLURM, conda environments and a container that are made for it
 # make test-page     the results page in Chromium, with a check of its accessibility; both are fetched where they can be
 # make test-versions the tests of the library with the oldest and the newest packages of envs/ -> docs/versions.md
+# make docs          the documentation as a site, for any browser: site/index.html
+# make reference     docs/reference anew, from configuration, scripts, docstrings and docs/reference/results.yaml
 # make pictures      the pictures of README.md, from results/lab
 # make reproduce     make the results, then compare the numbers and pictures of README.md with them
 # make test-faults   hostile and damaged files, jobs killed or without room, flipped bits; MUTANTS=5000000 FAULTS=5000 for a night
@@ -38,7 +40,8 @@ AXE := node_modules/axe-core
 MUTANTS ?= 200000
 FAULTS ?= 200
 
-.PHONY: results quick unlock setup test test-slow test-faults test-cluster test-page test-versions pictures reproduce lint clean distclean help
+.PHONY: results quick unlock setup test test-slow test-faults test-cluster test-page test-versions docs reference pictures reproduce lint \
+	clean distclean help
 
 # Fig. 3 comes first, since it is what most look for.
 results: setup
@@ -61,18 +64,20 @@ unlock: setup
 setup: .venv/.ready
 
 # uv installs in seconds what takes pip minutes; it does not know pip's own folder of wheels, so it is told.
+install = links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}"; \
+	if [ -n "$$links" ]; then export UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')"; fi; \
+	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+
 .venv/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet uv==0.13.9 || echo "uv cannot be installed; pip will do"
-	@links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}"; \
-	if [ -n "$$links" ]; then export UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')"; fi; \
-	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python -r requirements.lock \
-		|| $(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(call install,-r requirements.lock)
 	@touch $@
 
 # Two workers with one thread each: files of tests are the unit, since tests of a file share what they prepare.
 test: setup
+	@$(MAKE) --no-print-directory .docs-tools/.ready || echo "MkDocs cannot be installed here: the site is not built"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: setup
@@ -88,6 +93,16 @@ test-cluster: setup .test-tools/.ready
 
 .test-tools/.ready: tests/integration/requirements.txt
 	$(BIN)/python -m pip install --quiet --upgrade --target .test-tools -r tests/integration/requirements.txt
+	@touch $@
+
+docs: setup .docs-tools/.ready
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.docs-tools $(BIN)/python -m mkdocs build --strict
+
+reference: setup
+	$(BIN)/python docs/reference.py
+
+.docs-tools/.ready: docs/requirements.txt
+	@$(call install,--upgrade --target .docs-tools -r docs/requirements.txt)
 	@touch $@
 
 # `make test` runs these too, and skips what needs Chromium or axe-core where they are not there.
@@ -127,7 +142,7 @@ clean:
 	rm -rf results .snakemake
 
 distclean: clean
-	rm -rf .venv .bench-peers .test-tools .test-versions
+	rm -rf .venv .bench-peers .docs-tools site .test-tools .test-versions
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, TINY, snakemake
+from documented import contradictions
 from snakemake.utils import update_config
 
 MODELS = ("baseline", "feature_dropout", "adversarial_training")
@@ -350,6 +351,11 @@ def test_a_module_says_what_is_wrong_with_its_configuration(checkout, tmp_path):
     run = snakemake(tmp_path, tmp_path, "-n", "--config", "detectors={sed: 1}")
     assert run.returncode != 0
     assert "sed: no such key; did you mean 'seed'?" in run.stdout
+
+
+def test_every_file_and_column_is_described(done):
+    """docs/reference/results.yaml, from which docs/reference/results.md is made."""
+    assert contradictions(done / "results") == []
 
 
 def test_targets_say_what_they_show(checkout, study):
