@@ -34,7 +34,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add_options(parser, ThreatModel)
     add_options(parser, DistanceBounds)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
-    parser.add_argument("--checkpoint", help="kept meanwhile, removed at the end (default: beside --output)")
+    parser.add_argument("--checkpoint", help="kept meanwhile, removed at the end; none: beside --output")
     parser.add_argument("--output", required=True, help="output: bounds of each flow's distance (HDF5)")
     args = parser.parse_args(argv)
     args.checkpoint = args.checkpoint or Path(args.output).with_name(f".{Path(args.output).name}.checkpoint")

@@ -42,7 +42,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pcaps", required=True, nargs="+", help="captures of the data set, or archive.zip!member")
     parser.add_argument("--flows", required=True, nargs="+", help="flow file of each capture, in the same order (HDF5)")
     parser.add_argument("--attacks", required=True, nargs="+", help="what attacks and searches found (HDF5)")
-    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --weights)")
+    parser.add_argument("--model-name", help="name in the column `model`; none: the folder of --weights")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     parser.add_argument("--output", required=True, type=Path, help="output: what survives, per attack type (CSV)")
     parser.add_argument("--failures", required=True, help="output: the flows that do not, by name (CSV)")

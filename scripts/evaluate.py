@@ -27,7 +27,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="data set (HDF5)")
     parser.add_argument("--weights", required=True, help="model (safetensors)")
-    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --weights)")
+    parser.add_argument("--model-name", help="name in the column `model`; none: the folder of --weights")
     parser.add_argument("--predictions", required=True, help="output: logits (HDF5)")
     parser.add_argument("--metrics", required=True, help="output: metrics per packet and per flow (CSV)")
     parser.add_argument("--recall", required=True, help="output: recall per attack type (CSV)")

@@ -39,7 +39,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--better", nargs="*", default=[], help="nearer flows of check_robustness.py, one file a search (HDF5)"
     )
-    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --output)")
+    parser.add_argument("--model-name", help="name in the column `model`; none: the folder of --output")
     parser.add_argument("--output", required=True, help="output: cost of evasions, shares within budgets (CSV)")
     args = parser.parse_args(argv)
     args.model_name = args.model_name or Path(args.output).absolute().parent.name

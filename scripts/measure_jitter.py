@@ -50,7 +50,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--search", required=True, help="what a search found under this threat model (HDF5)")
     add_options(parser, ThreatModel)
     add_options(parser, JitterSurvival)
-    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --weights)")
+    parser.add_argument("--model-name", help="name in the column `model`; none: the folder of --weights")
     parser.add_argument("--seed", default=0, type=int, help="of flows, jitter and bootstrap")
     parser.add_argument("--batch-packets", default=8192, type=cli.positive(int), help="padded packets in a batch")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")

@@ -49,7 +49,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--attacks", nargs="*", default=[], help="files of adversarial flows of its test split (HDF5)")
     parser.add_argument("--output", required=True, help="output: how early, per attack type (CSV)")
     parser.add_argument("--by-packet", required=True, help="output: alarms against packets seen (CSV)")
-    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --weights)")
+    parser.add_argument("--model-name", help="name in the column `model`; none: the folder of --weights")
     add_options(parser, AlarmRule, only=["k", "n"])
     add_options(parser, EarlyDetection)
     add_options(parser, Evaluation, only=["batch_packets"])

@@ -37,7 +37,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bounds", nargs="*", default=[], help="lower bounds, a file a threat model (HDF5)")
     parser.add_argument("--bootstrap-samples", default=1000, type=cli.positive(int), help="behind the intervals")
     parser.add_argument("--seed", default=0, type=int, help="of the resampling")
-    parser.add_argument("--model-name", help="name in the column `model` (default: the folder of --output)")
+    parser.add_argument("--model-name", help="name in the column `model`; none: the folder of --output")
     parser.add_argument("--ars", help="output: the rows of the first search alone (CSV)")
     parser.add_argument("--output", required=True, help="output: score per threat model, goal and attack type (CSV)")
     args = parser.parse_args(argv)

@@ -29,7 +29,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", required=True, help="output: weights after the last epoch (safetensors)")
     parser.add_argument("--best", help="output: weights of the smallest validation loss; not written if not given")
     parser.add_argument("--curve", help="output: learning curve (CSV); not written if not given")
-    parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end (default: beside --weights)")
+    parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end; none: beside --weights")
     add_options(parser, Training)
     parser.add_argument("--seed", default=0, type=int, help="of everything random")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")

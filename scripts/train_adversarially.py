@@ -43,7 +43,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="no: the control, plain training of equal length",
     )
-    parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end (default: beside --weights)")
+    parser.add_argument("--checkpoint", help="kept after every epoch, removed at the end; none: beside --weights")
     add_options(parser, AdversarialTraining)
     add_options(parser, Training, prefix="training_", only=["batch_packets"])
     add_options(parser, Training, only=["precision"])
