@@ -129,7 +129,9 @@ def test_a_step_of_training_is_the_same(monkeypatch):
         model = detector().train()
         optimiser = torch.optim.SGD(model.parameters(), lr=1)
         scale = training.Scale(1.0, 1, int(data.packet_count[rows].sum()))
-        losses.append(training.add_gradients(model, optimiser, data, batch, precision="float32", scale=scale).item())
+        losses.append(
+            training.add_gradients(model, optimiser, batch, data=data, precision="float32", scale=scale).item()
+        )
         gradients.append([parameter.grad for parameter in model.parameters()])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for whole, parts in zip(*gradients, strict=True):
@@ -152,5 +154,5 @@ def test_other_processes_are_not_left_waiting(monkeypatch):
     optimiser = torch.optim.SGD(model.parameters(), lr=1)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         training.add_gradients(
-            model, optimiser, data, batch, precision="float32", scale=training.Scale(1.0, 2, 9), suppressed=None
+            model, optimiser, batch, data=data, precision="float32", scale=training.Scale(1.0, 2, 9), suppressed=None
         )

@@ -63,6 +63,7 @@ SOUGHT = {
     "detectors.seeds": "target seeds",
     "detectors.state_store": "states of more flows than memory holds",
     "explanations.positions": "table_agreement",
+    "reporting.latex": "tables for papers",
     "explanations.sanity": "target sanity",
     "flows.external_sort": "flows beyond memory",
     "flows.follow": "which flow a packet belongs to",

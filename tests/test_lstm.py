@@ -214,5 +214,6 @@ def test_device():
 def test_float32_is_float32_on_a_gpu_too(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
     assert pick_device("auto").type == "cuda"
     assert not torch.backends.cudnn.allow_tf32

@@ -23,7 +23,7 @@ from snakemake.exceptions import WorkflowError
 
 from rnnids.errors import InputError
 from rnnids.labels.rules import read_rules
-from rnnids.reporting.tables import html_table
+from rnnids.reporting.tables import html_page, single
 from rnnids.storage import FORMULA, read_csv, write_csv
 
 PIECES = (
@@ -97,7 +97,8 @@ def check_attacks(names, folder):
     assert back.attack.tolist() == own, [pair for pair in zip(own, back.attack, strict=False) if pair[0] != pair[1]][:3]
     raw = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
     assert not [cell for cell in raw.attack if FORMULA.match(cell) and not cell.startswith("'")]
-    page = Texts(html_table(["attack"], [(name,) for name in own], own[0], caption=own[-1], text_columns=["attack"]))
+    table = single(["attack"], [(name,) for name in own], own[0], caption=own[-1], text_columns=["attack"])
+    page = Texts(html_page(table))
     assert page.elements <= ELEMENTS, page.elements - ELEMENTS
     assert page.cells == own, [pair for pair in zip(own, page.cells, strict=False) if pair[0] != pair[1]][:3]
     return Counter(refused=len(names) - len(own), kept=len(own))

@@ -225,11 +225,13 @@ rule bound_distances:
     params:
         script=script("bound_distances.py"),
         code=code("bound_distances.py"),
+        checkpoint=bounds_checkpoint,
         options=lambda wildcards: bound_options(wildcards.threat_model, wildcards.extent),
         unwatched=Unwatched(flags(device=config["device"])),
     shell:
         "python {params.script:q} --dataset {input.dataset:q} --weights {input.weights:q} --search {input.search:q}"
-        " --better {input.better:q} --output {output.bounds:q} {params.options} {params.unwatched} 2> {log:q}"
+        " --better {input.better:q} --output {output.bounds:q} --checkpoint {params.checkpoint:q}"
+        " {params.options} {params.unwatched} 2> {log:q}"
 
 
 rule ars:

@@ -423,6 +423,12 @@ def training_checkpoint(wildcards):
     return str(placed(f"results/{wildcards.dataset}/{wildcards.model}/.train.checkpoint"))
 
 
+def bounds_checkpoint(wildcards):
+    """Where bounds of distances keep what they need to go on after an interruption."""
+    folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks/bounds/{wildcards.extent}"
+    return str(placed(f"{folder}/.{wildcards.threat_model}.checkpoint"))
+
+
 def adversarial_training_options(training):
     """Options of train_adversarially.py: its section with what the model says instead, how to train, how to score."""
     attacks = config["attacks"]

@@ -79,9 +79,7 @@ class RobustSearch:
     """
 
     delta: float = setting(-0.2, "logit of the second threshold, the margin; the first is 0", below=0)
-    goal: str = setting(
-        "last", "what the attacker wants: the verdict at the last packet, or no alarm at all", choices=GOALS
-    )
+    goal: str = setting("last", "benign at the last packet, or no alarm at all", choices=GOALS)
     iterations: int = setting(60, "gradients of the descent from the original", minimum=1)
     far_iterations: int = setting(40, "gradients of each descent from a far point", minimum=1)
     draws: int = setting(96, "random points", minimum=8)
@@ -91,13 +89,9 @@ class RobustSearch:
     depth: int = setting(2, "numbers changed one after the other by the search over coordinates", minimum=0)
     polish_rounds: int = setting(8, "rounds in which evasions are pulled back", minimum=0)
     nearer_rounds: int = setting(12, "rounds of random points nearer than what was found, at most", minimum=0)
-    restarts: int = setting(
-        3, "times, at most, that other evasions are looked for and pulled back on their own", minimum=0
-    )
+    restarts: int = setting(3, "other evasions that are pulled back on their own, at most", minimum=0)
     step: float = setting(5.0, "first step of a descent, z-scores in L2; falls to a hundredth", above=0)
-    gamma: float = setting(
-        0.2, "first relative change of a descent's bound on the distance; falls to a fiftieth", above=0
-    )
+    gamma: float = setting(0.2, "first relative change of a descent's bound; falls to a fiftieth", above=0)
     exact_values: int = setting(100_000, "combinations of values up to which a flow is enumerated", minimum=1)
 
     def __post_init__(self) -> None:
@@ -125,8 +119,7 @@ class RobustSearch:
             batch_packets: padded packets per batch, at most.
             label: of the progress bar.
         """
-        threat_model = threat_model or ThreatModel()
-        result = _empty(flows)
+        result, threat_model = _empty(flows), threat_model or ThreatModel()
         with Progress(label, total=len(flows), unit="flows") as progress:
 
             def run(rows: np.ndarray) -> None:

@@ -117,7 +117,7 @@ def fit(
     run = _digest(model, data, settings, seed=seed)
     best, curve = _resume(checkpoint, run, model, optimiser=optimiser)
     log.info("%s: %d flows, %d more for validation, from epoch %d", label, len(fitted), len(validation), len(curve) + 1)
-    first, said = len(curve), time.monotonic()
+    remaining = Remaining(label, len(curve), settings.epochs)
     for epoch in range(len(curve), settings.epochs):
         loss = train_epoch(model, optimiser, fitted, settings=settings, epoch=epoch, seed=seed, group=group)
         validation_loss, accuracy = validate(model, validation, settings.batch_packets)
@@ -128,16 +128,29 @@ def fit(
         curve.append(dict(zip(CURVE, (epoch + 1, loss, validation_loss, accuracy), strict=True)))
         numbers = epoch + 1, settings.epochs, loss, validation_loss, accuracy
         log.info("epoch %d of %d: loss %.5f, validation loss %.5f, packet accuracy %.4f", *numbers)
-        if epoch == first:  # compiles, too, and so says nothing of the others
-            begun = time.monotonic()
-        elif group.rank == 0 and time.monotonic() - said >= cli.PLAIN_INTERVAL and epoch + 1 < settings.epochs:
-            said = time.monotonic()
-            rest = cli.left(begun, epoch - first, settings.epochs - first - 1)
-            cli.tell("%s: epoch %d of %d, %s", label, epoch + 1, settings.epochs, rest)
         if group.rank == 0:
+            remaining.tell(epoch)
             groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
             save_checkpoint(checkpoint, run, groups, state=curve)
     return best, curve
+
+
+class Remaining:
+    """Says now and then how far a training is, which begins with the epoch `first`."""
+
+    def __init__(self, label: str, first: int, epochs: int) -> None:
+        self.label, self.first, self.epochs = label, first, epochs
+        self.begun = self.said = time.monotonic()
+
+    def tell(self, epoch: int) -> None:
+        """After an epoch, counted from 0."""
+        now = time.monotonic()
+        if epoch == self.first:  # compiles, too, and so says nothing of the others
+            self.begun = now
+        elif now - self.said >= cli.PLAIN_INTERVAL and epoch + 1 < self.epochs:
+            self.said = now
+            rest = cli.left(self.begun, epoch - self.first, self.epochs - self.first - 1)
+            cli.tell("%s: epoch %d of %d, %s", self.label, epoch + 1, self.epochs, rest)
 
 
 def _resume(
@@ -195,7 +208,7 @@ def train_epoch(
             # The processes' gradients are averaged; their sum over the batch's packets is meant.
             scale = Scale(weight, group.size, count)
             total += add_gradients(
-                network, optimiser, data, batch, precision=settings.precision, scale=scale, suppressed=chosen
+                network, optimiser, batch, data=data, precision=settings.precision, scale=scale, suppressed=chosen
             )
             optimiser.step()
             progress.update(count)
@@ -243,9 +256,9 @@ class Scale(NamedTuple):
 def add_gradients(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    data: FlowData,
     batch: Batch,
     *,
+    data: FlowData,
     precision: str,
     scale: Scale,
     suppressed: Tensor | None = None,
