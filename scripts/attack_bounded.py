@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_packets=args.batch_packets,
         label=args.method.upper(),
     )
-    label = args.method.upper()
+    label = f"{cli.training_of(args.weights)}: {args.method.upper()}"
     tell_outcome(label, flows, result.adversarial, evades=result.success, detected=~result.already_benign)
     made_by = provenance("attack_bounded.py", vars(args), [args.dataset, args.weights, args.reference])
     write_attack(args.output, args.method, result, made_by=made_by, delta=args.delta, more={"epsilon": epsilon})

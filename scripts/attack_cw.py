@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_packets=args.batch_packets,
         label=f"CW, kappa {args.kappa:g}",
     )
-    label = f"CW, kappa {args.kappa:g}"
+    label = f"{cli.training_of(args.weights)}: CW, kappa {args.kappa:g}"
     tell_outcome(label, flows, result.adversarial, evades=result.success, detected=~result.already_benign)
     made_by = provenance("attack_cw.py", vars(args), [args.dataset, args.weights])
     write_attack(args.output, "cw", result, made_by=made_by, delta=args.delta, more={"kappa": args.kappa})

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rnnids import cli, settings
 from rnnids.flows.extract import Extraction, extract_flows
+from rnnids.storage import read_hdf5
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     extraction = settings.from_args(Extraction, args)
     extract_flows(args.pcap, args.output, name=args.name, member=args.member, **vars(extraction))
+    with read_hdf5(args.output) as file:
+        flows, packets = len(file["flows/packet_count"]), len(file["packets/length"])
+    cli.tell("extraction %s: %s flows of %s packets", Path(args.pcap).name, f"{flows:,}", f"{packets:,}")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ import numpy as np
 
 from rnnids import cli
 from rnnids.attacks.candidates import MEMBERS
+from rnnids.attacks.descent import tell_outcome
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.files import read_versions, write_search
 from rnnids.attacks.search import RobustSearch
 from rnnids.attacks.targets import add_target_options, load_targets
+from rnnids.cli import log
 from rnnids.detectors.inference import packet_logits
 from rnnids.settings import add_options, from_args
 from rnnids.storage import provenance
@@ -57,12 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         early_alarm=alarms & result.success,
     )
     detected = result.original_logit > 0
-    cli.tell(
-        "search under %s, goal %s: %d of %d detected flows evade, median distance %.3g; %d cannot move, %d enumerated",
-        *(args.threat_model, args.goal, int((result.success & detected).sum()), int(detected.sum())),
-        np.median(result.l1[0][result.success & detected]) if (result.success & detected).any() else np.nan,
-        *(int((result.free == 0).sum()), int((result.exact & (result.free > 0)).sum())),
-    )
+    label = f"{cli.training_of(args.weights)}: search, {args.threat_model}, goal {args.goal}"
+    tell_outcome(label, flows, result.adversarial(), evades=result.success, detected=detected)
+    fixed, enumerated = (result.free == 0).sum(), (result.exact & (result.free > 0)).sum()
+    log.info("%d of %d flows cannot move, %d were enumerated", fixed, len(flows), enumerated)
 
 
 if __name__ == "__main__":

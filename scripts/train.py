@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = from_args(Training, args)
     torch.manual_seed(args.seed)
     detector = settings.new_detector()
-    label = f"training {Path(args.weights).absolute().parent.name}"
+    label = f"training {cli.training_of(args.weights)}"
     ways = {"checkpoint": args.checkpoint, "seed": args.seed, "device": device, "group": group, "label": label}
     best, curve = fit(detector, data, settings, **ways)
     if group.rank == 0:

@@ -210,3 +210,16 @@ def test_help_names_the_defaults_of_what_need_not_be_given():
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     words = " ".join(parser.format_help().split())
     assert "what is read --name NAME what it is called (default: none) --seed SEED of the draws (default: 0)" in words
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        ("results/lab/baseline/weights.safetensors", "baseline"),
+        ("results/lab/baseline/seed_12/weights.safetensors", "baseline, seed 12"),
+        ("results/lab/my_seed_1/weights.safetensors", "my_seed_1"),
+        ("results/lab/seed_x/weights.safetensors", "seed_x"),
+    ],
+)
+def test_a_training_is_called_by_its_model_and_seed(weights, name):
+    assert cli.training_of(weights) == name

@@ -101,6 +101,13 @@ def tell(text: str, *values: object) -> None:
     log.info(text, *values, extra={"told": True})
 
 
+def training_of(weights: Path | str) -> str:
+    """What to call the training that made some weights: `baseline`, or `baseline, seed 1` where a folder says seed_1."""
+    folder = Path(weights).absolute().parent
+    prefix, _, seed = folder.name.rpartition("seed_")
+    return f"{folder.parent.name}, seed {seed}" if seed.isdigit() and not prefix else folder.name
+
+
 def duration(seconds: float) -> str:
     """A time in words: 8 s, 1 min 40 s, 2 h 5 min."""
     if seconds < 59.5:

@@ -35,7 +35,7 @@ from rnnids.captures.skipped import (
     unknown_warnings,
 )
 from rnnids.captures.unwrap import packets_to_ports, tunnel_hints, unwrap_batch
-from rnnids.cli import Progress, log, tell
+from rnnids.cli import Progress, log
 from rnnids.flows.columns import FLOW_COLUMNS, PACKET_COLUMNS, Column
 from rnnids.flows.external_sort import Bucket, in_order, scratch
 from rnnids.flows.table import COUNTERS, END_REASONS, FLOW, SMALLEST, add_packets, rebuild, sweep
@@ -339,7 +339,7 @@ def _report(
 ) -> None:
     packets, flows = counts
     read = f"{capture.packets_read:,} packets read"
-    tell("%s: %s, %s in %s flows", capture.path, read, f"{packets:,}", f"{flows:,}")
+    log.info("%s: %s, %s in %s flows", capture.path, read, f"{packets:,}", f"{flows:,}")
     for reason, count in reasons.items():
         log.info("%s: %s packets skipped: %s", capture.path, f"{count:,}", reason)
     if misordered:
