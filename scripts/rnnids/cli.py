@@ -102,7 +102,7 @@ def tell(text: str, *values: object) -> None:
 
 
 def training_of(weights: Path | str) -> str:
-    """What to call the training that made some weights: `baseline`, or `baseline, seed 1` where a folder says seed_1."""
+    """What to call the training that made some weights: `baseline`, or `baseline, seed 1` in a folder seed_1."""
     folder = Path(weights).absolute().parent
     prefix, _, seed = folder.name.rpartition("seed_")
     return f"{folder.parent.name}, seed {seed}" if seed.isdigit() and not prefix else folder.name
