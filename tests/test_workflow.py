@@ -271,6 +271,13 @@ def test_an_edited_script_reruns_its_own_rule(checkout, done, edited):
     assert plan(checkout, done) == {"plot_fig2": 1, "make_page": 1, "all": 1}
 
 
+def test_an_edited_program_does_not_record_results_anew(checkout, done, edited):
+    run = snakemake(checkout, done, "--cores", 1, "record_results", *configured(done))
+    assert run.returncode == 0, run.stdout
+    edited("verify_results.py", "EDITED = True\n")
+    assert plan(checkout, done, "verify") == {"verify": 1}
+
+
 def test_another_model_leaves_the_others_alone(checkout, done):
     change = {"models": {"wide": {"hidden_size": 9}}, "selected_models": [*MODELS, "wide"]}
     names = ("table2", "detection", "comparison", "defences", "ars", "attacks", "round_trip")
