@@ -191,3 +191,12 @@ def test_a_pre_activation_that_is_nan_gives_nan():
     for place in range(3):
         values = [np.array([np.nan if place == other else 0.5]) for other in range(3)]
         assert np.isnan(first_step(*values)[1][0])
+
+
+def test_packed_values_are_padded_and_packed_again():
+    count = np.array([2, 4, 1])
+    packing = pack(count)
+    padded = torch.arange(24.0).view(3, 4, 2) * (torch.arange(4) < torch.from_numpy(count)[:, None])[..., None]
+    packed = padded[packing.flow, packing.step]
+    assert packed.shape == (7, 2)
+    assert torch.equal(packing.pad(packed), padded)

@@ -62,11 +62,8 @@ class LSTMDetector(NetworkDetector):
         visible = self._visible_packets(packets, packing, suppressed)
         if visible.device.type == "cpu":
             return run_lstm(self.lstm, visible, packing, readout=self.readout).squeeze(-1)
-        flows, steps = int(packing.sizes[0]), len(packing.sizes)
-        if self._pads(flows * steps, len(visible)):
-            place = packing.flow * steps + packing.step
-            padded = visible.new_zeros(flows * steps, visible.shape[1]).index_copy(0, place, visible)
-            outputs = self.lstm(padded.view(flows, steps, -1))[0].flatten(0, 1)[place]
+        if self._pads(len(packing.lengths) * len(packing.sizes), len(visible)):
+            outputs = self.lstm(packing.pad(visible))[0][packing.flow, packing.step]
         else:
             outputs = self.lstm(PackedSequence(visible, torch.from_numpy(packing.sizes)))[0].data
         return self.readout(outputs).squeeze(-1)

@@ -72,10 +72,8 @@ class OwnDetector(NetworkDetector):
 
     def of_packets(self, packets: Tensor, packing: Packing, suppressed: Tensor | None) -> Tensor:
         """Logits (P,) of packed packets (P, 15)."""
-        flows, steps = int(packing.flow.max()) + 1, int(packing.step.max()) + 1
-        padded = packets.new_zeros(flows, steps, NUM_FEATURES).index_put((packing.flow, packing.step), packets)
-        count = torch.bincount(packing.flow, minlength=flows).cpu().numpy()
-        return self.of_flows(padded, count, suppressed)[packing.flow, packing.step]
+        count = torch.bincount(packing.flow, minlength=len(packing.lengths)).cpu().numpy()
+        return self.of_flows(packing.pad(packets), count, suppressed)[packing.flow, packing.step]
 
 
 def _load(source: str, sha256: str | None) -> tuple[Callable[..., Any], str]:

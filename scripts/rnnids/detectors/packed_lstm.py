@@ -44,6 +44,11 @@ class Packing:
     lengths: np.ndarray
     sizes: np.ndarray
 
+    def pad(self, values: Tensor) -> Tensor:
+        """Packed values (P, F) as a padded batch (B, T, F) with zeros behind each flow; [flow, step] packs it again."""
+        empty = values.new_zeros(len(self.lengths), len(self.sizes), values.shape[1])
+        return empty.index_put((self.flow, self.step), values)
+
     def shares(self, count: int) -> list[tuple[int, int]]:
         """(first flow, the one behind the last) of `count` shares of about as many packets each, or fewer."""
         ends = np.searchsorted(np.cumsum(self.lengths), len(self.index) * np.arange(1, count + 1) / count) + 1
