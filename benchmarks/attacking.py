@@ -278,12 +278,13 @@ def main():
     model = load_detector(args.weights, data, args.device)
     _, batch = flows_to_attack(data, model, args.device)
     tables = {
-        "attack_gradient": ("Gradients of attacks", measure_gradients(args)),
-        "attack_libraries": ("Attacks of libraries", measure_libraries(batch, model, args.repeats, LENGTHS)),
-        "attack_libraries_large": ("Attacks of libraries on a large detector", measure_speed(batch, args)),
-        "ars": ("Searches for the ARS", measure_ars(data, model, args.ars_flows)),
+        "attack_gradient": ("Gradients of attacks", lambda: measure_gradients(args)),
+        "attack_libraries": ("Attacks of libraries", lambda: measure_libraries(batch, model, args.repeats, LENGTHS)),
+        "attack_libraries_large": ("Attacks of libraries on a large detector", lambda: measure_speed(batch, args)),
+        "ars": ("Searches for the ARS", lambda: measure_ars(data, model, args.ars_flows)),
     }
-    for name, (title, rows) in tables.items():
+    for name, (title, measure) in tables.items():
+        rows = measure()
         write_csv(args.folder / f"{name}.csv", rows)
         words = [f"`make -C benchmarks attack`; medians of {args.repeats} runs in turn where it is speed that counts."]
         write_page(args.folder / f"{name}.md", title, words, rows)

@@ -124,6 +124,13 @@ def test_times_are_read_as_written(text, expected, resolution, twelve):
     assert (found, twelve_hours) == (resolution, twelve)
 
 
+@pytest.mark.parametrize("year", ["0017", "2417", "9999"])
+def test_a_row_in_a_year_that_64_bits_do_not_hold_has_no_time(csv_file, year):
+    path = csv_file(line("05/07/2017 09:00:00"), line(f"05/07/{year} 09:00:00"), line(f"{year}-07-05T09:00:00Z"))
+    rows = read_flow_csv([path], HALIFAX)
+    assert (len(rows.group), rows.skipped) == (1, {"no time": 2})
+
+
 def test_a_wrong_time_zone_is_detected(csv_file):
     flows = make_flows([(second, 1, *ENDS, 6) for second in range(0, 60, 10)])
     rows = read_flow_csv([csv_file(line("05/07/2017 09:00:00"), line("05/07/2017 20:00:00"))], parse_zone("UTC"))
@@ -167,6 +174,8 @@ def test_missing_time_zone_and_useless_files_are_refused(csv_file):
         read_flow_csv([csv_file(line("noon"))], HALIFAX)
     with pytest.raises(InputError, match="missing column Label"):
         read_flow_csv([csv_file(text=path.read_text().replace("Label", "Class"))], HALIFAX)
+    with pytest.raises(InputError, match=r"flows.csv:1: more than one column Destination Port"):
+        read_flow_csv([csv_file(text=HEADER.replace("Flow Duration", "DestinationPort"))], HALIFAX)
     with pytest.raises(InputError, match="counts seconds since 1970 UTC"):
         read_labels([path], Labelling(label_kind="ground_truth", time_zone="UTC"))
 

@@ -5,13 +5,18 @@ import pytest
 from generated_flows import NOON, SECOND
 
 from rnnids.errors import InputError
-from rnnids.labels.times import parse_time, parse_zone, to_utc
+from rnnids.labels.times import NO_TIME, absolute_times, parse_time, parse_zone, to_utc
 
 
 def test_times_are_exact_and_offsets_count():
     assert parse_time("2017-07-05T12:48:54.539220001Z") == pd.Timestamp("2017-07-05T12:48:54.539220001Z").value
     assert parse_time("2017-07-05T09:00:00-03:00") == parse_time("2017-07-05 12:00:00z") == NOON
     assert parse_time("1969-12-31T23:59:59.5Z") == -SECOND // 2
+
+
+def test_times_that_64_bits_do_not_hold_are_none():
+    texts = ["9999999999", "9999999999999", "9999999999999999", "9999999999999999999", "6017-07-05T08:00:00Z"]
+    assert absolute_times(pd.Series([*texts, "1499245699.5"])).tolist() == [NO_TIME] * 5 + [1499245699500000000]
 
 
 def test_hours_that_clocks_skip_or_repeat_are_read_alike_one_by_one_and_together():

@@ -18,7 +18,7 @@ from rnnids.errors import InputError
 from rnnids.labels.joins import Spans, key_numbers, neighbours, overlaps
 from rnnids.labels.rules import BENIGN_NAME
 from rnnids.labels.tables import LabelGroup, LabelRows, describe, keep_rows, parse_ends, read_table, tuple_columns
-from rnnids.labels.times import ANY_ISO, NO_TIME, absolute_times, plain_iso, to_utc
+from rnnids.labels.times import ANY_ISO, NO_TIME, YEARS, absolute_times, plain_iso, to_utc
 
 COLUMNS = {  # here: of the files of CICFlowMeter 3 and 4, its Python port, Zeek, Argus, CTU-13 and Bot-IoT
     "source_address": ("Source IP", "Src IP", "id.orig_h", "SrcAddr", "saddr", "srcip"),
@@ -142,7 +142,8 @@ def parse_times(texts: pd.Series, *, date_order: str = AUTO) -> tuple[np.ndarray
     for order in ORDERS if date_order == AUTO else (date_order,):
         for form, cut_by in FORMATS.items():
             written = form.replace("%d/%m", "%m/%d") if order == "month" else form
-            times = pd.DatetimeIndex(pd.to_datetime(plain, format=written, errors="coerce")).as_unit("ns")
+            times = pd.DatetimeIndex(pd.to_datetime(plain, format=written, errors="coerce"))
+            times = times.where(times.year.isin(YEARS)).as_unit("ns")
             if np.count_nonzero(times.notna()) > np.count_nonzero(best.notna()):
                 hours = times.hour[times.notna()]
                 best, resolution = times, cut_by

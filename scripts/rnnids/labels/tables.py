@@ -74,7 +74,7 @@ def read_table(path: Path | str, columns: Mapping[str, Sequence[str]]) -> pd.Dat
         data frame with columns named so, its index being the line in the file (quoted line breaks aside).
 
     Raises:
-        InputError: no such file, UTF-16, a column missing, no rows.
+        InputError: no such file, UTF-16, a column missing or there twice, no rows.
     """
     start = _refuse_other_encodings(path)
     known = {_plain(heading) for headings in columns.values() for heading in headings}
@@ -92,6 +92,8 @@ def read_table(path: Path | str, columns: Mapping[str, Sequence[str]]) -> pd.Dat
     if missing:
         names = ", ".join(headings[0] for headings in columns.values())
         raise InputError(f"{path}:1: missing column {', '.join(missing)}; {REMEDY} and the columns {names}")
+    if twice := [columns[name][0] for name, heading in found.items() if frame[[heading]].shape[1] > 1]:
+        raise InputError(f"{path}:1: more than one column {', '.join(twice)}, blanks and case aside; leave one of each")
     if frame.empty:
         raise InputError(f"{path}: no rows below the headings; is the file whole?")
     chosen = pd.DataFrame({name: frame[heading] for name, heading in found.items()})

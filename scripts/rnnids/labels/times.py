@@ -19,7 +19,9 @@ ANY_ISO = re.compile(
 )
 EPOCH_NUMBER = re.compile(r"(\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(?:\.(\d+))?")
 NO_TIME = int(np.iinfo(np.int64).min)
+YEARS = range(1901, 2200)  # nanoseconds of other times do not fit into 64 bits, whatever the offset
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_NS = (datetime(YEARS.stop, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1) * 1_000_000_000
 
 
 def parse_zone(text: str | None) -> tzinfo | None:
@@ -58,7 +60,7 @@ def parse_time(text: str, zone: tzinfo | None = None) -> int:
         time = datetime.fromisoformat(whole + (offset or "").upper())
     except ValueError as error:
         raise ValueError(f"{error}; write the time like 2017-07-05T12:48:54.539220Z") from error
-    if not 1900 < time.year < 2200:  # nanoseconds of other times do not fit into 64 bits
+    if time.year not in YEARS:
         raise ValueError("not a time of a capture; correct the year")
     if offset is None:
         time = time.replace(tzinfo=zone)
@@ -86,7 +88,8 @@ def _absolute_time(text: str) -> int:
     if number := EPOCH_NUMBER.fullmatch(text):
         whole, fraction = number.groups()
         nanoseconds = 10 ** {9: 9, 10: 9, 12: 6, 13: 6, 15: 3, 16: 3}.get(len(whole), 0)
-        return int(whole) * nanoseconds + int((fraction or "").ljust(18, "0")[:18]) * nanoseconds // 10**18
+        found = int(whole) * nanoseconds + int((fraction or "").ljust(18, "0")[:18]) * nanoseconds // 10**18
+        return found if found < END_NS else NO_TIME
     match = ANY_ISO.fullmatch(text)
     if not match or not match["offset"]:
         return NO_TIME
