@@ -58,6 +58,15 @@ class Failing(Small):
         return self.readout(inputs)
 
 
+class Dropping(Small):
+    def __init__(self, inputs=15, hidden_size=8):
+        super().__init__(inputs, hidden_size)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, inputs):
+        return self.readout(self.dropout(self.rnn(inputs)[0])).squeeze(-1)
+
+
 class Bare:
     pass
 
@@ -115,6 +124,21 @@ def test_it_learns_and_comes_back_as_it_was(file, tmp_path):
     file.write_text(SMALL + "\n# changed\n")
     with pytest.raises(InputError, match=r"small\.py: has changed since"):
         load_detector(tmp_path / "w.safetensors", data)
+
+
+def test_dropout_is_active_in_epochs_of_training_alone(file, tmp_path):
+    data = make_flows([3] * 40, attack=np.arange(40) % 2)
+    settings = Training(detector=f"{file}:Dropping", hidden_size=8, epochs=1)
+    detector = settings.new_detector()
+    check_contract(detector)
+    modes = []
+    detector.network.dropout.register_forward_pre_hook(lambda layer, _: modes.append(layer.training))
+    fit(detector, data, settings, checkpoint=tmp_path / "checkpoint")
+    assert modes == sorted(modes, reverse=True) and set(modes) == {True, False}  # epoch, then validation
+    save_detector(tmp_path / "w.safetensors", detector, data.mean, std=data.std, training={})
+    again = load_detector(tmp_path / "w.safetensors", data)
+    check_contract(again)
+    assert again.network.rnn.training and not again.network.dropout.training  # cuDNN asks for the former
 
 
 def test_what_is_an_lstm_s_alone_says_so(file):

@@ -41,12 +41,12 @@ TWO, CLOCK = "two at once", "clock moved"
 KINDS = (KILL, FULL, TERM, TWO, INT, READ_ONLY, MEMORY, FILE, CLOCK)
 SIGNALS = {KILL: signal.SIGKILL, TERM: signal.SIGTERM, INT: signal.SIGINT}
 # Exit statuses besides 0, which a job has that was done before or did not need what was taken. Before a program has set
-# itself up, signals end it as they end any (-15, -2). Without memory a library may abort (-6) or, as HDF5 does, crash
-# where it opens a file (-11), the C library end a process (127), and the interpreter fail within, at an import.
+# itself up, signals end it as they end any (-15, -2). Without memory a library or the interpreter may abort (-6) or, as
+# HDF5 does where it opens a file, crash (-7, -11), the C library end a process (127), and an import fail within.
 STATUSES = {KILL: {-9}, TERM: {143, -15}, INT: {130, -2}, FULL: {2}, FILE: {2}, READ_ONLY: {2}}
-STATUSES[MEMORY] = {2, -6, -11, 127}
+STATUSES[MEMORY] = {2, -6, -7, -11, 127}
 INTERPRETER = "SystemError: error return without exception set"
-BEFORE_WORDS = (-9, -15, -2, -6, -11, 127)  # of these, those of a process that says nothing of its own
+BEFORE_WORDS = (-9, -15, -2, -6, -7, -11, 127)  # of these, those of a process that says nothing of its own
 TIDY = (TERM, INT, FULL, FILE, TWO, CLOCK)  # after these nothing may be left over
 DISK = 1 << 30  # bytes of a worker's file system, if all of them are taken
 SPARE = 64 << 20  # bytes of address space that are left at most

@@ -221,8 +221,7 @@ def read_detector(path: str | Path, device: torch.device | str = "cpu") -> Train
     except FAULTS as error:
         raise InputError(f"{path}: not a model of this workflow, or damaged ({error}); train it again") from error
     _check_inputs(path, description, mean, std=std)
-    # Nothing here differs in training but cuDNN, which has no backward pass for an LSTM in evaluation mode.
-    return Trained(detector.requires_grad_(False).to(device).train(), mean, std, training)
+    return Trained(detector.requires_grad_(False).to(device).eval(), mean, std, training)
 
 
 def load_detector(

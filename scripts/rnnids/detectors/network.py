@@ -1,7 +1,7 @@
 """What trainings, attacks and files ask of a detector, whichever network is behind it."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ SUPPRESS = ("none", "both", "forward")
 class NetworkDetector(nn.Module, ABC):
     """A network that gives one logit per packet, positive for attack, with what is kept from its sight.
 
+    In evaluation mode, so that dropout is inert, but for the epochs of its training.
+
     Args:
         architecture: what to make it of again, as JSON.
         suppress: packets whose length and interarrival time are left out (Sec. VI-A): "none",
@@ -29,6 +31,17 @@ class NetworkDetector(nn.Module, ABC):
         super().__init__()
         self.architecture = architecture | {"suppress": suppress, "feature_dropout": feature_dropout}
         self.suppress, self.feature_dropout = suppress, feature_dropout
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all layers; recurrent ones without dropout, which are the same in either, stay in training.
+
+        In evaluation cuDNN has no backward pass for them.
+        """
+        super().train(mode)
+        for layer in self.modules():
+            if isinstance(layer, nn.RNNBase) and not layer.dropout:
+                layer.training = True
+        return self
 
     @property
     def num_inputs(self) -> int:

@@ -62,6 +62,7 @@ class OwnDetector(NetworkDetector):
             raise InputError(f"{source}: not a torch.nn.Module with parameters to train")
         self.takes_lengths = len(inspect.signature(self.network.forward).parameters) > 1
         self.differentiable = getattr(self.network, "differentiable", True)
+        self.eval()
 
     def of_flows(self, flows: Tensor, lengths: np.ndarray, suppressed: Tensor | None) -> Tensor:
         """Logits (B, T) of padded flows (B, T, 15) with (B,) packets."""

@@ -195,6 +195,7 @@ def train_epoch(
     network = group.wrap(model)
     total = torch.zeros((), dtype=torch.float64, device=device)
     packets = int(data.packet_count.sum())
+    model.train()
     with Progress(f"epoch {epoch + 1}", total=packets, unit="packets") as progress:
         ready = prefetch((rows, load_batch(data, rows[group.share(len(rows))[0]], device)) for rows in batches)
         for index, (rows, batch) in enumerate(ready):
@@ -212,6 +213,7 @@ def train_epoch(
             )
             optimiser.step()
             progress.update(count)
+    model.eval()
     return float(group.total(total)) / packets
 
 

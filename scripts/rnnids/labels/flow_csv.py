@@ -143,7 +143,7 @@ def parse_times(texts: pd.Series, *, date_order: str = AUTO) -> tuple[np.ndarray
         for form, cut_by in FORMATS.items():
             written = form.replace("%d/%m", "%m/%d") if order == "month" else form
             times = pd.DatetimeIndex(pd.to_datetime(plain, format=written, errors="coerce"))
-            times = times.where(times.year.isin(YEARS)).as_unit("ns")
+            times = pd.DatetimeIndex(times.where(times.year.isin(YEARS))).as_unit("ns")
             if np.count_nonzero(times.notna()) > np.count_nonzero(best.notna()):
                 hours = times.hour[times.notna()]
                 best, resolution = times, cut_by
