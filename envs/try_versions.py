@@ -24,8 +24,9 @@ PYTHONS = ("3.11", "3.12", "3.13")
 ENDS = {"oldest": "lowest-direct", "newest": "highest"}  # of all ranges at once; uv's words
 # In the versions of requirements.lock.
 TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "psutil", "pyyaml", "setuptools", "packaging")
-# What is tested with the locked versions alone: Snakemake, programs that pip does not install, the shape of the code.
-ELSEWHERE = re.compile(r"snakemake|benchmarks|REPOSITORY / \"envs\"")
+# What is tested with the locked versions alone: Snakemake, programs that pip does not install, the shape of the code,
+# the README's pictures point by point.
+ELSEWHERE = re.compile(r"snakemake|benchmarks|REPOSITORY / \"envs\"|docs/pictures")
 Row = dict[str, str]
 
 

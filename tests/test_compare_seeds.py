@@ -98,7 +98,8 @@ def compared(tmp_path):
     for name, path in outputs.items():
         words += [f"--{name}", path]
     compare_seeds.main([str(word) for word in words])
-    return {name: pd.read_csv(path) for name, path in outputs.items()} | {"paths": outputs}
+    tables = {name: pd.read_csv(path, float_precision="round_trip") for name, path in outputs.items()}
+    return tables | {"paths": outputs}
 
 
 def row(table, **wanted):

