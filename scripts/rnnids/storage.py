@@ -153,8 +153,7 @@ def read_csv(
         InputError: no such file, not CSV, a column missing or not numeric, or no rows unless it `may_be_empty`.
     """
     try:
-        strings = dict.fromkeys(text, str)
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=strings, float_precision="round_trip")
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(text, str))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable CSV file ({error}); run the rule that makes it") from error
     if missing := [name for name in (*text, *numbers) if name not in frame]:
