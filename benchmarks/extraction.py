@@ -1,8 +1,9 @@
 """Measure extraction, from a capture to the HDF5 file of its flows, beside what a user would pick instead.
 
 Each peer does the same work, as far as it can: time, addresses, ports, IP length and TCP flags of every packet, put
-together by flow; tshark only prints them. Peers that are not installed are left out with a word. The capture is in
-memory, as files that were just written are. Far slower peers read only the first packets; rates are compared.
+together by flow; tshark only prints them; argus and nfpcapd write a summary of each flow, without its packets. Peers
+that are not installed are left out with a word. The capture is in memory, as files that were just written are. Far
+slower peers read only the first packets; rates are compared.
 """
 
 import functools
@@ -31,11 +32,11 @@ from rnnids.storage import COLUMN_OPTIONS, create_hdf5, write_csv
 
 LAB = sorted((REPOSITORY / "resources/lab").glob("*.pcap.gz"))
 PADDING = {"headers": 0, "short packets": 261, "long packets": 635}  # bytes behind the headers
-SLOW = {"dpkt": 200_000, "nfstream": 200_000, "tshark": 500_000, "scapy": 20_000}  # packets that slow peers read
+SLOW = {"dpkt": 200_000, "nfstream": 200_000, "tshark": 500_000}  # packets that slow peers read
 FLOWS_OF_BATCH = 128
 IDLE, ACTIVE = 300, 1800  # seconds
 FIELDS = "frame.time_epoch ip.src ip.dst ipv6.src ipv6.dst ip.proto tcp.srcport tcp.dstport udp.srcport udp.dstport"
-TARGETS = {"go-flows": 30, "dpkt": 120, "nfstream": 120, "tshark": 300, "scapy": 2500, "sha256sum": 4}
+TARGETS = {"go-flows": 30, "dpkt": 120, "nfstream": 120, "tshark": 300, "sha256sum": 4}
 
 
 def by_dpkt(path):
@@ -56,23 +57,6 @@ def by_dpkt(path):
     return len(flows)
 
 
-def by_scapy(path):
-    """Flows as lists of packets, with scapy."""
-    from scapy.all import IP, TCP, UDP, IPv6, PcapReader
-
-    flows = defaultdict(list)
-    with PcapReader(str(path)) as packets:
-        for packet in packets:
-            layer = next((kind for kind in (IP, IPv6) if kind in packet), None)
-            transport = next((kind for kind in (TCP, UDP) if kind in packet), None)
-            if layer and transport:
-                network, segment = packet[layer], packet[transport]
-                ends = sorted([(network.src, segment.sport), (network.dst, segment.dport)])
-                flags = int(segment.flags) if transport is TCP else 0
-                flows[(*ends[0], *ends[1], transport)].append((packet.time, len(network), flags))
-    return len(flows)
-
-
 def by_nfstream(path):
     """Flows with the first 100 packets' lengths, directions and times, with nfstream and without its DPI."""
     from nfstream import NFStreamer
@@ -85,7 +69,7 @@ def program(*words):
     """Runs a program and throws away what it prints."""
 
     def run(path):
-        subprocess.run([*words, str(path)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run([*map(str, words), str(path)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     return run
 
@@ -104,11 +88,24 @@ def by_goflows(path):
         program("go-flows", "run", "features", specification, "export", "csv", "/dev/null", "source", "libpcap")(path)
 
 
+def by_nfpcapd(path):
+    """Flow records with nfdump's reader of captures."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        program("nfpcapd", "-e", f"{ACTIVE},{IDLE}", "-w", folder, "-r")(path)
+
+
+def by_argus(path):
+    """Flow records with argus, which reports of each flow every 60 seconds by default."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        program("argus", "-S", ACTIVE, "-w", f"{folder}/flows", "-r")(path)
+
+
 def peers():
     """Name -> (function of a path, whether it is slow) of the peers that are installed; says which are not."""
     tshark = program("tshark", "-n", "-T", "fields", *(f"-e{field}" for field in FIELDS.split()), "-r")
-    modules = {"dpkt": by_dpkt, "nfstream": by_nfstream, "scapy": by_scapy}
-    programs = {"go-flows": by_goflows, "tshark": tshark, "sha256sum": program("sha256sum"), "cat": program("cat")}
+    modules = {"dpkt": by_dpkt, "nfstream": by_nfstream}
+    programs = {"go-flows": by_goflows, "argus": by_argus, "nfpcapd": by_nfpcapd, "tshark": tshark}
+    programs |= {name: program(name) for name in ("sha256sum", "cat")}
     found = {}
     for name, run in (modules | programs).items():
         if importlib.util.find_spec(name) if name in modules else shutil.which(name):
