@@ -55,12 +55,12 @@ NUMBERS = [
     Number("its recall from 93 to {} %", TRANSFER, moved("baseline", "recall")),
     Number("widens it, to a recall of {} %", TRANSFER, moved("reduced_both", "recall")),
     Number(
-        "{} % of the test flows of `lab` have their like",
+        "{} % of the test flows of `lab` have a near duplicate",
         AUDIT,
         audited("as built / All", "near_duplicates_percent"),
         scale=1,
     ),
-    Number("to say of {} % of them", AUDIT, audited("source address / All", "recognised_percent"), scale=1),
+    Number("tells for {} % of them", AUDIT, audited("source address / All", "recognised_percent"), scale=1),
     Number("The baseline finds {} % of them.", "baseline/recall.csv", {"attack": "FTP-Patator"}, "recall"),
 ]
 
