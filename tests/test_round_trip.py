@@ -38,13 +38,15 @@ def capture(tmp_path):
     return original, tmp_path / "flows.h5", attacked(flows, rng, np.arange(0, len(flows), 2))
 
 
-def test_flows_come_back_as_they_were_made(capture, tmp_path):
+def test_flows_come_back_as_they_were_made(capture, tmp_path, caplog):
+    caplog.set_level("INFO", "rnnids")
     original, flows, adversarial = capture
     recovered = recover_flows(original, adversarial, flows=flows, output=tmp_path / "round_trip.csv")
     assert recovered.table[["written", "found", "same_packets"]].all(axis=None)
     assert (recovered.table.reason == "").all()
     assert recovered.others_changed == 0
     assert not list(tmp_path.glob(".round_trip*"))
+    assert f"{original}: a copy with the adversarial flows is written and read again" in caplog.text
     table = compare(Threshold(60), recovered, adversarial, goal="last")
     last = adversarial.packets["length"][adversarial.start + adversarial.packet_count - 1]
     expected = dict(zip(adversarial.row, last <= 60, strict=True))

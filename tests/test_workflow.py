@@ -370,6 +370,8 @@ def test_targets_say_what_they_show(checkout, study):
     targets = dict(re.findall(r"(?m)^(\w+) \((.+)\)$", listed))
     assert {"all", "page", "fig5", *TABLES, *FIGURES} <= set(targets)
     assert targets["fig3"].startswith("Fig. 3:")
+    assert len(set(targets.values())) == len(targets)  # none has that of the rule it inherits from
+    assert not any("inherit" in words for words in targets.values())
 
 
 def test_the_report_is_one_file_that_needs_no_network(checkout, done):

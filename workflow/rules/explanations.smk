@@ -198,6 +198,7 @@ use rule confidence_per_step as rank_weights with:
 
 
 use rule confidence_per_step as compare_distributions with:
+    """Two distributions of equal accuracy and different mutual information (Sec. V-A4, Fig. 5), without a data set."""
     input:
         [],
     output:

@@ -193,6 +193,6 @@ def _log(output: Path | str, written: WrittenCapture) -> None:
     for reason, count in Counter(reasons[reasons != ""]).items():
         log.warning("warning: %s: %d flows stay as they were: %s", output, count, reason)
     for words, count in sorted(written.counts.items()):
-        log.info("%s: %s packets %s", output, f"{count:,}", words)
+        log.info("%s: %s %s %s", output, f"{count:,}", "packet" if count == 1 else "packets", words)
     for warning in written.warnings:
         log.warning("warning: %s: the original is damaged: %s; the copy ends there", output, warning)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rnnids.attacks.adversarial_capture import write_pcap
+from rnnids.cli import log
 from rnnids.datasets.flow_data import FlowData
 from rnnids.detectors.inference import BATCH_PACKETS, packet_logits
 from rnnids.detectors.protocol import Detector
@@ -45,6 +46,7 @@ def recover_flows(
         pcap, member, flows: as of :func:`write_pcap`.
         output: the file beside which the copy lies for the time being.
     """
+    log.info("%s: a copy with the adversarial flows is written and read again", pcap)
     with scratch_folder(output) as scratch:
         copy, again = scratch / "copy.pcap", scratch / "again.h5"
         table = write_pcap(pcap, copy, flows=flows, adversarial=adversarial, member=member).flows
