@@ -64,9 +64,10 @@ def packet_table(flow: FlowData, found: FlowExplanation) -> dict[str, list]:
 def summary(flow: FlowData, found: FlowExplanation) -> str:
     """What the detector says of the flow, in a sentence."""
     verdict, name = ("attack" if found.logit[-1] > 0 else "benign"), flow.attacks[int(flow.flows["attack"][0])]
+    percent = 100 * found.confidence[-1]
     return (
-        f"{name}, {len(found.logit)} packets: {verdict} ({100 * found.confidence[-1]:.1f} % attack), so since packet"
-        f" {found.turning_packet}"
+        f"{name}, {len(found.logit)} packets: classified as {verdict} (confidence in an attack {percent:.1f} %), since"
+        f" packet {found.turning_packet}"
     )
 
 

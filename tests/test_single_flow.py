@@ -79,7 +79,9 @@ def test_the_script_tells_and_writes_what_the_function_finds(tmp_path, capsys):
     assert run_script("explain_flow.py", row=row, **options, **files) == 0
     found = explain_flow(detector, data, row, grid_size=10)
     printed = capsys.readouterr().out
-    assert printed.startswith("Flood, ") and f"since packet {found.turning_packet}" in printed
+    verdict, percent = "attack" if found.logit[-1] > 0 else "benign", 100 * found.confidence[-1]
+    first = f"classified as {verdict} (confidence in an attack {percent:.1f} %), since packet {found.turning_packet}\n"
+    assert printed.startswith("Flood, ") and first in printed
     assert ("nearest evasion found" in printed) == (found.logit[-1] > 0)
     packets, changes = (pd.read_csv(path) for path in files.values())
     np.testing.assert_allclose(packets["logit"], found.logit, atol=1e-5)
