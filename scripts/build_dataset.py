@@ -69,8 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(args.label_report, label_report(source, labels))
     write_csv(args.counts, counts)
     attacks = int(counts.loc[counts["attack"] != BENIGN_NAME, "flows"].sum())
-    flow_count = int(counts["flows"].sum())
-    cli.tell("data set of %d captures: %s flows, %s of them attacks", len(captures), f"{flow_count:,}", f"{attacks:,}")
+    cli.tell(
+        "data set of %d captures: %d flows, %d of them attacks", len(captures), int(counts["flows"].sum()), attacks
+    )
 
 
 if __name__ == "__main__":
