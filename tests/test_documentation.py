@@ -45,6 +45,7 @@ RUN = {  # page -> test that runs its commands
 READERS = {"cat", "cut", "grep", "gzip", "head", "cp"}  # whose last words are files, or those that look so
 OTHERS = {"git", "cd", ".", "mkdir", "for", "pip", "apptainer", "tmux", "pre-commit", "sinfo", "sacctmgr", "nvidia-smi"}
 OTHERS |= {"docker", "uv", "uvx", "conda", "module", "squeue", "tcpdump", "tshark", "wget"}
+MEASURED = {"docs/performance.md"}  # names commands whose time was taken
 FROM_BEFORE = {"docs/robustness.md": {"search.h5"}}  # what a sentence, not a command, says to be there
 THEIRS = {"RNNIDS": REPOSITORY}  # what a page calls the clone
 COMMANDS = [command for page in PAGES if not page.startswith(GENERATED) for command in commands(page)]
@@ -163,6 +164,9 @@ def test_snakemake_knows_its_options_and_targets(command, target_rules):
     for target in given.targets:
         rule = target in target_rules
         assert rule or target.startswith("results/"), f"{command}\n{target} is no rule and no file of a run"
+    runs = not (given.dryrun or given.touch or given.unlock or given.list_target_rules or given.report or given.lint)
+    if runs and "--profile" not in command.words and command.page not in MEASURED:
+        assert given.cores, f"{command}\nSnakemake asks for --cores"
     if "--profile" in command.words:
         assert is_there(command.words[command.words.index("--profile") + 1] + "/", command), command
 
