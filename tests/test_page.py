@@ -375,7 +375,7 @@ def test_a_red_gate_is_a_warning(tmp_path):
     frames = tables()
     frames["tables/ars.csv"].loc[0, "verdict"] = "refuted"
     said = told(frames, tmp_path)
-    assert "1 are refuted, as a random draw found a nearer evasion" in said["Independent check"]
+    assert "1 is refuted, as a random draw found a nearer evasion" in said["Independent check"]
     assert "baseline, Slow <b>DoS</b> (paper). Do not rely on these." in said["Independent check"]
     assert "The independent check calls this score refuted." in said["Evasion, paper"]
     page = made(write(tmp_path / "page", frames))

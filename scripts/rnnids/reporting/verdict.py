@@ -208,6 +208,11 @@ def evasion_costs(results: Results, model: str) -> Iterator[Statement]:
     yield Statement(question, (*parts, delay, f"{SPACE}ms; packets touched: ", packets, "."))
 
 
+def are(number: int) -> str:
+    """The verb behind a number."""
+    return "is" if number == 1 else "are"
+
+
 def gate(results: Results) -> Iterator[Statement]:
     """What the independent check says of the scores."""
     question, table = "Independent check", results.table(SCORES)
@@ -223,11 +228,8 @@ def gate(results: Results) -> Iterator[Statement]:
     total = own.several("verdict", len(table), count(len(table)), how="all rows")
     parts: list[Part] = ["The check with random flows finds nothing against ", counted(OK), " of ", total, " scores."]
     if found[INERT]:
-        parts += [
-            " ",
-            counted(INERT),
-            " are inert: nothing that the attacker may change changes what the detector says.",
-        ]
+        meaning = "nothing that the attacker may change has any effect on what the detector says"
+        parts += [" ", counted(INERT), f" {are(found[INERT])} inert: {meaning}."]
     if found[UNCHECKED]:
         parts += [" ", counted(UNCHECKED), " were not checked."]
     red = [verdict for verdict in found if verdict not in (OK, INERT, UNCHECKED)]
@@ -235,8 +237,8 @@ def gate(results: Results) -> Iterator[Statement]:
         rows = table.loc[verdicts == verdict, ["model", "attack", "threat_model"]].to_numpy().tolist()
         where = [f"{words(model)}, {attack} ({words(threat_model)})" for model, attack, threat_model in rows]
         names = "; ".join(where[:SHOWN]) + ("; and others" if len(where) > SHOWN else "")
-        meaning = FAULTS.get(verdict, "see table_ars")
-        parts += [" ", counted(verdict), f" are {verdict}, as {meaning}: {names}. Do not rely on these."]
+        meaning, verb = FAULTS.get(verdict, "see table_ars"), are(found[verdict])
+        parts += [" ", counted(verdict), f" {verb} {verdict}, as {meaning}: {names}. Do not rely on these."]
     yield Statement(question, tuple(parts), warning=bool(red))
 
 
