@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for fault in faults:
         print(fault)
     if faults:
-        raise InputError(f"{args.results}: {len(faults)} of {len(files)} files do not match; make those named anew")
+        advice = "delete what is damaged and make it again" + ("" if args.record else "; record again if all is right")
+        raise InputError(f"{args.results}: {len(faults)} of {len(files)} files do not match; {advice}")
     if args.record:
         record(args.results, files, args.manifest)
     print(f"{len(files)} files match" if not args.record else f"{len(files)} files recorded in {args.manifest}")

@@ -68,6 +68,18 @@ def test_each_run_is_recorded_and_verified_by_itself(checkout, runs):
     succeed(checkout, study, "verify", **short)
 
 
+def test_what_is_damaged_after_it_was_verified_is_found_when_it_is_verified_again(checkout, runs):
+    study, _, _ = runs
+    succeed(checkout, study, "verify")
+    path = study / "results/tiny/dataset_report.csv"
+    content = path.read_bytes()
+    path.write_bytes(b"x" + content[1:])
+    run = snakemake(checkout, study, "--cores", 1, "verify", *configured(study))
+    path.write_bytes(content)
+    assert run.returncode != 0
+    assert "dataset_report.csv: changed since it was recorded" in run.stdout
+
+
 def test_the_report_of_a_run_shows_its_own_results(checkout, runs):
     study, short, _ = runs
     (study / "results/short/report.html").unlink(missing_ok=True)

@@ -45,7 +45,7 @@ def verify(results, *more):
 def refused(results, capsys, *more):
     """What is said of results that do not match."""
     capsys.readouterr()
-    with pytest.raises(InputError, match="files do not match; make those named anew"):
+    with pytest.raises(InputError, match="files do not match; delete what is damaged"):
         verify(results, *more)
     return capsys.readouterr().out
 

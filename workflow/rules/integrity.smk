@@ -5,7 +5,7 @@
 
 
 rule record_results:
-    """Digests of all results there are, after a look for damage in them; `--forcerun record_results` records anew."""
+    """Digests of all results there are, after a look for damage in them; `--force record_results` records again."""
     output:
         manifest="results/manifest.csv",
     log:
@@ -31,8 +31,7 @@ rule verify:
         manifest="results/manifest.csv",
     log:
         "results/logs/verify.log",
-    benchmark:
-        "results/benchmarks/verify.tsv"
+    # No file at all comes of it, not even a benchmark: where one is there, Snakemake would not verify again.
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -40,7 +39,6 @@ rule verify:
         mem_mb=growing(4000),
     params:
         script=script("verify_results.py"),
-        code=code("verify_results.py"),
         results=results_folder(),
     shell:
         "python {params.script:q} --results {params.results} --manifest {input.manifest:q} 2> {log:q}"
