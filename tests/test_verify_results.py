@@ -92,6 +92,17 @@ def test_a_result_of_other_inputs_is_found_without_a_manifest_and_not_recorded(r
     assert not (results / "manifest.csv").exists()
 
 
+def test_an_adversarial_capture_is_not_taken_for_the_capture_that_it_copies(results, tmp_path):
+    original, copy = tmp_path / "a.pcap.gz", results / "lab/baseline/captures/search/last/paper/a.pcap.gz"
+    original.write_bytes(b"as it was")
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"with evasions")
+    with create_hdf5(results / "lab/a.h5", provenance("x.py", {}, [original])) as file:
+        file.create_dataset("flows/row", data=np.arange(9), **COLUMN_OPTIONS)
+    verify(results, "--record")
+    verify(results)
+
+
 def test_a_damaged_file_is_not_recorded(results, capsys):
     path = results / "lab/baseline/predictions.h5"
     content = bytearray(path.read_bytes())

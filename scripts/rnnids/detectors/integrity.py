@@ -14,6 +14,7 @@ from rnnids.storage import fingerprint, read_csv, read_hdf5, write_csv
 
 PIECE = 1 << 20  # bytes read at a time
 LEFT_OUT = ("logs", "benchmarks")  # folders of what differs in every run
+COPIES = "captures"  # folder of a model with adversarial captures, which have the names of their originals
 
 
 def list_results(results: Path, manifest: Path) -> list[Path]:
@@ -70,10 +71,11 @@ def compare(results: Path, files: Sequence[Path], manifest: dict[str, str]) -> l
 def inspect(results: Path, files: Sequence[Path]) -> list[str]:
     """Words for each file that is damaged, or made of other inputs than those that lie among the results."""
     faults, fingerprint_of = [], functools.cache(fingerprint)
+    originals = [path for path in files if COPIES not in path.relative_to(results).parts[2:-1]]
     for path in files:
         try:
             if path.suffix == ".h5":
-                faults += _other_inputs(path, read_whole(path), files, fingerprint_of=fingerprint_of)
+                faults += _other_inputs(path, read_whole(path), originals, fingerprint_of=fingerprint_of)
             elif path.suffix == ".safetensors":
                 read_detector(path)
         except InputError as error:
