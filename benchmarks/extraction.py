@@ -32,7 +32,8 @@ from rnnids.storage import COLUMN_OPTIONS, create_hdf5, write_csv
 
 LAB = sorted((REPOSITORY / "resources/lab").glob("*.pcap.gz"))
 PADDING = {"headers": 0, "short packets": 261, "long packets": 635}  # bytes behind the headers
-SLOW = {"dpkt": 200_000, "nfstream": 200_000, "tshark": 500_000, "argus": 1_000_000, "go-flows": 1_000_000}  # packets read
+# Packets that slow peers read.
+SLOW = {"dpkt": 200_000, "nfstream": 200_000, "tshark": 500_000, "argus": 1_000_000, "go-flows": 1_000_000}
 FLOWS_OF_BATCH = 128
 IDLE, ACTIVE = 300, 1800  # seconds
 FIELDS = "frame.time_epoch ip.src ip.dst ipv6.src ipv6.dst ip.proto tcp.srcport tcp.dstport udp.srcport udp.dstport"
