@@ -31,7 +31,7 @@ CLUSTER_PACKAGES := slurm-wlm munge mmdebstrap
 SNAKEMAKE := $(BIN)/snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(RUN),--config run=$(RUN))
 # A line for each job that ends, and what is wrong; Snakemake's own log, whose path it says at the end, has the rest.
 BRIEFLY := --quiet rules progress reason host
-CHATTER := ^(Adding |Select jobs to execute|Execute [0-9]+ jobs|Using |Assuming |Building DAG|Conda environments|Config file|$$)
+CHATTER := ^(Adding |Failed to solve scheduling|Select jobs to execute|Execute [0-9]+ jobs|Using |Assuming |Building DAG|Conda environments|Config file|$$)
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 

@@ -5,7 +5,9 @@
    data set and detector, under the same constraints: their variable is the change in z-scores, which the detector cuts
    off at the feasible limit. The median distance is over the flows on which foolbox's minimum-norm attack succeeds,
    too. How fast they are on a large detector, whatever they find, is measured on an untrained one of the given size.
-3. ARS by the minimum-norm attack and by rising kappa, for three choices of flows.
+3. Enumeration: all values of the one number that is free in some flows, as the search tries them, from a state that is
+   kept and of the packets that differ alone, against whole flows by nn.LSTM.
+4. ARS by the minimum-norm attack and by rising kappa, for three choices of flows.
 """
 
 import functools
@@ -27,8 +29,10 @@ from training import PEAK, by_packing, make_batch, ours, product, products, rand
 
 from rnnids import cli
 from rnnids.attacks.ars import adversarial_robustness_score
+from rnnids.attacks.candidates import Nearest, Problem, largest_growth
 from rnnids.attacks.descent import Kept, largest_change
 from rnnids.attacks.descent import make_batch as batch_to_attack
+from rnnids.attacks.exact import enumerate_flows, free_numbers
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import OBJECTIVES, CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm
@@ -41,6 +45,7 @@ from rnnids.detectors.lstm import LSTMDetector, load_detector
 from rnnids.storage import write_csv
 
 DELTA, STEPS, FLOWS, ITERATIONS = -0.2, 12, 64, 20
+VALUES = 100_000  # combinations up to which a flow is enumerated, as by default
 LENGTHS = (ITERATIONS, 5 * ITERATIONS)
 BATCH_PACKETS = 8192  # of the embedded default
 KAPPAS = [0.5, 2.5, 4.5, 6.5, 8.5]  # of the embedded default
@@ -215,6 +220,35 @@ def measure_speed(batch, args):
     return [{name: row[name] for name in kept} for row in measure_libraries(batch, large, args.repeats, LENGTHS[:1])]
 
 
+def measure_enumeration(data, model, repeats):
+    """Rows of the third table."""
+    flows = data.take(data.is_attack & (data.packet_count < BATCH_PACKETS))
+    batch = batch_to_attack(flows, np.arange(len(flows)), ThreatModel(), device=model.device)
+    problem = Problem(model, batch, "last", (0.0, DELTA), BATCH_PACKETS, largest_growth(batch))
+    alone = torch.nonzero((free_numbers(problem) == 1) & (problem.limit[..., 1] == 0).all(dim=1)).flatten()
+    flows = flows.take(alone[:: max(1, len(alone) // FLOWS)].cpu().numpy())
+    batch = batch_to_attack(flows, np.arange(len(flows)), ThreatModel(), device=model.device)
+    problem = Problem(model, batch, "last", (0.0, DELTA), BATCH_PACKETS, largest_growth(batch))
+    tried = Nearest(problem)
+    enumerate_flows(problem, tried, VALUES, member=0)
+    values = int(tried.evaluations.sum())
+
+    def whole():
+        for flow, length in enumerate(batch.lengths.tolist()):
+            count = int(tried.evaluations[flow])
+            model.readout(model.lstm(batch.inputs[flow, :length].expand(count, -1, -1).contiguous())[0])
+
+    ways = {
+        "ours": lambda: enumerate_flows(problem, Nearest(problem), VALUES, member=0),
+        "nn.LSTM, whole flows": torch.no_grad()(whole),
+    }
+    seconds = in_turn(ways, repeats)
+    return [
+        {"way": name, "evaluations_per_second": values / taken, "ours_is_faster": taken / seconds["ours"]}
+        for name, taken in seconds.items()
+    ]
+
+
 def searches(flows, model):
     """{name: (gradients a flow, function that returns the distances)} of the searches for the ARS."""
     found = {}
@@ -236,7 +270,7 @@ def searches(flows, model):
 
 
 def measure_ars(data, model, flows):
-    """Rows of the third table; the mean ARS is over the attack types where all searches found a finite one."""
+    """Rows of the fourth table; the mean ARS is over the attack types where all searches found a finite one."""
     rows = []
     for seed in range(3):
         chosen = data.take(select_flows(data, flows, seed))
@@ -281,6 +315,7 @@ def main():
         "attack_gradient": ("Gradients of attacks", lambda: measure_gradients(args)),
         "attack_libraries": ("Attacks of libraries", lambda: measure_libraries(batch, model, args.repeats, LENGTHS)),
         "attack_libraries_large": ("Attacks of libraries on a large detector", lambda: measure_speed(batch, args)),
+        "enumeration": ("Enumeration", lambda: measure_enumeration(data, model, args.repeats)),
         "ars": ("Searches for the ARS", lambda: measure_ars(data, model, args.ars_flows)),
     }
     for name, (title, measure) in tables.items():

@@ -32,7 +32,6 @@ from rnnids.storage import write_csv
 RANDOM_BATCH = 128  # flows
 FUSED = functools.partial(torch.optim.Adam, fused=True)  # as in rnnids.detectors.training
 PEAK = "large matrices of float32"
-TARGETS = {"nn.LSTM, padded, random batches": 15.0, "nn.LSTM, packed, random batches": 6.0}
 
 
 class Batch(NamedTuple):
@@ -158,7 +157,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             "way": name,
             "packets_per_second": count.sum() / taken,
             "ours_is_faster": taken / seconds["ours"],
-            "target": TARGETS.get(name, ""),
             "share_of_peak": products(args.hidden_size, args.num_layers) * count.sum() / taken / rates[PEAK],
         }
         for name, taken in seconds.items()

@@ -9,8 +9,10 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
+import operator
 import re
 import sys
 import textwrap
@@ -29,7 +31,7 @@ PAGES = ROOT / "docs/reference"
 NOTE = "<!-- Written by `make reference`; do not edit. -->"
 FREE = {  # sections with names that a user chooses: what describes one of them, and its heading
     "datasets": ("described_dataset", "datasets.NAME"),
-    "models": ("training", "models.NAME"),
+    "models": ("model", "models.NAME"),
     "threat_models": ("threat_model", "threat_models.NAME"),
 }
 ROOMS = {
@@ -102,7 +104,8 @@ def resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
     """A node of the schema with what it refers to."""
     if "$ref" not in node:
         return node
-    base = resolved(definitions[node["$ref"].rpartition("/")[2]], definitions)
+    place = node["$ref"].split("/")[2:]  # behind #/$defs
+    base = resolved(functools.reduce(operator.getitem, place, definitions), definitions)
     return base | {key: value for key, value in node.items() if key != "$ref"}
 
 

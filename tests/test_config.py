@@ -120,6 +120,23 @@ def test_shipped_configurations_are_valid(check_config, change):
         ({"run": "../mine"}, "run: '../mine' is not allowed; expected null, or a name of lower-case letters"),
         ({"run": 3}, "run: 3 is not allowed; expected null, or a name"),
         ({"models": {"wide": {"hidden": 9}}}, "models.wide.hidden: no such key; did you mean 'hidden_size'?"),
+        (
+            {"models": {"wide": {"detector": "a.pth"}}},
+            "models.wide.detector: 'a.pth' is not allowed; expected lstm, FILE",
+        ),
+        ({"training": {"weights": "a.safetensors"}}, "training.weights: no such key"),
+        (
+            {"models": {"own": {"detector": "a.pt", "weights": "a.safetensors"}}},
+            "models.own.weights: a.pt holds its weights itself; leave this out",
+        ),
+        (
+            {"models": {"own": {"detector": "a.onnx"}}, "seeded_models": ["own"]},
+            "seeded_models: 'own' is trained already, so seeds change nothing; leave it out, or set seeds to [0]",
+        ),
+        (
+            {"models": {"baseline": {"weights": "a.safetensors"}}, "seeds": [0]},
+            "transfer.pairs.1: 'baseline' is trained already; leave it out",
+        ),
         ({"models": {"flow_statistics": {}}}, "models.flow_statistics: the results have a folder of this name already"),
         (
             {"models": {"adversarial_training": {"epochs": 3}}},
@@ -165,15 +182,17 @@ SCRIPTS = sorted({script for script, _ in scripts_and_environments()})
 
 
 def import_plan(folder):
-    """What a dry run says of importing a data set and a net."""
+    """What a dry run says of importing a data set, a net, and a detector that was trained elsewhere."""
     names = ("flows.pickle.gz.part-aa", "categories.json", "normalisation.pickle", "net.pth")
     for name in names:
         (folder / name).touch()
     own = {"flows": names[:1], "categories": names[1], "normalisation": names[2], "nets": {"baseline": names[3]}}
     described = PUBLISHED | {"selected_datasets": ["own"], "datasets": {"own": {"published": own, "source": "tests"}}}
+    (folder / "given.safetensors").touch()
+    described |= {"models": {"given": {"weights": "given.safetensors"}}}
     (folder / "own.json").write_text(json.dumps(described))
-    target = "results/own/baseline/metrics.csv"
-    run = snakemake(REPOSITORY, folder, "-n", "-p", "--configfile", "own.json", "--", target)
+    targets = [f"results/own/{model}/metrics.csv" for model in ("baseline", "given")]
+    run = snakemake(REPOSITORY, folder, "-n", "-p", "--configfile", "own.json", "--", *targets)
     assert run.returncode == 0, run.stdout
     return run.stdout
 

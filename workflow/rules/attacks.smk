@@ -10,7 +10,7 @@ rule attack_cw:
     """Carlini and Wagner's attack at one trade-off kappa, on every attack type (Sec. III, Eq. 1)."""
     input:
         dataset="results/{dataset}/dataset.h5",
-        weights="results/{dataset}/{model}/weights.safetensors",
+        weights=derivable_weights,
     output:
         attacks="results/{dataset}/{model}/attacks/{attack}/kappa_{kappa}/chunk_{chunk}_of_{chunks}.h5",
     log:
@@ -87,7 +87,7 @@ rule attack_bounded:
     """PGD or FGSM, as far from each flow as CW went on its attack type (Sec. III-B, III-C)."""
     input:
         dataset="results/{dataset}/dataset.h5",
-        weights="results/{dataset}/{model}/weights.safetensors",
+        weights=derivable_weights,
         reference=reference_attack(),
     output:
         attacks="results/{dataset}/{model}/attacks/{method}/chunk_{chunk}_of_{chunks}.h5",

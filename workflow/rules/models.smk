@@ -19,7 +19,7 @@ rule train:
         "results/{dataset}/benchmarks/{model}/train.tsv"
     wildcard_constraints:
         dataset=none_of(copied_transfers() + imported_nets()),
-        model=trained_anew("(?!(adversarial|portfolio|continued)_training/)[a-z0-9_]+"),
+        model=trained_anew(none_of([*GO_ON, *imported_models()])),
     conda:
         "../../envs/torch.yaml"
     threads: config["training_threads"]
@@ -38,6 +38,34 @@ rule train:
         "{params.launcher} {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} --best {output.best:q}"
         " --curve {output.curve:q} --checkpoint {params.checkpoint:q} {params.options} {params.unwatched}"
         " 2> {log:q}"
+
+
+rule import_detector:
+    """A detector that was trained elsewhere, in TorchScript, ONNX or as a class with its weights (docs/own_detector.md)."""
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        detector=lambda wildcards: detector_file(wildcards.model),
+        trained=lambda wildcards: weights_file(wildcards.model),
+    output:
+        weights="results/{dataset}/{model}/weights.safetensors",
+    log:
+        "results/{dataset}/logs/{model}/import_detector.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{model}/import_detector.tsv"
+    wildcard_constraints:
+        dataset=none_of(copied_transfers() + imported_nets()),
+        model=one_of(imported_models()),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        runtime=growing(10),
+        mem_mb=growing(8000),
+    params:
+        script=script("import_detector.py"),
+        code=code("import_detector.py"),
+        options=lambda wildcards: import_detector_options(wildcards.model),
+    shell:
+        "python {params.script:q} --dataset {input.dataset:q} --weights {output.weights:q} {params.options} 2> {log:q}"
 
 
 rule train_adversarially:

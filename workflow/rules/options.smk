@@ -206,29 +206,91 @@ def weights_of(model):
     """An input: the weights of another model, trained with the same seed."""
 
     def path(wildcards):
+        derivable_weights(wildcards)
         training = wildcards.model.replace(model_of(wildcards.model), model, 1)
         return f"results/{wildcards.dataset}/{training}/weights.safetensors"
 
     return path
 
 
+def described_model(training):
+    """What the model of a training is like, and how it is trained; one that goes on from baseline is like that."""
+    model = model_of(training)
+    return config["training"] | config["models"]["baseline" if model in GO_ON else model]
+
+
 def detector_of(training):
-    """What a training is of: lstm, or FILE:CLASS, the file where it lies."""
-    named = (config["training"] | config["models"][model_of(training)])["detector"]
+    """What a training is of: lstm, FILE:CLASS, FILE.pt or FILE.onnx, the file where it lies."""
+    named = described_model(training)["detector"]
     path, _, name = named.rpartition(":")
+    if holds_weights(named):
+        return locate(named)
     return f"{locate(path)}:{name}" if path else named
 
 
 def detector_file(training):
     """The file of the network of one's own that a training is of; none for an LSTM."""
-    return detector_of(training).rpartition(":")[0] or []
+    named = detector_of(training)
+    return named if holds_weights(named) else named.rpartition(":")[0] or []
+
+
+def weights_file(training):
+    """The weights of a model that was trained elsewhere; none where its detector's file holds them."""
+    given = described_model(training).get("weights")
+    return locate(given) if given else []
+
+
+def imported_models():
+    """The models that were trained elsewhere."""
+    own = [name for name in config["models"] if name not in GO_ON]
+    return [name for name in own if weights_file(name) or holds_weights(detector_of(name))]
+
+
+def derivable(training):
+    """Whether the detector of a training has a gradient."""
+    return not without_gradient(described_model(training)["detector"], BASE)
+
+
+def derivable_models():
+    """The selected models that attacks by gradients can attack; the log says which of the others are left out."""
+    left_out = [name for name in config["selected_models"] if not derivable(name)]
+    if left_out:
+        warn(
+            f"{', '.join(left_out)}: without gradient, so CW, PGD and FGSM leave them out; the search does not"
+        )
+    return [name for name in config["selected_models"] if name not in left_out]
+
+
+def derivable_weights(wildcards):
+    """The weights of a detector, for what needs its gradient."""
+    if not derivable(wildcards.model):
+        detector = described_model(wildcards.model)["detector"]
+        raise WorkflowError(
+            f"models.{model_of(wildcards.model)}: {detector} has no gradient, which CW, PGD, FGSM, what shows them,"
+            " jitter and adversarial training need; the search does without (table_ars, fig3, docs/own_detector.md)"
+        )
+    return f"results/{wildcards.dataset}/{wildcards.model}/weights.safetensors"
+
+
+def attacked_by_gradients(wildcards):
+    """Whether CW, PGD and FGSM attack a model on their own: the baseline, on the recording it was trained on."""
+    own = wildcards.model == "baseline" and wildcards.dataset not in transfers()
+    return own and derivable("baseline")
 
 
 def model_options(training, dataset):
     """Options of train.py: the section `training`, with what the model says instead."""
     own = {"epochs": config["transfer"]["epochs"]} if dataset in transfers() else {}
     own |= {"detector": detector_of(training), "seed": seed_of(training)}
-    return flags(config["training"], config["models"][model_of(training)], own)
+    return flags(described_model(training), own)
+
+
+def import_detector_options(model):
+    """Options of import_detector.py: what of the section `training` a detector is like, and its weights."""
+    described = described_model(model) | {"detector": detector_of(model)}
+    kept = ("detector", "suppress", "feature_dropout", "hidden_size", "num_layers")
+    given = weights_file(model)
+    return flags({key: described[key] for key in kept}, {"trained": given} if given else {})
 
 
 def unwatched(section, *more):
@@ -337,7 +399,7 @@ def known_attacks(wildcards):
     own = names.index(wildcards.threat_model) if wildcards.threat_model in names else -1  # -1: takes up all
     later = names[own + 1 :] if wildcards.goal == "last" else []
     files = [f"{folder}/search/last/{name}.h5" for name in later]
-    if wildcards.model == "baseline":
+    if attacked_by_gradients(wildcards):
         kappas = [f"{folder}/cw/kappa_{kappa:g}.h5" for kappa in config["attacks"]["kappas"]]
         files += [*kappas, f"{folder}/pgd.h5", f"{folder}/fgsm.h5"]
     return files
@@ -347,7 +409,7 @@ def all_attacks(wildcards):
     """All attacks on a model whose flows are stored, those of the figures of CW first."""
     folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
     searches = search_files(f"{folder}/search/{{goal}}/{{threat_model}}.h5")
-    if wildcards.model != "baseline":
+    if wildcards.model != "baseline" or not derivable("baseline"):
         return searches
     kappas = [f"{folder}/cw/kappa_{kappa:g}.h5" for kappa in config["attacks"]["kappas"]]
     return [*kappas, f"{folder}/pgd.h5", f"{folder}/fgsm.h5", *searches]
@@ -381,8 +443,7 @@ def timed_attacks(wildcards):
     folder = f"results/{wildcards.dataset}/{wildcards.model}/attacks"
     bounded = [reference_attack().format(**wildcards), f"{folder}/pgd.h5", f"{folder}/fgsm.h5"]
     found = scored_searches("results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5")(wildcards)
-    own = wildcards.model == "baseline" and wildcards.dataset not in transfers()
-    return [*(bounded if own else []), *found]
+    return [*(bounded if attacked_by_gradients(wildcards) else []), *found]
 
 
 def reference_attack():

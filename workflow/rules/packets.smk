@@ -109,7 +109,7 @@ rule measure_jitter:
     """Probability that evasions survive jitter of each size, against their margin."""
     input:
         dataset="results/{dataset}/dataset.h5",
-        weights="results/{dataset}/{model}/weights.safetensors",
+        weights=derivable_weights,
         search="results/{dataset}/{model}/attacks/search/{goal}/{threat_model}.h5",
     output:
         csv="results/{dataset}/{model}/attacks/jitter/{goal}/{threat_model}.csv",

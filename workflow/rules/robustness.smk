@@ -28,10 +28,10 @@ rule budget:
 rule attacks_all:
     """CW at every kappa, PGD and FGSM on every selected model, and what they reach beside the search; not part of `all`."""
     input:
-        expand(
+        lambda wildcards: expand(
             "results/{dataset}/{model}/attacks/{summary}.csv",
             dataset=config["selected_datasets"],
-            model=config["selected_models"],
+            model=derivable_models(),
             summary=["cw/summary", "comparison"],
         ),
 

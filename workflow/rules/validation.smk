@@ -1,5 +1,6 @@
 # Checks the configuration before anything else uses it; its schema is workflow/schemas/config.schema.yaml.
 
+import ast
 import difflib
 import os
 import re
@@ -13,6 +14,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 KAPPA = r"[0-9]+(\.[0-9]+)?"  # in the name of a file
+# Models that go on from baseline.
+GO_ON = ("adversarial_training", "portfolio_training", "continued_training")
 # Folders beside those of models.
 RESERVED = ("flow_statistics", "flows", "figures", "tables", "logs", "benchmarks")
 
@@ -133,8 +136,42 @@ def impossible_imports(config):
             key = f"datasets.{name}.published.nets.{model}"
             if model not in config["models"]:
                 yield f"{key}: not described under models; {nearest(model, list(config['models']))}"
-            elif model in ("adversarial_training", "portfolio_training", "continued_training"):
+            elif model in GO_ON:
                 yield f"{key}: this model goes on from baseline; leave its net out"
+
+
+def holds_weights(detector):
+    """Whether a detector's file holds a trained network: TorchScript or ONNX."""
+    return detector.endswith((".pt", ".onnx"))
+
+
+def without_gradient(detector, base):
+    """Whether draws alone can attack a detector: a file of ONNX, or a class that says `differentiable = False`."""
+    path, _, name = detector.rpartition(":")
+    found = [file for file in (Path(path), Path(base) / path) if path and file.is_file()]
+    if holds_weights(detector) or not found:
+        return detector.endswith(".onnx")
+    try:
+        tree = ast.parse(found[0].read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):  # said where the file is used
+        return False
+    bodies = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    return "differentiable = False" in [ast.unparse(node) for body in bodies for node in body]
+
+
+def impossible_detectors(config):
+    """Models that were trained elsewhere and of which a training, or two detectors, are asked for."""
+    for name, own in config["models"].items():
+        detector = own.get("detector", config["training"]["detector"])
+        if own.get("weights") and holds_weights(detector):
+            yield f"models.{name}.weights: {detector} holds its weights itself; leave this out"
+        if not own.get("weights") and not holds_weights(detector):
+            continue
+        if name in config["seeded_models"] and len(config["seeds"]) > 1:
+            yield f"seeded_models: {name!r} is trained already, so seeds change nothing; leave it out, or set seeds to [0]"
+        for place, pair in enumerate(config["transfer"]["pairs"]):
+            if name in pair["models"] and len(pair["trained_on"]) > 1:
+                yield f"transfer.pairs.{place}: {name!r} is trained already; leave it out"
 
 
 def awkward_kappas(config):
@@ -186,6 +223,7 @@ def check_config(config, schema, files):
         *ambiguous_runs(config),
         *names_in_use(config),
         *impossible_imports(config),
+        *impossible_detectors(config),
         *awkward_kappas(config),
     ]
     if lines:

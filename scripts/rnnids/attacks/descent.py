@@ -32,7 +32,7 @@ from rnnids.datasets.features import MANIPULABLE_FEATURES
 from rnnids.datasets.flow_data import FlowData, batches_by_length, is_packet
 from rnnids.detectors.gpu_memory import halved
 from rnnids.detectors.inference import last_of_flow, packet_logits
-from rnnids.detectors.protocol import Detector
+from rnnids.detectors.protocol import Detector, require_gradient
 
 KEEP = ("best", "last")
 BATCH_PACKETS = 8192
@@ -139,7 +139,11 @@ def logits_and_gradient(
 
     Returns:
         (decisive logits (B,), gradient of the loss over z-scored length and interarrival time (B, T, 2)).
+
+    Raises:
+        InputError: a detector without gradient.
     """
+    require_gradient(detector)
     inputs = changed_inputs(batch, values).requires_grad_()
     logits = detector(inputs, batch.lengths)
     (gradient,) = torch.autograd.grad(loss(logits, batch).sum(), inputs)

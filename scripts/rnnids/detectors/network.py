@@ -1,6 +1,7 @@
 """What trainings, attacks and files ask of a detector, whichever network is behind it."""
 
 from abc import ABC, abstractmethod
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -51,7 +52,7 @@ class NetworkDetector(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return next(self.parameters()).device
+        return next(chain(self.parameters(), self.buffers())).device
 
     def forward(
         self,

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnids.errors import InputError
+
 
 class Detector(Protocol):
     """Features of flows -> one logit a packet.
@@ -89,3 +91,11 @@ def is_stateful(detector: Detector) -> TypeGuard[StatefulDetector]:
 def has_gradient(detector: Detector) -> bool:
     """Whether a detector can be derived: unless its attribute `differentiable` says otherwise."""
     return bool(getattr(detector, "differentiable", True))
+
+
+def require_gradient(detector: Detector) -> None:
+    """Raise InputError where a detector cannot be derived."""
+    if not has_gradient(detector):
+        raise InputError(
+            "the detector has no gradient, which this needs; scripts/search_evasions.py attacks it by draws alone"
+        )

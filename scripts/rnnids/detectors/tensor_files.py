@@ -23,7 +23,7 @@ FAULTS = (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.Sa
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
     """Write `tensors` and `texts`, both by name, with their digest."""
-    own = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    own = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}  # none share memory
     content = safetensors.torch.save(own, metadata={**texts, DIGEST: digest_of(own, texts)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(_in_order(content))

@@ -28,6 +28,7 @@ from rnnids.detectors.lstm import LSTMDetector
 from rnnids.detectors.network import SUPPRESS, NetworkDetector
 from rnnids.detectors.own import OwnDetector
 from rnnids.detectors.packed_lstm import Packing, pack
+from rnnids.detectors.protocol import require_gradient
 from rnnids.errors import InputError
 from rnnids.prefetch import prefetch
 from rnnids.settings import check, setting
@@ -41,7 +42,7 @@ CURVE = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 class Training:
     """What a detector is like, and how it is trained (Sec. II)."""
 
-    detector: str = setting("lstm", "lstm, or FILE:CLASS, a network of one's own (docs/own_detector.md)")
+    detector: str = setting("lstm", "lstm, or FILE:CLASS, FILE.pt, FILE.onnx: one's own (docs/own_detector.md)")
     suppress: str = setting("none", "packets whose length and interarrival time are left out", choices=SUPPRESS)
     feature_dropout: bool = setting(False, "train with suppression flags as further inputs (Sec. V-A3)")
     hidden_size: int = setting(64, "units of a layer; the paper: 512", minimum=1)
@@ -95,24 +96,25 @@ def fit(
     group: Group = ALONE,
     label: str = "training",
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-    """Train `model` in place and keep a checkpoint after every epoch.
+    """Train `model` in place and keep a checkpoint after every epoch; a network with a method `fit` does it at once.
 
     Args:
         model: with its initial weights. data: FlowData of the training split.
         checkpoint: path; an interrupted run of the same settings resumes from it.
-        group: the processes that train together.
-        label: of the lines that say how far it is.
+        group: the processes that train together. label: of the lines that say how far it is.
 
     Returns:
         (state dict of the epoch with the smallest validation loss, rows of ``CURVE``);
         `model` itself holds the weights of the last epoch.
 
     Raises:
-        InputError: the training split holds one class only, too few flows are left to fit, or the loss diverges.
+        InputError: one class only, too few flows to fit, neither gradient nor `fit`, or the loss diverges.
     """
     check_classes(data)
     fitted, validation = hold_out(data, settings.validation_fraction, seed)
     model.to(device)
+    if isinstance(model, OwnDetector) and model.fits_itself:
+        return _fit_at_once(model, fitted, validation, settings=settings, seed=seed)
     optimiser = adam(model, settings.learning_rate)
     run = _digest(model, data, settings, seed=seed)
     best, curve = _resume(checkpoint, run, model, optimiser=optimiser)
@@ -133,6 +135,17 @@ def fit(
             groups = {"model": model.state_dict(), "best": best, "adam": optimiser_tensors(optimiser)}
             save_checkpoint(checkpoint, run, groups, state=curve)
     return best, curve
+
+
+def _fit_at_once(
+    model: OwnDetector, fitted: FlowData, validation: FlowData, *, settings: Training, seed: int
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """As :func:`fit`, by the network's own method."""
+    log.info("%d flows at once, %d more for validation", len(fitted), len(validation))
+    model.fit_flows(fitted, np.random.default_rng([seed, 0]))
+    loss, _ = validate(model, fitted, settings.batch_packets)
+    row = dict(zip(CURVE, (1, loss, *validate(model, validation, settings.batch_packets)), strict=True))
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}, [row]
 
 
 class Remaining:
@@ -167,7 +180,8 @@ def _resume(
 
 
 def adam(model: NetworkDetector, learning_rate: float) -> torch.optim.Optimizer:
-    """The optimiser, which clips gradients to ``CLIP_NORM``."""
+    """The optimiser, which clips gradients to ``CLIP_NORM``; InputError where there are none."""
+    require_gradient(model)
     if model.device.type == "cpu":
         return ClippedAdam(model.parameters(), lr=learning_rate, limit=CLIP_NORM)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)

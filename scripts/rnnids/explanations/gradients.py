@@ -8,7 +8,7 @@ import torch
 from rnnids.datasets.features import NUM_FEATURES
 from rnnids.datasets.flow_data import FlowData, batches_by_length, is_packet
 from rnnids.detectors.inference import padded_inputs
-from rnnids.detectors.protocol import Detector
+from rnnids.detectors.protocol import Detector, require_gradient
 from rnnids.explanations.variation import BATCH_PACKETS
 
 STEPS = 32  # points on the way from the baseline
@@ -37,7 +37,11 @@ def integrated_gradients(
     Args:
         detector: one that can be derived. flows: N flows of P packets.
         steps: points on the straight way from the baseline, in the middle of equal parts of it.
+
+    Raises:
+        InputError: a detector without gradient.
     """
+    require_gradient(detector)
     packets = int(flows.packet_count.sum())
     integrated, gradient = (np.empty((packets, NUM_FEATURES)) for _ in range(2))
     gap = np.empty(len(flows))
