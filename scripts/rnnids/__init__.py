@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from rnnids.explanations.single_flow import explain_flow
     from rnnids.flows.extract import extract_flows
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = [
     "CarliniWagner",
     "FastGradientSign",
