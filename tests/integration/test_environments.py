@@ -6,6 +6,7 @@ it does not: that conda-forge has these packages, or that a GPU is found; see co
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,22 @@ from conda_channel import environments, install_stand_in
 pytestmark = pytest.mark.cluster
 pytest_plugins = ["cluster_fixtures"]  # a second conftest.py would hide the first from those who import it
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCRIPTS = {path.name for path in (REPOSITORY / "scripts").glob("*.py")}
-TARGETS = ("all", "check_datasets", "fig2_published")
+TARGETS = ("all", "check_datasets", "fig2_published", "adversarial_captures", "bracket", "verify")
+SCRIPT = re.compile(r"Shell command: python \S*/scripts/(\w+\.py)\b")
 
 
 def arguments(study, *more):
     """Snakemake's, for the tiny study."""
     return ["-s", REPOSITORY / "Snakefile", "--cores", 2, "--configfile", study / "tiny.yaml", *more]
+
+
+def planned(study, run_snakemake):
+    """The scripts that the whole study runs."""
+    run = run_snakemake(study, os.environ, *arguments(study, "-n", "-p", "--forceall", "--", *TARGETS))
+    assert run.returncode == 0, run.stdout
+    scripts = set(SCRIPT.findall(run.stdout))
+    assert len(scripts) > 60, scripts
+    return scripts
 
 
 def witnesses(study):
@@ -34,9 +44,9 @@ def environment(study, programs):
     return os.environ | {"PATH": path, "RNNIDS_WITNESS": str(study / "witnesses")}
 
 
-def assert_all_ran_inside(found, prefixes):
-    """Every script ran, each in one of `prefixes`, and imported nothing from elsewhere."""
-    assert {witness["script"] for witness in found} == SCRIPTS
+def assert_all_ran_inside(found, prefixes, planned):
+    """Every script of a plan ran, each in one of `prefixes`, and imported nothing from elsewhere."""
+    assert {witness["script"] for witness in found} == planned
     assert {witness["prefix"] for witness in found} == prefixes
     assert [witness for witness in found if any(map(os.path.isabs, witness["foreign"]))] == []
 
@@ -44,11 +54,12 @@ def assert_all_ran_inside(found, prefixes):
 def test_every_rule_in_its_conda_environment(study, channel, run_snakemake, tmp_path):
     install_stand_in(tmp_path / "conda", channel.parent)
     variables = environment(study, tmp_path / "conda/bin")
+    scripts = planned(study, run_snakemake)
     run = run_snakemake(study, variables, *arguments(study, "--use-conda", "--", *TARGETS))
     assert run.returncode == 0, run.stdout
     made = {str(file.with_suffix("")) for file in study.glob(".snakemake/conda/*.yaml")}
     assert len(made) == len(environments())
-    assert_all_ran_inside(witnesses(study), made)
+    assert_all_ran_inside(witnesses(study), made, scripts)
 
 
 def test_a_version_that_no_channel_has_is_named(channel, run_snakemake, tmp_path):
@@ -65,10 +76,11 @@ def test_a_version_that_no_channel_has_is_named(channel, run_snakemake, tmp_path
 def test_every_rule_in_the_container(study, apptainer, image, run_snakemake):
     variables = environment(study, apptainer)
     (study / "witnesses").unlink(missing_ok=True)
+    scripts = planned(study, run_snakemake)
     more = ["--forceall", "--sdm", "apptainer", "--config", f"container={image}", "--", *TARGETS]
     run = run_snakemake(study, variables, *arguments(study, *more))
     assert run.returncode == 0, run.stdout
-    assert_all_ran_inside(witnesses(study), {"/opt/rnnids"})
+    assert_all_ran_inside(witnesses(study), {"/opt/rnnids"}, scripts)
     assert {path.stat().st_uid for path in study.rglob("*")} == {os.getuid()}
     assert {path.name for path in study.iterdir()} == {".snakemake", "captures", "results", "tiny.yaml", "witnesses"}
 
