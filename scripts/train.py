@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if group.rank == 0:
         write(args, detector, data, best=best, curve=curve)
         accuracy = 100 * curve[-1]["validation_accuracy"]
-        cli.tell("%s: %d epochs, accuracy %.1f %% of the packets held out", label, len(curve), accuracy)
+        done = "fitted" if len(curve) == 1 else f"{len(curve)} epochs"
+        cli.tell("%s: %s, accuracy %.1f %% of the packets held out", label, done, accuracy)
     distributed.leave()
 
 
