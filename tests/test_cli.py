@@ -42,6 +42,8 @@ def program(body, folder):
     [
         ("raise InputError('a.csv:3: wrong; remedy')", 2, "error: a.csv:3: wrong; remedy\n"),
         ("raise KeyboardInterrupt", 130, ""),
+        ("raise SystemError('a result with an exception set') from KeyboardInterrupt()", 130, ""),
+        ("raise SystemError('a result with an exception set') from SystemExit(143)", 143, ""),
     ],
 )
 def test_exit_codes_say_whose_fault_it_was(tmp_path, body, code, error):

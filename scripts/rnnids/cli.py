@@ -86,6 +86,8 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):  # a library put its own in its place
+            sys.exit(getattr(error.__cause__, "code", 130))
         if not (lacking := shortage(error)):
             raise
         name = getattr(error, "filename", None)
