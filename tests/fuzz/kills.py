@@ -336,7 +336,8 @@ def flip_bits(args, source, folder):
 def main():
     args = arguments()
     begun = time.monotonic()
-    os.environ["OMP_NUM_THREADS"] = "1"  # of commands; results of another number of threads are others
+    # As Snakemake sets them for its jobs: results of another number of threads are others, and models name both.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     os.environ["PYTHONFAULTHANDLER"] = "1"  # where a job crashes it says so
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
