@@ -17,7 +17,7 @@ from rnnids.cli import log
 from rnnids.datasets.features import NUM_FEATURES, PACKET_LENGTH
 from rnnids.detectors.imported import SHAPE, require_contract, trained_detector
 from rnnids.detectors.network import NetworkDetector
-from rnnids.detectors.own import OwnDetector, holds_weights
+from rnnids.detectors.own import holds_weights
 from rnnids.detectors.training import Training
 
 STEPS, FLOWS, PACKETS = 60, 64, 12  # of the training
@@ -42,11 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.info("%s: %s parameters, %d inputs a packet", args.detector, f"{parameters:,}", detector.num_inputs)
     require_contract(detector, args.detector, seed=args.seed)
     log.info("keeps the protocol: causal, padding inert, deterministic%s", _rest(detector))
-    itself = isinstance(detector, OwnDetector) and detector.fits_itself
-    if imported or not (itself or detector.differentiable):
+    if imported or not (detector.fits_itself or detector.differentiable):
         return
     accuracy = _fit(detector, args.seed)
-    steps = "fitting itself" if itself else f"{STEPS} steps"
+    steps = "fitting itself" if detector.fits_itself else f"{STEPS} steps"
     log.info("told %.0f %% of random flows apart by their lengths after %s", 100 * accuracy, steps)
     if accuracy < 0.9 and args.suppress == "none":
         log.warning("warning: other detectors tell all of them apart; check its initial weights and its scale")
@@ -68,7 +67,7 @@ def _fit(detector: NetworkDetector, seed: int) -> float:
         inputs[..., PACKET_LENGTH] += 4 * label - 2
         return inputs, label
 
-    if isinstance(detector, OwnDetector) and detector.fits_itself:
+    if detector.fits_itself:
         inputs, label = draw()
         detector.network.fit(detector.visible(inputs), count, label[:, 0].numpy() > 0)
     else:

@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if group.rank == 0:
         write(args, detector, data, best=best, curve=curve)
         accuracy = 100 * curve[-1]["validation_accuracy"]
-        done = "fitted" if len(curve) == 1 else f"{len(curve)} epochs"
+        epochs = "1 epoch" if len(curve) == 1 else f"{len(curve)} epochs"
+        done = "fitted" if detector.fits_itself else epochs
         cli.tell("%s: %s, accuracy %.1f %% of the packets held out", label, done, accuracy)
     distributed.leave()
 

@@ -27,6 +27,7 @@ class NetworkDetector(nn.Module, ABC):
     """
 
     differentiable = True
+    fits_itself = False  # whether it is fitted at once, by its network, in place of epochs
 
     def __init__(self, architecture: dict[str, Any], *, suppress: str, feature_dropout: bool) -> None:
         super().__init__()

@@ -72,12 +72,8 @@ class OwnDetector(NetworkDetector):
             self.network = _make(source, _class(source, digest), sizes | {"inputs": self.num_inputs}, feature_dropout)
         self.takes_lengths = _takes_lengths(self.network)
         self.differentiable = getattr(self.network, "differentiable", True)
+        self.fits_itself = callable(getattr(self.network, "fit", None))
         self.eval()
-
-    @property
-    def fits_itself(self) -> bool:
-        """Whether the network has a method `fit`, called once in place of epochs."""
-        return callable(getattr(self.network, "fit", None))
 
     def fit_flows(self, flows: FlowData, rng: np.random.Generator) -> None:
         """Have the network fit itself; with feature dropout each feature is left out as in an epoch of training."""
