@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
-import torch
 from torch import Tensor, nn
 
 from rnnids.detectors.contract import ContractError, check_contract
 from rnnids.detectors.network import NetworkDetector
 from rnnids.detectors.own import holds_weights
-from rnnids.detectors.tensor_files import FAULTS
+from rnnids.detectors.tensor_files import FAULTS, check_finite, load_unchecked
 from rnnids.detectors.training import Training
 from rnnids.errors import InputError
 
@@ -54,16 +52,16 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
         InputError: no such file, other tensors or shapes than the network's, or numbers that are not finite.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        given, _ = load_unchecked(path)
     except FAULTS as error:
         raise InputError(f"{path}: not a state dict in safetensors, or damaged ({error})") from error
     faults = _faults(network.state_dict(), given)
     if faults:
         raise InputError(f"{path}: does not fit the network: {'; '.join(faults)[:600]}; check class and sizes")
-    for name, value in sorted(given.items()):
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise InputError(f"{path}: {name} holds numbers that are not finite")
+    try:
+        check_finite(given)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     network.load_state_dict(given)
 
 

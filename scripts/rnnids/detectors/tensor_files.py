@@ -43,9 +43,7 @@ def read_tensors(path: str | Path, names: Collection[str]) -> tuple[dict[str, Te
     Raises:
         ValueError, and the others of ``FAULTS``: absent, of another kind, damaged, or numbers that are not finite.
     """
-    with safetensors.safe_open(path, framework="pt") as file:
-        texts = dict(file.metadata() or {})
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    tensors, texts = load_unchecked(path)
     digest = texts.pop(DIGEST, None)
     if texts.keys() != set(names):  # the name of the digest might be what is damaged
         raise ValueError(f"it holds {', '.join(sorted(texts)) or 'no text'} and not {', '.join(sorted(names))}")
@@ -53,10 +51,22 @@ def read_tensors(path: str | Path, names: Collection[str]) -> tuple[dict[str, Te
         log.warning("warning: %s: of an earlier version, without a digest: damage would not be seen", path)
     elif digest != digest_of(tensors, texts):
         raise ValueError("its digest does not fit what it holds")
-    for name, value in tensors.items():
+    check_finite(tensors)
+    return tensors, texts
+
+
+def load_unchecked(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, texts) of any file of safetensors; raises one of ``FAULTS`` where it cannot be read."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        return tensors, dict(file.metadata() or {})
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where one of the tensors holds an infinite number or none."""
+    for name, value in sorted(tensors.items()):
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise ValueError(f"{name} holds numbers that are not finite")
-    return tensors, texts
 
 
 def digest_of(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
