@@ -5,8 +5,8 @@
    data set and detector, under the same constraints: their variable is the change in z-scores, which the detector cuts
    off at the feasible limit. The median distance is over the flows on which foolbox's minimum-norm attack succeeds,
    too. How fast they are on a large detector, whatever they find, is measured on an untrained one of the given size.
-3. Enumeration: all values of the one number that is free in some flows, as the search tries them, from a state that is
-   kept and of the packets that differ alone, against whole flows by nn.LSTM.
+3. Enumeration: all values of the one number that is free in some flows, as the search tries them, against nn.LSTM on
+   as many flows that are there already.
 4. ARS by the minimum-norm attack and by rising kappa, for three choices of flows.
 """
 
@@ -37,6 +37,7 @@ from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.gradient import OBJECTIVES, CarliniWagner
 from rnnids.attacks.minimum_norm import MinimumNorm
 from rnnids.attacks.rising_kappa import search
+from rnnids.attacks.search import RobustSearch
 from rnnids.attacks.targets import select_flows
 from rnnids.datasets.features import MANIPULABLE_FEATURES
 from rnnids.datasets.flow_data import TEST, batches_by_length, load_dataset
@@ -45,7 +46,6 @@ from rnnids.detectors.lstm import LSTMDetector, load_detector
 from rnnids.storage import write_csv
 
 DELTA, STEPS, FLOWS, ITERATIONS = -0.2, 12, 64, 20
-VALUES = 100_000  # combinations up to which a flow is enumerated, as by default
 LENGTHS = (ITERATIONS, 5 * ITERATIONS)
 BATCH_PACKETS = 8192  # of the embedded default
 KAPPAS = [0.5, 2.5, 4.5, 6.5, 8.5]  # of the embedded default
@@ -222,15 +222,17 @@ def measure_speed(batch, args):
 
 def measure_enumeration(data, model, repeats):
     """Rows of the third table."""
-    flows = data.take(data.is_attack & (data.packet_count < BATCH_PACKETS))
-    batch = batch_to_attack(flows, np.arange(len(flows)), ThreatModel(), device=model.device)
-    problem = Problem(model, batch, "last", (0.0, DELTA), BATCH_PACKETS, largest_growth(batch))
+
+    def problem_of(flows):
+        batch = batch_to_attack(flows, np.arange(len(flows)), ThreatModel(), device=model.device)
+        return Problem(model, batch, "last", (0.0, DELTA), BATCH_PACKETS, largest_growth(batch))
+
+    flows = data.take(data.is_attack)
+    problem = problem_of(flows)
     alone = torch.nonzero((free_numbers(problem) == 1) & (problem.limit[..., 1] == 0).all(dim=1)).flatten()
-    flows = flows.take(alone[:: max(1, len(alone) // FLOWS)].cpu().numpy())
-    batch = batch_to_attack(flows, np.arange(len(flows)), ThreatModel(), device=model.device)
-    problem = Problem(model, batch, "last", (0.0, DELTA), BATCH_PACKETS, largest_growth(batch))
-    tried = Nearest(problem)
-    enumerate_flows(problem, tried, VALUES, member=0)
+    problem = problem_of(flows.take(alone[:: max(1, len(alone) // FLOWS)].cpu().numpy()))
+    batch, tried, most = problem.batch, Nearest(problem), RobustSearch().exact_values
+    enumerate_flows(problem, tried, most, member=0)
     values = int(tried.evaluations.sum())
 
     def whole():
@@ -239,7 +241,7 @@ def measure_enumeration(data, model, repeats):
             model.readout(model.lstm(batch.inputs[flow, :length].expand(count, -1, -1).contiguous())[0])
 
     ways = {
-        "ours": lambda: enumerate_flows(problem, Nearest(problem), VALUES, member=0),
+        "ours": lambda: enumerate_flows(problem, Nearest(problem), most, member=0),
         "nn.LSTM, whole flows": torch.no_grad()(whole),
     }
     seconds = in_turn(ways, repeats)

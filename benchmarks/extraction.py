@@ -101,7 +101,7 @@ def by_argus(path):
 
 
 def peers():
-    """Name -> (function of a path, whether it is slow) of the peers that are installed; says which are not."""
+    """Name -> function of a path, of the peers that are installed; says which are not."""
     tshark = program("tshark", "-n", "-T", "fields", *(f"-e{field}" for field in FIELDS.split()), "-r")
     modules = {"dpkt": by_dpkt, "nfstream": by_nfstream}
     programs = {"go-flows": by_goflows, "argus": by_argus, "nfpcapd": by_nfpcapd, "tshark": tshark}
