@@ -74,25 +74,29 @@ def run(main: Callable[[], None]) -> None:
         said = logging.StreamHandler(sys.stdout)
         said.addFilter(lambda record: getattr(record, "told", False))
         log.addHandler(said)
-    raise_signals()
+    asked = raise_signals()
     start = time.monotonic()
     try:
         main()
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
         log.info("done in %s: %s", duration(time.monotonic() - start), command)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):  # a library put its own in its place
-            sys.exit(getattr(error.__cause__, "code", 130))
-        if not (lacking := shortage(error)):
-            raise
-        name = getattr(error, "filename", None)
-        print(f"error: {f'{name}: ' if name else ''}{lacking}", file=sys.stderr)
+        if asked:  # a library put an error of its own in the place of the interruption
+            sys.exit(130 if asked[0] == signal.SIGINT else 143)
+        print(f"error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _in_words(error: Exception) -> str:
+    """What to say of bad input or of no room; raises anything else again."""
+    if isinstance(error, InputError):
+        return str(error)
+    if not (lacking := shortage(error)):
+        raise error
+    name = getattr(error, "filename", None)
+    return f"{name}: {lacking}" if name else lacking
 
 
 def tell(text: str, *values: object) -> None:
@@ -123,9 +127,12 @@ def left(begun: float, done: int, total: int) -> str:
     return f"{duration((time.monotonic() - begun) / done * (total - done))} left"
 
 
-def raise_signals() -> None:
+def raise_signals() -> list[int]:
     """Let SIGTERM, with which SLURM and Snakemake end jobs, and Ctrl-C raise an exception, which lets half-written
     files go; where it would be lost, or crash what called, a moment later.
+
+    Returns:
+        where the last of these signals is entered once it has come.
     """
     asked: list[int] = []
 
@@ -150,6 +157,7 @@ def raise_signals() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as by nohup
         signal.signal(signal.SIGINT, stop)
     sys.unraisablehook = ignored
+    return asked
 
 
 def is_lost_in(frame: FrameType | None) -> bool:
