@@ -35,6 +35,7 @@ SMALL = TINY | {
 MOST_WORDS = 1 << 20  # bytes that a job says before it has to wait
 WAIT = 0.002  # seconds between looks at a process
 LONGEST = 180  # seconds, after which a job hangs
+LAST_WORDS = 2  # seconds in which it says where
 ODD_LETTERS = re.compile(r"[;&|<>`$()]")  # of a command that needs a shell
 # Paths of what differs between two runs without any harm, and why.
 VARIES = {r"/alerts/[^/]+\.json$": "says how many packets it read in a second"}
@@ -122,19 +123,25 @@ class Run:
         found, status = os.waitpid(self.process, os.WNOHANG)
         if not found:
             return None
+        self.listen()
+        return os.waitstatus_to_exitcode(status)
+
+    def listen(self):
+        """Take what it said."""
         with open(self.pipe, "rb") as file:
             os.set_blocking(self.pipe, False)  # a process of its own might live on, with the other end
             self.words = (file.read() or b"").decode(errors="replace")
-        return os.waitstatus_to_exitcode(status)
 
     def wait(self):
         """Wait for its end; the exit status, None where it does not end and has to be killed."""
         stop = time.monotonic() + LONGEST
         while (status := self.ended()) is None:
             if time.monotonic() > stop:
+                os.killpg(self.process, signal.SIGABRT)  # Python's handler says which line it is at
+                time.sleep(LAST_WORDS)
                 os.killpg(self.process, signal.SIGKILL)
                 os.waitpid(self.process, 0)
-                os.close(self.pipe)
+                self.listen()
                 return None
             time.sleep(WAIT)
         return status
