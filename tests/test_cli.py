@@ -149,6 +149,7 @@ def test_a_signal_is_heeded_wherever_it_comes(place, number, code, tmp_path):
         ("MemoryError('Unable to allocate 8 GiB')", "error: no memory left; give the job more"),
         ('RuntimeError("DefaultCPUAllocator: can\'t allocate memory")', "error: no memory left; give the job more"),
         ('RuntimeError("can\'t start new thread")', "error: no memory left; give the job more"),
+        ("ImportError('a.so: failed to map segment from shared object')", "error: no memory left; give the job more"),
     ],
 )
 def test_a_machine_without_room_is_said_in_one_line(raised, said, tmp_path):
@@ -156,6 +157,16 @@ def test_a_machine_without_room_is_said_in_one_line(raised, said, tmp_path):
     words = process.communicate(timeout=60)[1].splitlines()
     assert process.returncode == 2
     assert len(words) == 1 and words[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"), [("MemoryError()", "in passing: no memory left"), ("KeyError('x')", "Traceback")]
+)
+def test_what_nobody_can_catch_has_a_traceback_but_where_there_is_no_room(raised, said, tmp_path):
+    process = program(f"type('X', (), {{'__del__': lambda own: (_ for _ in ()).throw({raised})}})()", tmp_path)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+    assert said in words and ("Traceback" in words) == (said == "Traceback")
 
 
 CLEANS_UP = """

@@ -149,6 +149,8 @@ def raise_signals() -> list[int]:
     def ignored(what: "UnraisableHookArgs") -> None:
         if asked and what.exc_type in (KeyboardInterrupt, SystemExit):
             signal.setitimer(signal.ITIMER_REAL, SOON)
+        elif lacking := shortage(what.exc_value):  # no place for a traceback: what called goes on, or says the same
+            print(f"in passing: {lacking}", file=sys.stderr)
         else:
             sys.__unraisablehook__(what)
 

@@ -3,8 +3,15 @@
 import errno
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What libraries in C++ and Rust say of memory, or of threads that have none, in words only.
-NO_MEMORY = ("can't allocate memory", "memory allocation failed", "unable to allocate", "can't start new thread")
+# What libraries in C++ and Rust say of memory, or of threads and code that have none, in words only.
+NO_MEMORY = (
+    "can't allocate memory",
+    "memory allocation failed",
+    "unable to allocate",
+    "can't start new thread",
+    "failed to map segment from shared object",
+    "cannot apply additional memory protection after relocation",
+)
 
 
 class InputError(Exception):

@@ -45,7 +45,7 @@ SIGNALS = {KILL: signal.SIGKILL, TERM: signal.SIGTERM, INT: signal.SIGINT}
 # HDF5 does where it opens a file, crash (-7, -11), the C library end a process (127), and an import fail within.
 STATUSES = {KILL: {-9}, TERM: {143, -15}, INT: {130, -2}, FULL: {2}, FILE: {2}, READ_ONLY: {2}}
 STATUSES[MEMORY] = {2, -6, -7, -11, 127}
-INTERPRETER = "SystemError: error return without exception set"
+INTERPRETER = ("SystemError: error return without exception set", "returned NULL without setting an exception")
 BEFORE_WORDS = (-9, -15, -2, -6, -7, -11, 127)  # of these, those of a process that says nothing of its own
 TIDY = (TERM, INT, FULL, FILE, TWO, CLOCK)  # after these nothing may be left over
 DISK = 1 << 30  # bytes of a worker's file system, if all of them are taken
