@@ -78,6 +78,8 @@ def quick_search(settings: Comparison) -> RobustSearch:
     return RobustSearch(
         iterations=settings.descent,
         far_iterations=settings.descent,
+        near_starts=0,
+        fine_iterations=1,
         draws=settings.points,
         generations=settings.descent,
         children=8,

@@ -21,7 +21,8 @@ CAPTION = (
     " all values of flows with one free number; known, taken up from CW, PGD, FGSM and narrower threat models; descent"
     " from the original by the minimum-norm attack; random points; segment, drawn in straight towards the original;"
     " descents from far points; evolution of the point of least logit; coordinates, single numbers value by value;"
-    " polish, single changes lowered or dropped. Evaluations and gradients are means over all flows."
+    " polish, single changes lowered or dropped; near descents from random points within the distance found; fine"
+    " descents in short steps from the best. Evaluations and gradients are means over all flows."
 )
 
 

@@ -28,7 +28,8 @@ TINY = {
     "evaluation": {"bootstrap_samples": 20},
     "attacks": {"kappas": [0.5, 2], "cw": {"iterations": 3}, "selection": {"max_flows": 5, "chunks": 2}},
     "selected_threat_models": ["paper", "payload"],
-    "search": {"iterations": 4, "far_iterations": 2, "draws": 8, "generations": 1, "polish_rounds": 1, "depth": 1},
+    "search": {"iterations": 4, "far_iterations": 2, "near_starts": 1, "near_iterations": 2, "fine_iterations": 1}
+    | {"draws": 8, "generations": 1, "polish_rounds": 1, "depth": 1},
     "gate": {"flows": 1, "draws": 8},
     "jitter": {"draws": 3, "deltas": [0, -0.1], "max_flows": 2, "iterations": 2, "bootstrap_samples": 20},
     "ars": {"bootstrap_samples": 20},

@@ -35,6 +35,7 @@ WITHOUT_TORCH = [name for name in PROGRAMS if re.match("extract_|build_|summaris
 SOUGHT = {
     "attacks.adversarial_training": "Sec. VI-B",
     "attacks.bounds": "lower bounds of distances, target bracket",
+    "attacks.descents": "how the search follows gradients",
     "attacks.exact": "the exact search",
     "attacks.indicators": "signs that an attack failed",
     "attacks.jitter": "do evasions survive the network?",

@@ -26,6 +26,8 @@ MEMBERS = (
     "evolution",
     "coordinates",
     "polish",
+    "near_descent",
+    "fine_descent",
 )
 NUMBER = {name: number for number, name in enumerate(MEMBERS)}
 

@@ -7,6 +7,7 @@ import numpy as np
 
 SMALLEST = 1e-9  # z-scores: below, a change is none
 CORNERS = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])[:, None]
+SPARSE = (0.15, 0.3, 0.5, 1.0)  # odds of a number to change
 ALONE = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[:, None]
 
 
@@ -23,6 +24,24 @@ def random_changes(limit: np.ndarray, draws: int, rng: np.random.Generator) -> n
     share[kind == 3] *= few(limit, int((kind == 3).sum()), rng)
     share[: len(CORNERS)] = CORNERS[:draws]
     return share * limit
+
+
+def sparse_changes(limit: np.ndarray, radius: float, count: int, *, rng: np.random.Generator) -> np.ndarray:
+    """(count, T, 2) points of L1 norm up to `radius` within `limit` (T, 2), on a random share of the numbers.
+
+    Every second one has lengths alone, where they can change: delays can be so much larger that any others hide them.
+    """
+    allowed = np.repeat((limit > SMALLEST)[None], count, axis=0)
+    if allowed[0, :, 0].any():
+        allowed[::2, :, 1] = False
+    odds = rng.choice(SPARSE, size=(count, 1, 1))
+    first, others = rng.random((2, *allowed.shape))
+    first = np.where(allowed, first, 2.0)
+    chosen = (first <= first.min(axis=(1, 2), keepdims=True)) | (allowed & (others < odds))
+    weights = rng.exponential(size=allowed.shape) * chosen
+    norm = radius * (1 - rng.random(count) ** 2)
+    weights *= (norm / np.maximum(weights.sum(axis=(1, 2)), SMALLEST))[:, None, None]
+    return np.minimum(weights, limit)
 
 
 def few(among: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rnnids.attacks.candidates import NUMBER, Nearest, Problem, largest_growth, own_packets, padded_changes
 from rnnids.attacks.descent import BATCH_PACKETS, make_batch
+from rnnids.attacks.descents import Followed, fine_descents, near_descents
 from rnnids.attacks.exact import enumerate_flows, free_numbers
 from rnnids.attacks.feasible_set import ThreatModel, packet_values, raw_values
 from rnnids.attacks.minimum_norm import MinimumNorm
@@ -82,14 +83,17 @@ class RobustSearch:
     goal: str = setting("last", "benign at the last packet, or no alarm at all", choices=GOALS)
     iterations: int = setting(60, "gradients of the descent from the original", minimum=1)
     far_iterations: int = setting(40, "gradients of each descent from a far point", minimum=1)
+    near_starts: int = setting(24, "descents within the distance found, from random points", minimum=0)
+    near_iterations: int = setting(15, "gradients of each of them", minimum=1)
+    fine_iterations: int = setting(20, "gradients of each descent in short steps", minimum=1)
     draws: int = setting(96, "random points", minimum=8)
     generations: int = setting(40, "of random changes of the point of least logit, where nothing evades", minimum=0)
     children: int = setting(16, "points of a generation", minimum=4)
     values: int = setting(24, "values tried of each single number, at a time", minimum=2)
     depth: int = setting(2, "numbers changed one after the other by the search over coordinates", minimum=0)
     polish_rounds: int = setting(8, "rounds in which evasions are pulled back", minimum=0)
-    nearer_rounds: int = setting(12, "rounds of random points nearer than what was found, at most", minimum=0)
-    restarts: int = setting(3, "other evasions that are pulled back on their own, at most", minimum=0)
+    nearer_rounds: int = setting(6, "rounds of random points nearer than what was found, at most", minimum=0)
+    restarts: int = setting(1, "other evasions that are pulled back on their own, at most", minimum=0)
     step: float = setting(5.0, "first step of a descent, z-scores in L2; falls to a hundredth", above=0)
     gamma: float = setting(0.2, "first relative change of a descent's bound; falls to a fiftieth", above=0)
     exact_values: int = setting(100_000, "combinations of values up to which a flow is enumerated", minimum=1)
@@ -158,7 +162,7 @@ class RobustSearch:
         if len(flows):
             gradients[flows] = self._descend(problem, nearest, flows)
             lowest = self._evolve(problem, nearest, flows, rngs)
-            gradients[flows] += self._descend_from_far(problem, nearest, flows, lowest)
+            gradients[flows] += self._descend_from_far(problem, nearest, flows, rngs, lowest=lowest)
             segment(problem, nearest, flows, place=0)
             coordinates(problem, nearest, flows, values=self.values, depth=self.depth)
             polish(problem, nearest, flows, rounds=self.polish_rounds, place=0)
@@ -183,51 +187,43 @@ class RobustSearch:
         """The minimum-norm descent from the original; gradients a flow."""
         if not has_gradient(problem.detector):
             return 0
-        return self._follow(self._descent(0.0, self.iterations), problem, nearest, flows, start=None, member="descent")
+        return Followed(self._descent(0.0, self.iterations), "descent")(problem, nearest, flows)
 
-    def _descend_from_far(self, problem: Problem, nearest: Nearest, flows: Tensor, lowest: Sequence[Tensor]) -> int:
-        """Descents from the best evasion or, where there is none, from the points of least logit; gradients a flow."""
-        if not has_gradient(problem.detector):
-            return 0
-        taken, attack = 0, self._descent(0.0, self.far_iterations)
-        for point in lowest:
-            found = torch.isfinite(nearest.l1[0][flows])[:, None, None]
-            start = torch.where(found, nearest.values[0][flows], point[flows])
-            taken += self._follow(attack, problem, nearest, flows, start=start, member="far_descent")
-        return taken
-
-    def _reach_margin(self, problem: Problem, nearest: Nearest, flows: Tensor) -> int:
-        """From the best evasion on to the margin, and back towards the original; gradients a flow."""
-        taken = 0
-        found = flows[nearest.l1[0][flows].isfinite()]
-        if len(found) and has_gradient(problem.detector):
-            attack = self._descent(problem.thresholds[1], self.far_iterations)
-            start = nearest.values[0][found]
-            taken = self._follow(attack, problem, nearest, found, start=start, member="far_descent")
-        segment(problem, nearest, flows, place=1)
-        polish(problem, nearest, flows, rounds=self.polish_rounds, place=1)
-        return taken
-
-    def _descent(self, threshold: float, iterations: int) -> MinimumNorm:
-        return MinimumNorm(delta=threshold, iterations=iterations, step=self.step, gamma=self.gamma)
-
-    def _follow(
+    def _descend_from_far(
         self,
-        attack: MinimumNorm,
         problem: Problem,
         nearest: Nearest,
         flows: Tensor,
+        rngs: dict[int, np.random.Generator],
         *,
-        start: Tensor | None,
-        member: str,
+        lowest: Sequence[Tensor],
     ) -> int:
-        """Run a descent on some flows of the batch and consider all its iterates; gradients a flow."""
+        """Descents from the best evasion, else from the points of least logit; then those near by; gradients a flow."""
+        if not has_gradient(problem.detector):
+            return 0
+        taken, descend = 0, Followed(self._descent(0.0, self.far_iterations), "far_descent")
+        for point in lowest:
+            found = torch.isfinite(nearest.l1[0][flows])[:, None, None]
+            taken += descend(problem, nearest, flows, torch.where(found, nearest.values[0][flows], point[flows]))
+        near = near_descents(
+            problem, nearest, flows, rngs=rngs, starts=self.near_starts, iterations=self.near_iterations
+        )
+        return taken + near
 
-        def consider(values: Tensor, logit: Tensor) -> None:
-            nearest.consider(values, flows, logit, member=NUMBER[member])
+    def _reach_margin(self, problem: Problem, nearest: Nearest, flows: Tensor) -> int:
+        """Short steps from the best evasion, on to the margin, and back towards the original; gradients a flow."""
+        at_0, at_margin = (self._descent(threshold, self.fine_iterations) for threshold in problem.thresholds)
+        taken = fine_descents(problem, nearest, flows, place=0, attack=at_0)
+        found = flows[nearest.l1[0][flows].isfinite()]
+        if len(found) and has_gradient(problem.detector):
+            descend = Followed(self._descent(problem.thresholds[1], self.far_iterations), "far_descent")
+            taken += descend(problem, nearest, found, nearest.values[0][found])
+        segment(problem, nearest, flows, place=1)
+        polish(problem, nearest, flows, rounds=self.polish_rounds, place=1)
+        return taken + fine_descents(problem, nearest, flows, place=1, attack=at_margin)
 
-        attack.run(problem.detector, problem.batch.take(flows), start=start, goal=problem.goal, observe=consider)
-        return attack.iterations
+    def _descent(self, threshold: float, iterations: int) -> MinimumNorm:
+        return MinimumNorm(delta=threshold, iterations=iterations, step=self.step, gamma=self.gamma)
 
     def _draw(self, problem: Problem, nearest: Nearest, flows: Tensor, rngs: dict[int, np.random.Generator]) -> Tensor:
         """Random points and the corners of the box; the flows that any of them had an effect on."""

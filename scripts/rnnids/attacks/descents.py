@@ -1,0 +1,126 @@
+"""Members of the search that follow gradients, from the original, from far points and from points near by."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnids.attacks.candidates import NUMBER, Nearest, Problem, own_packets, padded_changes
+from rnnids.attacks.descent import Batch, decision, largest_change, logits_and_gradient
+from rnnids.attacks.feasible_set import project, raw_scale
+from rnnids.attacks.minimum_norm import MinimumNorm, project_onto_ball
+from rnnids.attacks.random_points import random_changes, sparse_changes
+from rnnids.detectors.protocol import has_gradient
+
+POOL = 16  # random points, of which the one of least logit is where a descent begins
+REACH = 20.0  # z-scores: of a larger distance, steps are as of this
+FIRST, LAST = 0.05, 0.05  # step of a near descent, of the distance; of the first step, what it falls to
+WITHIN = 0.98  # of the distance found: the bound of a near descent
+FINE = ((0.1, 0.25), (0.02, 0.05))  # of the first step and bound of a minimum-norm descent: those of fine ones
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A minimum-norm descent that is part of a search.
+
+    Attributes:
+        attack: with its own settings. member: its name among ``MEMBERS``.
+    """
+
+    attack: MinimumNorm
+    member: str
+
+    def __call__(self, problem: Problem, nearest: Nearest, flows: Tensor, start: Tensor | None = None) -> int:
+        """Run it on some flows of the batch and consider all its iterates; gradients a flow."""
+
+        def consider(values: Tensor, logit: Tensor) -> None:
+            nearest.consider(values, flows, logit, member=NUMBER[self.member])
+
+        batch = problem.batch.take(flows)
+        self.attack.run(problem.detector, batch, start=start, goal=problem.goal, observe=consider)
+        return self.attack.iterations
+
+
+def fine_descents(problem: Problem, nearest: Nearest, flows: Tensor, *, place: int, attack: MinimumNorm) -> int:
+    """Short steps from the nearest evasions at a threshold, where those of others are too long; gradients a flow.
+
+    Args:
+        attack: the descent of which they are a finer version.
+    """
+    found, taken = nearest.moved(flows, place), 0
+    if not len(found) or not has_gradient(problem.detector):
+        return 0
+    for of_step, of_gamma in FINE:
+        fine = replace(attack, step=attack.step * of_step, gamma=attack.gamma * of_gamma)
+        taken += Followed(fine, "fine_descent")(problem, nearest, found, nearest.values[place][found])
+    return taken
+
+
+def near_descents(
+    problem: Problem,
+    nearest: Nearest,
+    flows: Tensor,
+    *,
+    rngs: dict[int, np.random.Generator],
+    starts: int,
+    iterations: int,
+) -> int:
+    """Descend the logit within the distance found, from random points there; gradients a flow.
+
+    Where a detector was trained against descents, the logit is rugged, and an evasion near by lies in a hollow of its
+    own. A minimum-norm descent ends in the first; here the distance is given, so that all goes into looking around
+    within it, and each evasion found narrows it.
+    """
+    batch = problem.batch.take(flows)
+    limits = own_packets(problem, problem.limit)
+    for _ in range(starts):
+        values = _least_of_pool(problem, nearest, flows, limits=limits, rngs=rngs)
+        for iteration in range(iterations):
+            decay = 0.5 * (1 + math.cos(math.pi * iteration / iterations))
+            values = _step_within(problem, nearest, flows, batch=batch, values=values, decay=decay)
+    return starts * iterations
+
+
+def _least_of_pool(
+    problem: Problem,
+    nearest: Nearest,
+    flows: Tensor,
+    *,
+    limits: list[np.ndarray],
+    rngs: dict[int, np.random.Generator],
+) -> Tensor:
+    """(n, T, 2) raw values: of random points within the distance found, of each flow the one of least logit."""
+    distance, drawn = nearest.l1[0].cpu().numpy(), []
+    for flow in flows.tolist():
+        if math.isfinite(distance[flow]):
+            drawn.append(sparse_changes(limits[flow], distance[flow], POOL, rng=rngs[flow]))
+        else:
+            drawn.append(random_changes(limits[flow], POOL, rng=rngs[flow]))
+    owner = flows.repeat_interleave(POOL)
+    values, logit = nearest.try_changes(padded_changes(problem, drawn), owner, member=NUMBER["random"])
+    least = logit.reshape(len(flows), POOL).argmin(dim=1)
+    return values[torch.arange(len(flows), device=least.device) * POOL + least]
+
+
+def _step_within(
+    problem: Problem, nearest: Nearest, flows: Tensor, *, batch: Batch, values: Tensor, decay: float
+) -> Tensor:
+    """Consider raw `values` (n, T, 2), and take a step down the logit, nearer than what was found; raw values."""
+    original, scale, limit = batch.feasible.original, raw_scale(batch.std), largest_change(batch)
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return decision(logits, problem.goal, last=batch.last, mask=batch.mask)
+
+    logit, gradient = logits_and_gradient(problem.detector, batch, values, loss=loss, goal=problem.goal)
+    nearest.consider(values, flows, logit, member=NUMBER["near_descent"])
+    radius = nearest.l1[0][flows] * WITHIN
+    change = (values - original) / scale
+    cancelled = ((change <= 0) & (gradient > 0)) | ((change >= limit) & (gradient < 0))
+    gradient = gradient.masked_fill(cancelled, 0.0)
+    length = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
+    step = FIRST * (LAST + (1 - LAST) * decay) * radius.clamp(max=REACH)[:, None, None]
+    return project(
+        original + project_onto_ball(change - step * gradient / length, limit, radius) * scale, batch.feasible
+    )
