@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnids.attacks.random_points import SMALLEST, few, mutants, nearer_changes, random_changes
+from rnnids.attacks.random_points import SMALLEST, few, mutants, nearer_changes, random_changes, sparse_changes
 
 LIMIT = np.array([[1.0, 0.0], [3.0, 200.0], [0.0, 0.0], [0.5, 40.0]])
 FIXED = LIMIT == 0
@@ -42,6 +42,17 @@ def test_each_of_the_few_comes_as_often():
     assert (chosen.any(axis=(1, 2))).all() and not chosen[:, FIXED].any()
     share = chosen.mean(axis=0)[~FIXED]
     assert share.max() / share.min() < 1.2
+
+
+def test_sparse_changes_are_within_the_radius_and_every_second_has_lengths_alone():
+    changes = sparse_changes(LIMIT, 2.0, 2000, rng=rng())
+    norm, used = changes.sum(axis=(1, 2)), changes > 0
+    assert inside(changes) and (norm <= 2 * (1 + 1e-12)).all() and used.any(axis=(1, 2)).all()
+    assert not used[::2, :, 1].any() and used[1::2, :, 1].any()
+    assert (norm > 1).mean() > 0.5 and norm.min() < 0.2  # most near the radius, where the volume is
+    assert set(used[1::2].sum(axis=(1, 2))) == {1, 2, 3, 4, 5}
+    delays = sparse_changes(LIMIT * (0, 1), 2.0, 8, rng=rng())
+    assert (delays > 0).any(axis=(1, 2)).all() and not delays[..., 0].any()
 
 
 def test_mutants_keep_most_of_their_point():

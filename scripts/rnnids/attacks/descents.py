@@ -73,8 +73,9 @@ def near_descents(
     own. A minimum-norm descent ends in the first; here the distance is given, so that all goes into looking around
     within it, and each evasion found narrows it.
     """
-    batch = problem.batch.take(flows)
-    limits = own_packets(problem, problem.limit)
+    if not len(flows) or not has_gradient(problem.detector):
+        return 0
+    batch, limits = problem.batch.take(flows), own_packets(problem, problem.limit)
     for _ in range(starts):
         values = _least_of_pool(problem, nearest, flows, limits=limits, rngs=rngs)
         for iteration in range(iterations):
