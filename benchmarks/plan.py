@@ -33,13 +33,24 @@ SIZES = {
 EXTRACTION_RATE = 1e6  # packets a second, of a job; reading from a disk included
 OTHERS = 60  # seconds of a job without a GPU
 FEATURES = 15  # with a source of randomness or a flag of their own each
+ATTACK_TYPES = 12
+PREDICTED = 20  # predictions of a flow in a search for each of its random points, measured, refinement included
+FEW = (  # a few flows of an attack type: a minute, whatever the GPU
+    "bound_distances",
+    "check_explanations",
+    "check_round_trip",
+    "compare_explanations",
+    "measure_latency",
+    "sequential_dependence",
+    "trace_flows",
+)
 
 
-def planned_jobs(configfile):
+def planned_jobs(configfiles):
     """(rule, wildcards, inputs, outputs, GPUs) of every job of a dry run where nothing is there yet."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "snakemake", "-n", "-s", REPOSITORY / "Snakefile", "--directory", folder]
-        command += ["--configfile", Path(configfile).resolve()]
+        command += ["--configfile", *(Path(name).resolve() for name in configfiles)]
         run = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     if run.returncode:
         sys.exit(run.stdout + run.stderr)
@@ -52,38 +63,80 @@ def planned_jobs(configfile):
         yield rule, wildcards, *files, gpus
 
 
+def configuration(configfiles):
+    """The default configuration with what files replace, one after the other."""
+    default, *changes = (
+        yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+        for name in (REPOSITORY / "config/config.yaml", *configfiles)
+    )
+    for changed in changes:
+        update_config(default, changed)
+    return default
+
+
 def work(rule, wildcards, config):
     """Packets that a GPU job passes forth and back."""
     size = SIZES[wildcards["dataset"]]
     packets = size["flows"] * size["kept"]
-    attacked = packets * size["attacks"] / 3  # of the test set
-    attacks = config["attacks"]
-    chunks = attacks["selection"]["chunks"]
-    adversarial = config["adversarial_training"]
-    explained = config["explanations"]
-
-    def part(section):  # of the test set's flows
-        return min((explained[section]["max_flows"] or size["flows"]), size["flows"] / 3) * size["kept"] / 3
-
+    attacks, adversarial = config["attacks"], config["adversarial_training"]
+    attacked, chunks = of_types(attacks["selection"], size), attacks["selection"]["chunks"]
     steps = {"pgd": attacks["bounded"]["iterations"], "fgsm": 1}
     visits = adversarial["epochs"] * adversarial["visit_iterations"] * 2 * attacked
-    perturbed, informed, dependent = (
-        explained[name] for name in ("input_perturbation", "mutual_information", "partial_dependence")
-    )
+    again = adversarial["epochs"] * packets * 2 / 3
     costs = {
         "train": lambda: config["training"]["epochs"] * packets * 2 / 3,
         "attack_cw": lambda: attacked * attacks["cw"]["iterations"] * float(wildcards["kappa"]) / chunks,
         "attack_bounded": lambda: attacked * steps[wildcards["method"]] / chunks,
-        "search_evasions": lambda: attacked * config["ars"]["search_iterations"] / chunks,
-        "train_adversarially": lambda: visits + adversarial["epochs"] * (packets * 2 / 3 + 2 * attacked),
+        "search_evasions": lambda: attacked * searched(config["search"]) / chunks,
+        "check_robustness": lambda: attacked / 3 + of_types(config["gate"], size) * config["gate"]["draws"] / 3,
+        "measure_jitter": lambda: of_types(config["jitter"], size) * jittered(config["jitter"]),
+        "train_adversarially": lambda: visits + again + adversarial["epochs"] * 2 * attacked,
+        "continue_training": lambda: again,
         "evaluate": lambda: packets / 9,
-        "perturb_inputs": lambda: part("input_perturbation") * FEATURES * perturbed["repeats"],
-        "drop_features": lambda: part("feature_dropout") * FEATURES * (FEATURES + 1) / 2,
-        "measure_mutual_information": lambda: part("mutual_information") * FEATURES * informed["draws"],
-        "partial_dependence": lambda: part("partial_dependence") * 2 * dependent["grid_size"],
-        "sequential_dependence": lambda: 0,  # of one flow an attack type
+        **explaining(config["explanations"], size),
+        **dict.fromkeys(FEW, lambda: 0),
     }
     return costs[rule]()
+
+
+def searched(search):
+    """Passes forth and back of a flow in a search for evasions; predictions count a third."""
+    far = 3 * search["far_iterations"]  # two, and one to the margin
+    fine = 2 * 2 * search["fine_iterations"]  # two of them, at both thresholds
+    gradients = search["iterations"] + far + search["near_starts"] * search["near_iterations"] + fine
+    return gradients + PREDICTED * search["draws"] / 3
+
+
+def of_types(section, size):
+    """Packets of the test set's attack flows, as many of each type as a section asks for."""
+    wanted, there = (
+        section["flows"] if "flows" in section else section["max_flows"],
+        size["flows"] * size["attacks"] / 3,
+    )
+    return min(ATTACK_TYPES * wanted if wanted else there, there) * size["kept"]
+
+
+def jittered(jitter):
+    """Passes of an evasion: a descent to each logit, then predictions in random networks."""
+    return len(jitter["deltas"]) * (jitter["iterations"] + len(jitter["jitter_ms"]) * jitter["draws"] / 3)
+
+
+def explaining(explained, size):
+    """{rule: function that gives its work} of explanations; all are predictions."""
+
+    def part(section):  # a third of its packets
+        return min(explained[section]["max_flows"] or size["flows"], size["flows"] / 3) * size["kept"] / 3
+
+    perturbed, informed, dependent, shapley = (
+        explained[name] for name in ("input_perturbation", "mutual_information", "partial_dependence", "shapley")
+    )
+    return {
+        "perturb_inputs": lambda: part("input_perturbation") * FEATURES * perturbed["repeats"],
+        "drop_features": lambda: part("feature_dropout") * FEATURES * (FEATURES + 1) / 2,
+        "measure_shapley": lambda: part("shapley") * 2 * FEATURES * shapley["max_rounds"],
+        "measure_mutual_information": lambda: part("mutual_information") * FEATURES * informed["draws"],
+        "partial_dependence": lambda: part("partial_dependence") * 2 * dependent["grid_size"],
+    }
 
 
 def seconds(job, config, rate):
@@ -136,16 +189,15 @@ def schedule(jobs, durations, gpus):
 def main():
     """Print the table; write it as a page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--configfile", default=REPOSITORY / "config/paper.yaml", help="the study")
+    paper = REPOSITORY / "config/paper.yaml"
+    parser.add_argument("--configfile", nargs="+", default=[paper], help="the study, as Snakemake takes it")
     parser.add_argument(
         "--rate", type=float, nargs="+", required=True, help="packets a second of a GPU, forth and back"
     )
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--page", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
-    defaults = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text(encoding="utf-8"))
-    config = defaults | {}
-    update_config(config, yaml.safe_load(Path(arguments.configfile).read_text(encoding="utf-8")))
+    config = configuration(arguments.configfile)
     jobs = list(planned_jobs(arguments.configfile))
     rows = []
     for rate in arguments.rate:

@@ -189,10 +189,15 @@ def test_more_gpus_than_there_are():
 
 
 def test_the_plan_of_the_shipped_study():
-    jobs = list(plan.planned_jobs(REPOSITORY / "config/paper.yaml"))
+    study = [REPOSITORY / "config/paper.yaml"]
+    jobs, config = list(plan.planned_jobs(study)), plan.configuration(study)
+    assert all(plan.seconds(one, config, 1e5) >= plan.OTHERS for one in jobs if one[4])
     counts = Counter(rule for rule, *_ in jobs)
     assert counts["attack_cw"] == 2 * 9 * 8  # data sets, kappas and the one on the adversarially trained, chunks
     assert counts["train"] == 2 * 4
+    searches = sum(plan.seconds(one, config, 1e5) for one in jobs if one[0] == "search_evasions")
+    config["search"]["near_starts"] *= 2
+    assert sum(plan.seconds(one, config, 1e5) for one in jobs if one[0] == "search_evasions") > 1.2 * searches
     assert {rule for rule, *_, gpus in jobs if gpus} >= {"train", "attack_cw", "search_evasions"}
     made = {file for *_, outputs, _ in jobs for file in outputs}
     assert all(
