@@ -197,7 +197,7 @@ def test_the_plan_of_the_shipped_study():
     assert counts["train"] == 2 * 4
     searches = sum(plan.seconds(one, config, 1e5) for one in jobs if one[0] == "search_evasions")
     config["search"]["near_starts"] *= 2
-    assert sum(plan.seconds(one, config, 1e5) for one in jobs if one[0] == "search_evasions") > 1.2 * searches
+    assert sum(plan.seconds(one, config, 1e5) for one in jobs if one[0] == "search_evasions") > 1.1 * searches
     assert {rule for rule, *_, gpus in jobs if gpus} >= {"train", "attack_cw", "search_evasions"}
     made = {file for *_, outputs, _ in jobs for file in outputs}
     assert all(
