@@ -119,8 +119,9 @@ def test_every_stage_says_of_a_full_disk_in_one_line_that_it_is_full(finished):
     assert (jobs, stopped, done, wrong) == (rules, rules, 0, 0)
 
 
-def test_without_memory_the_interpreter_may_fail_within():
-    words = f"Traceback (most recent call last):\n  ...\n{kills.INTERPRETER}\n"
+@pytest.mark.parametrize("said", kills.INTERPRETER)
+def test_without_memory_the_interpreter_may_fail_within(said):
+    words = f"Traceback (most recent call last):\n  ...\n{said}\n"
     assert kills.judge(kills.MEMORY, 1, words) == []
     assert kills.judge(kills.FILE, 1, words)
-    assert kills.judge(kills.MEMORY, 1, words.replace("error return", "another"))
+    assert kills.judge(kills.MEMORY, 1, words.replace("exception", "error"))
