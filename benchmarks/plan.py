@@ -78,8 +78,8 @@ def work(rule, wildcards, config):
     """Packets that a GPU job passes forth and back."""
     size = SIZES[wildcards["dataset"]]
     packets = size["flows"] * size["kept"]
-    attacks, adversarial = config["attacks"], config["adversarial_training"]
-    attacked, chunks = of_types(attacks["selection"], size), attacks["selection"]["chunks"]
+    attacks, adversarial, gate = config["attacks"], config["adversarial_training"], config["gate"]
+    attacked, chunks = of_types(attacks["selection"]["max_flows"], size), attacks["selection"]["chunks"]
     steps = {"pgd": attacks["bounded"]["iterations"], "fgsm": 1}
     visits = adversarial["epochs"] * adversarial["visit_iterations"] * 2 * attacked
     again = adversarial["epochs"] * packets * 2 / 3
@@ -88,8 +88,8 @@ def work(rule, wildcards, config):
         "attack_cw": lambda: attacked * attacks["cw"]["iterations"] * float(wildcards["kappa"]) / chunks,
         "attack_bounded": lambda: attacked * steps[wildcards["method"]] / chunks,
         "search_evasions": lambda: attacked * searched(config["search"]) / chunks,
-        "check_robustness": lambda: attacked / 3 + of_types(config["gate"], size) * config["gate"]["draws"] / 3,
-        "measure_jitter": lambda: of_types(config["jitter"], size) * jittered(config["jitter"]),
+        "check_robustness": lambda: attacked / 3 + of_types(gate["flows"], size) * gate["draws"] / 3,
+        "measure_jitter": lambda: of_types(config["jitter"]["max_flows"], size) * jittered(config["jitter"]),
         "train_adversarially": lambda: visits + again + adversarial["epochs"] * 2 * attacked,
         "continue_training": lambda: again,
         "evaluate": lambda: packets / 9,
@@ -107,12 +107,9 @@ def searched(search):
     return gradients + PREDICTED * search["draws"] / 3
 
 
-def of_types(section, size):
-    """Packets of the test set's attack flows, as many of each type as a section asks for."""
-    wanted, there = (
-        section["flows"] if "flows" in section else section["max_flows"],
-        size["flows"] * size["attacks"] / 3,
-    )
+def of_types(wanted, size):
+    """Packets of the test set's attack flows, at most so many of each type; None: of all."""
+    there = size["flows"] * size["attacks"] / 3
     return min(ATTACK_TYPES * wanted if wanted else there, there) * size["kept"]
 
 

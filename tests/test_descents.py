@@ -10,7 +10,7 @@ from explained import INDEX, StandIn
 
 from rnnids.attacks.candidates import MEMBERS, Nearest, Problem, largest_growth
 from rnnids.attacks.descent import make_batch
-from rnnids.attacks.descents import Followed, fine_descents, near_descents
+from rnnids.attacks.descents import fine_descents, follow, near_descents
 from rnnids.attacks.feasible_set import ThreatModel
 from rnnids.attacks.minimum_norm import MinimumNorm
 
@@ -30,7 +30,8 @@ def descended(problem, iterations=20):
     """What one minimum-norm descent from the originals finds."""
     nearest = Nearest(problem)
     everything = torch.arange(len(problem.limit))
-    Followed(MinimumNorm(delta=0, iterations=iterations), "descent")(problem, nearest, everything)
+    attack = MinimumNorm(delta=0, iterations=iterations)
+    follow(problem, nearest, everything, attack=attack, member="descent")
     return nearest, everything
 
 

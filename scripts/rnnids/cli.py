@@ -84,7 +84,7 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(130)
     except Exception as error:
         if asked:  # a library put an error of its own in the place of the interruption
-            sys.exit(130 if asked[0] == signal.SIGINT else 143)
+            sys.exit(128 + asked[0])
         print(f"error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
 

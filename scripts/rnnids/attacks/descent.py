@@ -272,6 +272,11 @@ def pull_back(detector: Detector, batch: Batch, kept: Kept, *, iteration: int) -
         low, high = torch.where(evades, low, middle), torch.where(evades, middle, high)
 
 
+def cosine(done: int, steps: int) -> float:
+    """What falls from 1 to 0 along half a cosine, while `done` of a number of steps are done."""
+    return 0.5 * (1 + math.cos(math.pi * done / steps))
+
+
 def largest_change(batch: Batch) -> Tensor:
     """(B, T, 2) z-scores by which each value may grow at most."""
     return (batch.feasible.upper - batch.feasible.original) / raw_scale(batch.std)

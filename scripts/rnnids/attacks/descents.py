@@ -1,16 +1,16 @@
 """Members of the search that follow gradients, from the original, from far points and from points near by."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rnnids.attacks.candidates import NUMBER, Nearest, Problem, own_packets, padded_changes
-from rnnids.attacks.descent import Batch, decision, largest_change, logits_and_gradient
+from rnnids.attacks.descent import Batch, cosine, decision, largest_change, logits_and_gradient
 from rnnids.attacks.feasible_set import project, raw_scale
-from rnnids.attacks.minimum_norm import MinimumNorm, project_onto_ball
+from rnnids.attacks.minimum_norm import MinimumNorm, step_down, without_cancelled
 from rnnids.attacks.random_points import random_changes, sparse_changes
 from rnnids.detectors.protocol import has_gradient
 
@@ -21,26 +21,28 @@ WITHIN = 0.98  # of the distance found: the bound of a near descent
 FINE = ((0.1, 0.25), (0.02, 0.05))  # of the first step and bound of a minimum-norm descent: those of fine ones
 
 
-@dataclass(frozen=True)
-class Followed:
-    """A minimum-norm descent that is part of a search.
+def follow(
+    problem: Problem,
+    nearest: Nearest,
+    flows: Tensor,
+    *,
+    attack: MinimumNorm,
+    member: str,
+    start: Tensor | None = None,
+) -> int:
+    """Run a descent on some flows of the batch and consider all its iterates; gradients a flow.
 
-    Attributes:
-        attack: with its own settings. member: its name among ``MEMBERS``.
+    Args:
+        member: its name among ``MEMBERS``. start: (n, T, 2) raw values to begin with; None: the originals.
     """
+    if not len(flows) or not has_gradient(problem.detector):
+        return 0
 
-    attack: MinimumNorm
-    member: str
+    def consider(values: Tensor, logit: Tensor) -> None:
+        nearest.consider(values, flows, logit, member=NUMBER[member])
 
-    def __call__(self, problem: Problem, nearest: Nearest, flows: Tensor, start: Tensor | None = None) -> int:
-        """Run it on some flows of the batch and consider all its iterates; gradients a flow."""
-
-        def consider(values: Tensor, logit: Tensor) -> None:
-            nearest.consider(values, flows, logit, member=NUMBER[self.member])
-
-        batch = problem.batch.take(flows)
-        self.attack.run(problem.detector, batch, start=start, goal=problem.goal, observe=consider)
-        return self.attack.iterations
+    attack.run(problem.detector, problem.batch.take(flows), start=start, goal=problem.goal, observe=consider)
+    return attack.iterations
 
 
 def fine_descents(problem: Problem, nearest: Nearest, flows: Tensor, *, place: int, attack: MinimumNorm) -> int:
@@ -50,11 +52,10 @@ def fine_descents(problem: Problem, nearest: Nearest, flows: Tensor, *, place: i
         attack: the descent of which they are a finer version.
     """
     found, taken = nearest.moved(flows, place), 0
-    if not len(found) or not has_gradient(problem.detector):
-        return 0
     for of_step, of_gamma in FINE:
         fine = replace(attack, step=attack.step * of_step, gamma=attack.gamma * of_gamma)
-        taken += Followed(fine, "fine_descent")(problem, nearest, found, nearest.values[place][found])
+        start = nearest.values[place][found]
+        taken += follow(problem, nearest, found, attack=fine, member="fine_descent", start=start)
     return taken
 
 
@@ -76,11 +77,21 @@ def near_descents(
     if not len(flows) or not has_gradient(problem.detector):
         return 0
     batch, limits = problem.batch.take(flows), own_packets(problem, problem.limit)
+    original, scale, limit = batch.feasible.original, raw_scale(batch.std), largest_change(batch)
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return decision(logits, problem.goal, last=batch.last, mask=batch.mask)
+
     for _ in range(starts):
         values = _least_of_pool(problem, nearest, flows, limits=limits, rngs=rngs)
         for iteration in range(iterations):
-            decay = 0.5 * (1 + math.cos(math.pi * iteration / iterations))
-            values = _step_within(problem, nearest, flows, batch=batch, values=values, decay=decay)
+            logit, gradient = logits_and_gradient(problem.detector, batch, values, loss=loss, goal=problem.goal)
+            nearest.consider(values, flows, logit, member=NUMBER["near_descent"])
+            radius, change = nearest.l1[0][flows] * WITHIN, (values - original) / scale
+            gradient = without_cancelled(gradient, change, limit)
+            step = FIRST * (LAST + (1 - LAST) * cosine(iteration, iterations)) * radius.clamp(max=REACH)[:, None, None]
+            change = step_down(change, gradient, step=step, limit=limit, radius=radius)
+            values = project(original + change * scale, batch.feasible)
     return starts * iterations
 
 
@@ -103,25 +114,3 @@ def _least_of_pool(
     values, logit = nearest.try_changes(padded_changes(problem, drawn), owner, member=NUMBER["random"])
     least = logit.reshape(len(flows), POOL).argmin(dim=1)
     return values[torch.arange(len(flows), device=least.device) * POOL + least]
-
-
-def _step_within(
-    problem: Problem, nearest: Nearest, flows: Tensor, *, batch: Batch, values: Tensor, decay: float
-) -> Tensor:
-    """Consider raw `values` (n, T, 2), and take a step down the logit, nearer than what was found; raw values."""
-    original, scale, limit = batch.feasible.original, raw_scale(batch.std), largest_change(batch)
-
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return decision(logits, problem.goal, last=batch.last, mask=batch.mask)
-
-    logit, gradient = logits_and_gradient(problem.detector, batch, values, loss=loss, goal=problem.goal)
-    nearest.consider(values, flows, logit, member=NUMBER["near_descent"])
-    radius = nearest.l1[0][flows] * WITHIN
-    change = (values - original) / scale
-    cancelled = ((change <= 0) & (gradient > 0)) | ((change >= limit) & (gradient < 0))
-    gradient = gradient.masked_fill(cancelled, 0.0)
-    length = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
-    step = FIRST * (LAST + (1 - LAST) * decay) * radius.clamp(max=REACH)[:, None, None]
-    return project(
-        original + project_onto_ball(change - step * gradient / length, limit, radius) * scale, batch.feasible
-    )

@@ -20,6 +20,7 @@ from rnnids.attacks.descent import (
     Kept,
     Loss,
     at_last,
+    cosine,
     descend,
     largest_change,
     pull_back,
@@ -62,7 +63,7 @@ class CarliniWagner(FlowAttack):
         steps = iter(range(self.passes))
 
         def update(change: Tensor, gradient: Tensor) -> Tensor:
-            decay = 0.5 * (1 + math.cos(math.pi * next(steps) / self.passes))
+            decay = cosine(next(steps), self.passes)
             step = self.learning_rate / self.kappa * (self.final_rate + (1 - self.final_rate) * decay)
             if self.gradient_norm is not None:
                 # An LSTM's gradients span orders of magnitude: uncut, one step leads far beyond the boundary.

@@ -15,6 +15,7 @@ from rnnids.attacks.descent import (
     Batch,
     FlowAttack,
     Kept,
+    cosine,
     decision,
     decisive_logits,
     largest_change,
@@ -66,20 +67,30 @@ class MinimumNorm(FlowAttack):
             logit, gradient = logits_and_gradient(detector, batch, values, loss=loss, goal=goal)
             kept.update(values, logit, iteration)
             observe(values, logit)
-            decay = 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
+            decay = cosine(iteration, self.iterations)
             change = (values - original) / scale
-            # A direction that the clamp would cancel must not take up the length of the step.
-            cancelled = ((change <= 0) & (gradient > 0)) | ((change >= limit) & (gradient < 0))
-            gradient = gradient.masked_fill(cancelled, 0.0)
+            gradient = without_cancelled(gradient, change, limit)
             gamma = self.gamma * (0.02 + 0.98 * decay)
             epsilon = next_bound(epsilon, kept, logit, gradient=gradient, delta=self.delta, gamma=gamma)
-            length = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
-            step = self.step * (0.01 + 0.99 * decay) * gradient / length
-            values = project(original + project_onto_ball(change - step, limit, epsilon) * scale, batch.feasible)
+            step = self.step * (0.01 + 0.99 * decay)
+            change = step_down(change, gradient, step=step, limit=limit, radius=epsilon)
+            values = project(original + change * scale, batch.feasible)
         logit = decisive_logits(detector, batch, values, goal=goal)
         kept.update(values, logit, self.iterations)
         observe(values, logit)
         return kept
+
+
+def without_cancelled(gradient: Tensor, change: Tensor, limit: Tensor) -> Tensor:
+    """The gradient (B, T, 2) but for directions that limits cancel, which must not take up the length of a step."""
+    cancelled = ((change <= 0) & (gradient > 0)) | ((change >= limit) & (gradient < 0))
+    return gradient.masked_fill(cancelled, 0.0)
+
+
+def step_down(change: Tensor, gradient: Tensor, *, step: float | Tensor, limit: Tensor, radius: Tensor) -> Tensor:
+    """The change (B, T, 2) after a step of L2 length `step` down the gradient, within limits and radius."""
+    length = gradient.pow(2).sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
+    return project_onto_ball(change - step * gradient / length, limit, radius)
 
 
 def next_bound(epsilon: Tensor, kept: Kept, logit: Tensor, *, gradient: Tensor, delta: float, gamma: float) -> Tensor:

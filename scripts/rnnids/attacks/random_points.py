@@ -31,26 +31,27 @@ def sparse_changes(limit: np.ndarray, radius: float, count: int, *, rng: np.rand
 
     Every second one has lengths alone, where they can change: delays can be so much larger that any others hide them.
     """
-    allowed = np.repeat((limit > SMALLEST)[None], count, axis=0)
-    if allowed[0, :, 0].any():
-        allowed[::2, :, 1] = False
-    odds = rng.choice(SPARSE, size=(count, 1, 1))
-    first, others = rng.random((2, *allowed.shape))
-    first = np.where(allowed, first, 2.0)
-    chosen = (first <= first.min(axis=(1, 2), keepdims=True)) | (allowed & (others < odds))
-    weights = rng.exponential(size=allowed.shape) * chosen
+    among = np.repeat(limit[None], count, axis=0)
+    if (limit[:, 0] > SMALLEST).any():
+        among[::2, :, 1] = 0
+    chosen = few(among, count, rng, odds=rng.choice(SPARSE, size=(count, 1, 1)))
+    weights = rng.exponential(size=among.shape) * chosen
     norm = radius * (1 - rng.random(count) ** 2)
     weights *= (norm / np.maximum(weights.sum(axis=(1, 2)), SMALLEST))[:, None, None]
     return np.minimum(weights, limit)
 
 
-def few(among: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, T, 2) bool: one of the numbers above 0 in `among` (T, 2), and each other with odds that add up to 1/2."""
+def few(among: np.ndarray, count: int, rng: np.random.Generator, *, odds: np.ndarray | None = None) -> np.ndarray:
+    """(count, T, 2) bool: one of the numbers above 0 in `among`, and each other with some odds.
+
+    Args:
+        among: (T, 2), or (count, T, 2) for each draw. odds: (count, 1, 1); None: such that they add up to 1/2.
+    """
     movable = among > SMALLEST
-    first, others = rng.random((2, count, *among.shape))
+    first, others = rng.random((2, count, *among.shape[-2:]))
     first = np.where(movable, first, 2.0)
-    odds = 0.5 / max(1, int(movable.sum()) - 1)
-    return (first <= first.min(axis=(1, 2), keepdims=True)) | (movable & (others < odds))
+    likely = 0.5 / max(1, int(movable.sum()) - 1) if odds is None else odds
+    return (first <= first.min(axis=(1, 2), keepdims=True)) | (movable & (others < likely))
 
 
 def mutants(point: np.ndarray, limit: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:

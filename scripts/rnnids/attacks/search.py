@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rnnids.attacks.candidates import NUMBER, Nearest, Problem, largest_growth, own_packets, padded_changes
 from rnnids.attacks.descent import BATCH_PACKETS, make_batch
-from rnnids.attacks.descents import Followed, fine_descents, near_descents
+from rnnids.attacks.descents import fine_descents, follow, near_descents
 from rnnids.attacks.exact import enumerate_flows, free_numbers
 from rnnids.attacks.feasible_set import ThreatModel, packet_values, raw_values
 from rnnids.attacks.minimum_norm import MinimumNorm
@@ -25,7 +25,7 @@ from rnnids.attacks.refinement import coordinates, polish, segment
 from rnnids.cli import Progress
 from rnnids.datasets.flow_data import FlowData, batches_by_length
 from rnnids.detectors.gpu_memory import halved
-from rnnids.detectors.protocol import Detector, has_gradient
+from rnnids.detectors.protocol import Detector
 from rnnids.settings import check, setting
 
 GOALS = ("last", "all")
@@ -160,14 +160,19 @@ class RobustSearch:
             self._take_up(problem, nearest, known, flows)
             flows = self._draw(problem, nearest, flows, rngs)
         if len(flows):
-            gradients[flows] = self._descend(problem, nearest, flows)
+            first = self._descent(0.0, self.iterations)
+            gradients[flows] = follow(problem, nearest, flows, attack=first, member="descent")
             lowest = self._evolve(problem, nearest, flows, rngs)
-            gradients[flows] += self._descend_from_far(problem, nearest, flows, rngs, lowest=lowest)
+            gradients[flows] += self._descend_from_far(problem, nearest, flows, lowest)
+            near = {"starts": self.near_starts, "iterations": self.near_iterations}
+            gradients[flows] += near_descents(problem, nearest, flows, rngs=rngs, **near)
             segment(problem, nearest, flows, place=0)
             coordinates(problem, nearest, flows, values=self.values, depth=self.depth)
             polish(problem, nearest, flows, rounds=self.polish_rounds, place=0)
             self._come_nearer(problem, nearest, flows, rngs)
             self._begin_anew(problem, nearest, flows, rngs)
+            fine = self._descent(0.0, self.fine_iterations)
+            gradients[flows] += fine_descents(problem, nearest, flows, place=0, attack=fine)
             gradients[flows] += self._reach_margin(problem, nearest, flows)
         _enter(result, rows, problem, nearest, original=original, free=free, exact=exact, gradients=gradients)
 
@@ -183,44 +188,24 @@ class RobustSearch:
                 logit = problem.evaluate(values[allowed], own)
                 nearest.consider(values[allowed], own, logit, member=NUMBER["known"])
 
-    def _descend(self, problem: Problem, nearest: Nearest, flows: Tensor) -> int:
-        """The minimum-norm descent from the original; gradients a flow."""
-        if not has_gradient(problem.detector):
-            return 0
-        return Followed(self._descent(0.0, self.iterations), "descent")(problem, nearest, flows)
-
-    def _descend_from_far(
-        self,
-        problem: Problem,
-        nearest: Nearest,
-        flows: Tensor,
-        rngs: dict[int, np.random.Generator],
-        *,
-        lowest: Sequence[Tensor],
-    ) -> int:
-        """Descents from the best evasion, else from the points of least logit; then those near by; gradients a flow."""
-        if not has_gradient(problem.detector):
-            return 0
-        taken, descend = 0, Followed(self._descent(0.0, self.far_iterations), "far_descent")
+    def _descend_from_far(self, problem: Problem, nearest: Nearest, flows: Tensor, lowest: Sequence[Tensor]) -> int:
+        """Descents from the best evasion or, where there is none, from the points of least logit; gradients a flow."""
+        taken, attack = 0, self._descent(0.0, self.far_iterations)
         for point in lowest:
             found = torch.isfinite(nearest.l1[0][flows])[:, None, None]
-            taken += descend(problem, nearest, flows, torch.where(found, nearest.values[0][flows], point[flows]))
-        near = near_descents(
-            problem, nearest, flows, rngs=rngs, starts=self.near_starts, iterations=self.near_iterations
-        )
-        return taken + near
+            start = torch.where(found, nearest.values[0][flows], point[flows])
+            taken += follow(problem, nearest, flows, attack=attack, member="far_descent", start=start)
+        return taken
 
     def _reach_margin(self, problem: Problem, nearest: Nearest, flows: Tensor) -> int:
-        """Short steps from the best evasion, on to the margin, and back towards the original; gradients a flow."""
-        at_0, at_margin = (self._descent(threshold, self.fine_iterations) for threshold in problem.thresholds)
-        taken = fine_descents(problem, nearest, flows, place=0, attack=at_0)
-        found = flows[nearest.l1[0][flows].isfinite()]
-        if len(found) and has_gradient(problem.detector):
-            descend = Followed(self._descent(problem.thresholds[1], self.far_iterations), "far_descent")
-            taken += descend(problem, nearest, found, nearest.values[0][found])
+        """From the best evasion on to the margin, and back towards the original; gradients a flow."""
+        found, delta = flows[nearest.l1[0][flows].isfinite()], problem.thresholds[1]
+        attack, start = self._descent(delta, self.far_iterations), nearest.values[0][found]
+        taken = follow(problem, nearest, found, attack=attack, member="far_descent", start=start)
         segment(problem, nearest, flows, place=1)
         polish(problem, nearest, flows, rounds=self.polish_rounds, place=1)
-        return taken + fine_descents(problem, nearest, flows, place=1, attack=at_margin)
+        fine = self._descent(delta, self.fine_iterations)
+        return taken + fine_descents(problem, nearest, flows, place=1, attack=fine)
 
     def _descent(self, threshold: float, iterations: int) -> MinimumNorm:
         return MinimumNorm(delta=threshold, iterations=iterations, step=self.step, gamma=self.gamma)
