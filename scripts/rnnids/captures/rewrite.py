@@ -77,7 +77,7 @@ class Change:
 
 def read_headers(frame: bytes, link: int) -> Headers:
     """The headers of a frame that ``packets.parse_packet`` has kept."""
-    buffer = np.frombuffer(frame, np.uint8)
+    buffer = np.frombuffer(bytearray(frame), np.uint8)  # writable, as a reader's: else all that parses is compiled anew
     ip = int(find_ip(buffer, 0, len(frame), link, LAYERS)[0])
     if frame[ip] >> 4 == 4:
         length, transport = int.from_bytes(frame[ip + 2 : ip + 4], "big"), ip + 4 * (frame[ip] & 0x0F)
