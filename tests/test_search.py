@@ -138,6 +138,8 @@ def test_what_other_attacks_found_counts(name):
     poor = RobustSearch(
         iterations=1,
         far_iterations=1,
+        near_starts=0,
+        fine_iterations=1,
         draws=8,
         generations=0,
         values=2,
