@@ -150,6 +150,7 @@ def test_a_signal_is_heeded_wherever_it_comes(place, number, code, tmp_path):
         ('RuntimeError("DefaultCPUAllocator: can\'t allocate memory")', "error: no memory left; give the job more"),
         ('RuntimeError("can\'t start new thread")', "error: no memory left; give the job more"),
         ("ImportError('a.so: failed to map segment from shared object')", "error: no memory left; give the job more"),
+        ("ValueError('no reason supplied')", "error: no memory left; give the job more"),
     ],
 )
 def test_a_machine_without_room_is_said_in_one_line(raised, said, tmp_path):

@@ -3,7 +3,7 @@
 import errno
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What libraries in C++ and Rust say of memory, or of threads and code that have none, in words only.
+# What libraries in C, C++ and Rust say of memory, or of threads and code that have none, in words only.
 NO_MEMORY = (
     "can't allocate memory",
     "memory allocation failed",
@@ -11,6 +11,7 @@ NO_MEMORY = (
     "can't start new thread",
     "failed to map segment from shared object",
     "cannot apply additional memory protection after relocation",
+    "no reason supplied",  # hashlib's, where OpenSSL cannot allocate a digest
 )
 
 
