@@ -83,7 +83,7 @@ class RobustSearch:
     goal: str = setting("last", "benign at the last packet, or no alarm at all", choices=GOALS)
     iterations: int = setting(60, "gradients of the descent from the original", minimum=1)
     far_iterations: int = setting(40, "gradients of each descent from a far point", minimum=1)
-    near_starts: int = setting(20, "descents within the distance found, from random points", minimum=0)
+    near_starts: int = setting(24, "descents within the distance found, from random points", minimum=0)
     near_iterations: int = setting(15, "gradients of each of them", minimum=1)
     fine_iterations: int = setting(20, "gradients of each descent in short steps", minimum=1)
     draws: int = setting(96, "random points", minimum=8)
