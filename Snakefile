@@ -30,7 +30,7 @@ include: "workflow/rules/containers.smk"
 
 
 check_directory()
-config = with_defaults(config, BASE / "config/config.yaml")
+config = with_defaults(config, BASE / "config/config.yaml", workflow.config_settings.config)
 check_config(config, BASE / "workflow/schemas/config.schema.yaml", workflow.configfiles)
 if config["run"]:
     keep_apart(config["run"])

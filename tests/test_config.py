@@ -244,3 +244,20 @@ def test_a_working_directory_that_cannot_be_written_to():
     assert run.returncode != 0
     assert "/proc: cannot be written to" in run.stdout
     assert "--directory FOLDER" in run.stdout
+
+
+def test_lists_and_mappings_of_the_command_line_hold_numbers(tmp_path):
+    own = ("seeds=[0, 3]", "search={restarts: 5}", "selected_models=[baseline]")
+    run = snakemake(REPOSITORY, tmp_path, "-n", "-p", "--config", *own, "--", "seeds")
+    assert run.returncode == 0, run.stdout
+    assert "baseline/seed_3" in run.stdout and "seed_1" not in run.stdout
+    assert "--restarts 5" in run.stdout
+
+
+def test_what_the_command_line_gave_is_read_again_and_nothing_else():
+    retyped = runpy.run_path(str(REPOSITORY / "workflow/rules/validation.smk"))["retyped"]
+    merged = {"a": "1", "b": {"c": "2", "d": ["3", "x: y: z"]}, "e": "4"}
+    given = {"a": "1", "b": {"d": ["3", "x: y: z"]}}
+    assert retyped(merged, given) == {"a": 1, "b": {"c": "2", "d": [3, "x: y: z"]}, "e": "4"}
+    assert retyped("1", "1") == "1"  # Snakemake reads numbers that stand alone
+    assert retyped({"own": ["1"]}, None) == {"own": ["1"]}

@@ -204,11 +204,36 @@ def check_directory():
             )
 
 
-def with_defaults(config, path):
-    """The configuration with all defaults; a module of another workflow has only what that one gives it."""
+def with_defaults(config, path, given):
+    """The configuration with all defaults; a module of another workflow has only what that one gives it.
+
+    given: what --config gave. Snakemake leaves numbers in its lists and mappings as texts, so they are read again.
+    """
     defaults = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    update_config(defaults, config)
+    update_config(defaults, {key: retyped(value, given.get(key)) for key, value in config.items()})
     return defaults
+
+
+def retyped(value, given):
+    """A configured value; where it is a list or mapping that --config gave, its texts are read as YAML."""
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {
+            key: reread(item) if item == given.get(key) else retyped(item, given.get(key))
+            for key, item in value.items()
+        }
+    return reread(value) if isinstance(value, list) and value == given else value
+
+
+def reread(value):
+    """A value in which each text is what YAML reads in it, or stays where that is nothing."""
+    if isinstance(value, dict):
+        return {key: reread(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [reread(item) for item in value]
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
 
 
 def check_config(config, schema, files):
