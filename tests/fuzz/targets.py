@@ -260,7 +260,7 @@ def check_configuration(path, _):
     if not isinstance(given, dict):
         return
     try:
-        config = validation().with_defaults(given, REPOSITORY / "config/config.yaml")
+        config = validation().with_defaults(given, REPOSITORY / "config/config.yaml", {})
         validation().check_config(config, REPOSITORY / "workflow/schemas/config.schema.yaml", [str(path)])
     except WorkflowError as error:
         raise InputError(f"{path}: {error}") from error
